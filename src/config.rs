@@ -1,0 +1,2 @@
+//! The configuration document: [`Config::parse`] gives the checked form, or
+//! every error in it.

@@ -1,0 +1,63 @@
+//! The opening handshake (RFC 6455 §4): the request head that a client sends,
+//! what of it a policy may judge, and what upstream may answer.
+//!
+//! Each check is a function of its own; [`crate::session`] knows their order.
+
+use std::net::IpAddr;
+
+/// Header lines as received: names in lower case, values as bytes, repeated
+/// lines apart and in order. Pseudo-headers are not among them.
+#[derive(Clone, Debug, Default)]
+pub struct Headers(Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// Takes the lines as they came; names are made lower case.
+    #[must_use]
+    pub fn new(lines: Vec<(String, Vec<u8>)>) -> Self {
+        let mut lines = lines;
+        for (name, _) in &mut lines {
+            name.make_ascii_lowercase();
+        }
+        Self(lines)
+    }
+
+    /// Every line.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
+    /// The values of every line of this (lower-case) name, in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(n, _)| *n == name).map(|(_, value)| value)
+    }
+}
+
+/// A request head as a filter hands it over. Everything in it but `source`,
+/// `https` and `http2` is the client's word.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// `:method`, or the method of the request line.
+    pub method: Vec<u8>,
+    /// `:path`, or the request target in origin form: path and query.
+    pub target: Vec<u8>,
+    /// `:authority`, or `Host`.
+    pub authority: Vec<u8>,
+    /// The other header lines.
+    pub headers: Headers,
+    /// The client address that Envoy trusts (`source.address`).
+    pub source: Option<IpAddr>,
+    /// Whether the client's connection is TLS, as Envoy trusts it.
+    pub https: bool,
+    /// Whether the request is an extended CONNECT (RFC 8441): no key, no
+    /// accept on the client's side.
+    pub http2: bool,
+}
+
+/// What to change in a head before it goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeadEdits {
+    /// Lower-case names of headers to remove, all their lines.
+    pub remove: Vec<String>,
+    /// Headers to set to one line with this value (`:path` among them).
+    pub set: Vec<(String, Vec<u8>)>,
+}

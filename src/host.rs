@@ -1,0 +1,115 @@
+//! What the core asks of its surroundings, one small trait per thing. Envoy
+//! answers them in the filter, [`memory::MemoryHost`] in tests.
+
+use std::time::Duration;
+
+pub mod memory;
+
+/// Wall-clock time, counted from the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(Duration);
+
+impl Timestamp {
+    /// The time that lies `since_epoch` after the Unix epoch.
+    #[must_use]
+    pub const fn from_unix(since_epoch: Duration) -> Self {
+        Self(since_epoch)
+    }
+
+    /// Time since the Unix epoch.
+    #[must_use]
+    pub const fn since_epoch(self) -> Duration {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead (clocks jump).
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// The time, so that tests can set it.
+pub trait Clock {
+    /// Wall-clock time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// How loud an event line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something happened that is no violation (a connection opened or closed).
+    Info,
+    /// A security event.
+    Warn,
+    /// The operator must act (a document that does not load).
+    Error,
+}
+
+/// Where lines for people and collectors go.
+pub trait Log {
+    /// Writes one line.
+    fn write(&self, level: Level, line: &str);
+}
+
+/// What a metric is (Envoy's kinds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution of values.
+    Histogram,
+}
+
+/// A defined metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MetricId(pub u32);
+
+/// Counters, gauges and histograms.
+pub trait Metrics {
+    /// Makes the metric known, or finds it: the same name gives the same id.
+    fn define(&self, kind: MetricKind, name: &str) -> MetricId;
+    /// Adds to a counter or gauge.
+    fn add(&self, id: MetricId, offset: i64);
+    /// Records a value of a histogram, or sets a gauge.
+    fn record(&self, id: MetricId, value: u64);
+}
+
+/// A hash function, by the name that Envoy's `verify_signature` knows it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hash {
+    /// SHA-256
+    Sha256,
+    /// SHA-384
+    Sha384,
+    /// SHA-512
+    Sha512,
+}
+
+impl Hash {
+    /// `sha256` and the like.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+/// Signature verification that the host does natively, where it has it: RSA
+/// PKCS#1 v1.5 and ECDSA, much faster than in wasm.
+pub trait Signatures {
+    /// Whether `signature` (ECDSA: DER) over `text` verifies with the public
+    /// key `spki_der` (DER SubjectPublicKeyInfo); `None` when this host cannot
+    /// tell, and the caller must do it itself.
+    fn verify(&self, hash: Hash, spki_der: &[u8], signature: &[u8], text: &[u8]) -> Option<bool>;
+}
+
+/// Everything together; implemented for whatever implements the parts.
+pub trait Host: Clock + Log + Metrics + Signatures {}
+
+impl<T: Clock + Log + Metrics + Signatures> Host for T {}

@@ -1,0 +1,1 @@
+//! What a complete, unmasked message may contain.

@@ -1,0 +1,38 @@
+//! wsguard: WebSocket security at the edge.
+//!
+//! A WebSocket is the hole in every gateway: after the `101` proxies stop
+//! looking. wsguard is a proxy-wasm plugin for Envoy and Istio that keeps
+//! looking: it judges the opening handshake, authenticates the client and
+//! inspects every frame and message before upstream sees a byte of it.
+//!
+//! # Rooms
+//!
+//! Data flows one way: a callback of Envoy's enters [`filter`], goes to
+//! [`session`], which asks [`handshake`] and [`auth`] for the opening handshake
+//! and [`frame`], [`message`] and [`inspect`] for what follows, and comes back
+//! as a decision that the filter applies. No module calls back up.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`config`] | [`config::Config::parse`]: the checked document, or every error in it |
+//! | [`reason`] | the one table: reason → HTTP status, close code, name |
+//! | [`host`] | what the core asks of its surroundings, as small traits; an in-process one for tests |
+//! | [`handshake`] | RFC 6455 §4: request head → checks → upstream's answer |
+//! | [`auth`] | credentials → identity |
+//! | [`frame`] | frame header, masking, the streaming decoder |
+//! | [`message`] | fragments → messages, with their limits |
+//! | [`inspect`] | what a complete message may contain |
+//! | [`session`] | one connection: phases, both directions, decisions |
+//! | [`guard`] | what one worker shares between its sessions |
+//! | [`event`] | security events, one JSON line each |
+//!
+//! The core knows neither Envoy nor files; everything that does is in
+//! `filter`, which exists on `wasm32` only.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+
+pub mod auth;
+pub mod config;
+pub mod handshake;
+pub mod host;
+pub mod inspect;
+pub mod reason;

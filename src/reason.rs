@@ -1,0 +1,184 @@
+//! The one table of refusals: what each reason is called, which HTTP status it
+//! has before the upgrade and which WebSocket close code after it.
+
+/// Why wsguard refused, closed or reported something.
+///
+/// The names are part of the contract with users: they stand in problem
+/// documents, close reasons, events and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The opening handshake is not what RFC 6455 §4.2.1 asks for.
+    HandshakeMalformed,
+    /// `Sec-WebSocket-Version` is not 13 (RFC 6455 §4.4).
+    VersionUnsupported,
+    /// No policy matches the upgrade.
+    NoPolicy,
+    /// A request on a guarded path that is no WebSocket upgrade.
+    NotWebsocket,
+    /// The policy asks for TLS and the request came without.
+    TlsRequired,
+    /// The client address is not allowed.
+    AddressDenied,
+    /// The `Origin` is not allowed, or missing where one is needed.
+    OriginDenied,
+    /// The `User-Agent` matches a denied pattern.
+    UserAgentDenied,
+    /// None of the offered subprotocols is allowed.
+    SubprotocolDenied,
+    /// Compression was offered where the policy rejects it.
+    CompressionDenied,
+    /// No credential where one is required.
+    CredentialsMissing,
+    /// The credential does not verify.
+    CredentialsInvalid,
+    /// The credential was good and is past its time.
+    CredentialsExpired,
+    /// Upstream answered the upgrade in a way that opens no agreed tunnel.
+    UpstreamHandshake,
+    /// All connections of this worker hold as many bytes as they may.
+    Overloaded,
+    /// RFC 6455 framing is broken.
+    ProtocolError,
+    /// Text, or a close reason, is not UTF-8.
+    InvalidUtf8,
+    /// One frame is larger than `max_frame`.
+    FrameTooBig,
+    /// One message is larger than `max_message`.
+    MessageTooBig,
+    /// One message has more fragments than `max_fragments`.
+    TooManyFragments,
+    /// Messages of this type are not allowed.
+    TypeDenied,
+    /// A rule found its pattern in the message.
+    RuleMatched,
+}
+
+/// One line of the table.
+struct Row {
+    name: &'static str,
+    /// HTTP status before the upgrade; `None` where it cannot happen there.
+    http: Option<u16>,
+    /// Close code after the upgrade (RFC 6455 §7.4.1), or with
+    /// `refuse_with: close`; `None` where it cannot happen there.
+    close: Option<u16>,
+    /// RFC 9457 `title`.
+    title: &'static str,
+}
+
+const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> Row {
+    Row {
+        name,
+        http: if http == 0 { None } else { Some(http) },
+        close: if close == 0 { None } else { Some(close) },
+        title,
+    }
+}
+
+impl Reason {
+    /// Every reason, in the order of the table.
+    pub const ALL: [Self; 22] = [
+        Self::HandshakeMalformed,
+        Self::VersionUnsupported,
+        Self::NoPolicy,
+        Self::NotWebsocket,
+        Self::TlsRequired,
+        Self::AddressDenied,
+        Self::OriginDenied,
+        Self::UserAgentDenied,
+        Self::SubprotocolDenied,
+        Self::CompressionDenied,
+        Self::CredentialsMissing,
+        Self::CredentialsInvalid,
+        Self::CredentialsExpired,
+        Self::UpstreamHandshake,
+        Self::Overloaded,
+        Self::ProtocolError,
+        Self::InvalidUtf8,
+        Self::FrameTooBig,
+        Self::MessageTooBig,
+        Self::TooManyFragments,
+        Self::TypeDenied,
+        Self::RuleMatched,
+    ];
+
+    #[rustfmt::skip]
+    const fn row(self) -> Row {
+        match self {
+            Self::HandshakeMalformed => row("handshake_malformed", 400, 1002, "Malformed WebSocket handshake"),
+            Self::VersionUnsupported => row("version_unsupported", 426, 1002, "Unsupported WebSocket version"),
+            Self::NoPolicy           => row("no_policy",           403, 1008, "No WebSocket is offered here"),
+            Self::NotWebsocket       => row("not_websocket",       426,    0, "WebSocket upgrade required"),
+            Self::TlsRequired        => row("tls_required",        403, 1008, "TLS required"),
+            Self::AddressDenied      => row("address_denied",      403, 1008, "Client address not allowed"),
+            Self::OriginDenied       => row("origin_denied",       403, 1008, "Origin not allowed"),
+            Self::UserAgentDenied    => row("user_agent_denied",   403, 1008, "User agent not allowed"),
+            Self::SubprotocolDenied  => row("subprotocol_denied",  400, 1008, "No offered subprotocol is allowed"),
+            Self::CompressionDenied  => row("compression_denied",  400, 1008, "Compression not allowed"),
+            Self::CredentialsMissing => row("credentials_missing", 401, 1008, "Credentials required"),
+            Self::CredentialsInvalid => row("credentials_invalid", 401, 1008, "Credentials not valid"),
+            Self::CredentialsExpired => row("credentials_expired", 401, 1008, "Credentials expired"),
+            Self::UpstreamHandshake  => row("upstream_handshake",  502, 1011, "Upstream did not complete the upgrade"),
+            Self::Overloaded         => row("overloaded",          503, 1013, "Overloaded"),
+            Self::ProtocolError      => row("protocol_error",        0, 1002, "WebSocket protocol error"),
+            Self::InvalidUtf8        => row("invalid_utf8",          0, 1007, "Invalid UTF-8"),
+            Self::FrameTooBig        => row("frame_too_big",         0, 1009, "Frame too big"),
+            Self::MessageTooBig      => row("message_too_big",       0, 1009, "Message too big"),
+            Self::TooManyFragments   => row("too_many_fragments",    0, 1008, "Too many fragments"),
+            Self::TypeDenied         => row("type_denied",           0, 1003, "Message type not allowed"),
+            Self::RuleMatched        => row("rule_matched",          0, 1008, "Message matches a rule"),
+        }
+    }
+
+    /// Name in problem documents, close reasons, events and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// HTTP status of the refusal before the upgrade.
+    #[must_use]
+    pub const fn http_status(self) -> Option<u16> {
+        self.row().http
+    }
+
+    /// WebSocket close code after the upgrade (RFC 6455 §7.4.1).
+    #[must_use]
+    pub const fn close_code(self) -> Option<u16> {
+        self.row().close
+    }
+
+    /// RFC 9457 `title`: a short summary that is the same at every occurrence.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.row().title
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_metric_safe() {
+        let mut seen = std::collections::BTreeSet::new();
+        for reason in Reason::ALL {
+            assert!(seen.insert(reason.name()), "{} twice", reason.name());
+            assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit()));
+        }
+    }
+
+    #[test]
+    fn every_reason_can_be_told_to_somebody() {
+        for reason in Reason::ALL {
+            assert!(reason.http_status().is_some() || reason.close_code().is_some());
+        }
+    }
+
+    #[test]
+    fn close_reasons_fit_a_control_frame() {
+        // RFC 6455 §5.5: 125 bytes, two of them the code.
+        for reason in Reason::ALL {
+            assert!(reason.name().len() <= 123);
+        }
+    }
+}
