@@ -61,3 +61,72 @@ pub struct HeadEdits {
     /// Headers to set to one line with this value (`:path` among them).
     pub set: Vec<(String, Vec<u8>)>,
 }
+
+pub mod address;
+pub mod host;
+pub mod origin;
+pub mod path;
+
+use address::AddressRules;
+use origin::OriginRules;
+use regex_automata::meta::Regex;
+
+/// What a policy asks of the opening handshake.
+#[derive(Clone, Debug)]
+pub struct HandshakeRules {
+    /// Which origins may connect; `None`: not checked.
+    pub origins: Option<OriginRules>,
+    /// Which client addresses may connect.
+    pub addresses: AddressRules,
+    /// What to do with requests without TLS.
+    pub tls: TlsRule,
+    /// Allowed subprotocols; `None`: not checked.
+    pub subprotocols: Option<Vec<String>>,
+    /// Patterns of user agents that may not connect.
+    pub user_agents_denied: Option<Regex>,
+    /// What to do with offered compression.
+    pub compression: Compression,
+    /// What to do with requests on a matched path that are no upgrade.
+    pub plain_http: PlainHttp,
+    /// How a refusal is told.
+    pub refuse_with: RefuseWith,
+}
+
+/// `tls`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsRule {
+    /// With or without.
+    Optional,
+    /// Refused without.
+    Required,
+    /// Without: 308 to the same place by https.
+    Redirect,
+}
+
+/// `compression`: what to do with an offered permessage-deflate (RFC 7692).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Remove the offer.
+    Strip,
+    /// Refuse the handshake.
+    Reject,
+}
+
+/// `plain_http`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Refuse: `not_websocket`.
+    Reject,
+    /// Let them pass, unguarded.
+    Pass,
+}
+
+/// `refuse_with`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefuseWith {
+    /// With an HTTP status and a problem document.
+    Http,
+    /// By opening the WebSocket and closing it at once, so that a browser's
+    /// script sees code and reason.
+    Close,
+}

@@ -35,4 +35,5 @@ pub mod config;
 pub mod handshake;
 pub mod host;
 pub mod inspect;
+pub mod message;
 pub mod reason;

@@ -28,11 +28,7 @@ impl MemoryHost {
     /// A host whose clock stands at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self {
-            now: Cell::new(now),
-            lines: RefCell::default(),
-            metrics: RefCell::default(),
-        }
+        Self { now: Cell::new(now), lines: RefCell::default(), metrics: RefCell::default() }
     }
 
     /// Lets time pass.
