@@ -1,8 +1,10 @@
-//! What a complete, unmasked message may contain.
+//! What a complete, unmasked message may contain: pattern rules.
 
-use regex_automata::meta::Regex;
+use regex_automata::meta::{BuildError, Regex};
+use regex_automata::util::syntax;
+use regex_automata::{Input, MatchKind, PatternSet};
 
-/// What to do with a message that breaks a rule or limit.
+/// What to do with a message that breaks a rule or limit. Ordered by severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Let it pass, count and log it.
@@ -36,8 +38,23 @@ pub struct RuleSpec {
 /// The rules of one direction of a policy, in one automaton.
 #[derive(Clone, Debug)]
 pub struct RuleSet {
-    rules: Vec<RuleSpec>,
+    rules: Vec<Rule>,
     automaton: Regex,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    name: String,
+    action: Action,
+}
+
+/// A rule that found its pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Which rule: its place in the list.
+    pub rule: usize,
+    /// What it asks for.
+    pub action: Action,
 }
 
 /// Why rules don't compile.
@@ -62,17 +79,139 @@ pub enum RuleError {
 const AUTOMATON_LIMIT_BYTES: usize = 16 << 20;
 
 impl RuleSet {
-    /// Compiles the rules; matching is linear in the message's length
-    /// whatever the patterns (finite automata, no backtracking).
+    /// Compiles the rules. Matching takes time linear in the message's length
+    /// whatever the patterns (finite automata, no backtracking). Patterns are
+    /// those of the crates `regex`: Unicode on, `(?i)`, `(?s)`, `(?-u)` inside;
+    /// they find their text in messages that are not UTF-8 too.
+    ///
+    /// # Errors
+    /// Every pattern that does not compile, or that all are too large.
     pub fn compile(rules: Vec<RuleSpec>) -> Result<Self, Vec<RuleError>> {
-        let patterns: Vec<&str> = rules.iter().map(|rule| rule.pattern.as_str()).collect();
+        let mut errors = Vec::new();
+        let mut patterns = Vec::with_capacity(rules.len());
+        for (index, rule) in rules.iter().enumerate() {
+            let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+            match { parser }.parse(&rule.pattern) {
+                Ok(hir) => patterns.push(hir),
+                Err(error) => errors.push(RuleError::Pattern { index, cause: cause(&error) }),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        // `All`, or the search for every rule that matches would stop at the
+        // leftmost-first one and a stricter rule would go unseen.
+        let config = Regex::config()
+            .match_kind(MatchKind::All)
+            .nfa_size_limit(Some(AUTOMATON_LIMIT_BYTES))
+            .utf8_empty(false);
         let automaton = Regex::builder()
-            .configure(
-                Regex::config().nfa_size_limit(Some(AUTOMATON_LIMIT_BYTES)).utf8_empty(false),
-            )
-            .syntax(regex_automata::util::syntax::Config::new().utf8(false))
-            .build_many(&patterns)
-            .map_err(|_| vec![RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES }])?;
+            .configure(config)
+            .syntax(syntax::Config::new().utf8(false))
+            .build_many_from_hir(&patterns)
+            .map_err(|error| vec![build_error(&error)])?;
+        let rules = rules.into_iter().map(|r| Rule { name: r.name, action: r.action }).collect();
         Ok(Self { rules, automaton })
+    }
+
+    /// The most severe rule that finds its pattern in `message`, the first in
+    /// the list among equals.
+    #[must_use]
+    pub fn find(&self, message: &[u8]) -> Option<Match> {
+        let input = Input::new(message);
+        if !self.automaton.is_match(input.clone()) {
+            return None;
+        }
+        let mut found = PatternSet::new(self.automaton.pattern_len());
+        self.automaton.which_overlapping_matches(&input, &mut found);
+        found
+            .iter()
+            .filter_map(|id| Some((id.as_usize(), self.rules.get(id.as_usize())?.action)))
+            .max_by_key(|(rule, action)| (*action, std::cmp::Reverse(*rule)))
+            .map(|(rule, action)| Match { rule, action })
+    }
+
+    /// Name of a rule by its place; empty where there is none.
+    #[must_use]
+    pub fn name(&self, rule: usize) -> &str {
+        self.rules.get(rule).map_or("", |rule| rule.name.as_str())
+    }
+}
+
+/// The parser's words without its drawing of the pattern, on one line.
+fn cause(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(error) => error.kind().to_string(),
+        regex_syntax::Error::Translate(error) => error.kind().to_string(),
+        other => other.to_string().replace('\n', " "),
+    }
+}
+
+fn build_error(error: &BuildError) -> RuleError {
+    match error.pattern() {
+        Some(pattern) => RuleError::Pattern { index: pattern.as_usize(), cause: error.to_string() },
+        None => RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, pattern: &str, action: Action) -> RuleSpec {
+        RuleSpec { name: name.into(), pattern: pattern.into(), action }
+    }
+
+    fn set(rules: &[(&str, &str, Action)]) -> RuleSet {
+        RuleSet::compile(rules.iter().map(|(n, p, a)| rule(n, p, *a)).collect()).unwrap()
+    }
+
+    #[test]
+    fn finds_the_pattern_wherever_it_stands() {
+        let rules = set(&[("no-scripts", "(?i)<script", Action::Close)]);
+        let found = rules.find(b"{\"a\":\"hello <SCRIPT>\"}").unwrap();
+        assert_eq!((found.rule, found.action), (0, Action::Close));
+        assert_eq!(rules.find(b"hello <scrip"), None);
+        assert_eq!(rules.name(0), "no-scripts");
+    }
+
+    #[test]
+    fn finds_text_between_bytes_that_are_not_utf8() {
+        let rules = set(&[("s", "(?i)<script", Action::Close)]);
+        assert!(rules.find(b"\xff\xfe<Script\xff").is_some());
+        let rules = set(&[("b", r"(?-u)\xff\x00", Action::Close)]);
+        assert!(rules.find(b"a\xff\x00b").is_some());
+    }
+
+    #[test]
+    fn the_most_severe_of_several_decides() {
+        let rules = set(&[
+            ("watch", "script", Action::Report),
+            ("stop", "<script>", Action::Close),
+            ("too", "<s", Action::Close),
+        ]);
+        assert_eq!(rules.find(b"a script").unwrap().rule, 0);
+        let found = rules.find(b"script and <script>").unwrap();
+        assert_eq!((found.rule, found.action), (1, Action::Close));
+    }
+
+    #[test]
+    fn every_bad_pattern_is_named() {
+        let rules = vec![
+            rule("a", "(", Action::Close),
+            rule("b", "fine", Action::Close),
+            rule("c", r"\1", Action::Close),
+        ];
+        let errors = RuleSet::compile(rules).unwrap_err();
+        assert!(matches!(
+            errors.as_slice(),
+            [RuleError::Pattern { index: 0, .. }, RuleError::Pattern { index: 2, .. }]
+        ));
+    }
+
+    #[test]
+    fn a_pattern_that_would_fill_memory_is_refused() {
+        let rules = vec![rule("a", "((a{100}){100}){100}", Action::Close)];
+        assert!(RuleSet::compile(rules).is_err());
     }
 }

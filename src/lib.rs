@@ -32,6 +32,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod frame;
 pub mod handshake;
 pub mod host;
 pub mod inspect;
