@@ -129,6 +129,8 @@ impl RuleSet {
             .filter_map(|id| Some((id.as_usize(), self.rules.get(id.as_usize())?.action)))
             .max_by_key(|(rule, action)| (*action, std::cmp::Reverse(*rule)))
             .map(|(rule, action)| Match { rule, action })
+            // Something matched: were the set empty all the same, refuse.
+            .or(Some(Match { rule: 0, action: Action::Close }))
     }
 
     /// Name of a rule by its place; empty where there is none.

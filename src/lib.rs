@@ -32,9 +32,14 @@
 
 pub mod auth;
 pub mod config;
+pub mod event;
+#[cfg(target_arch = "wasm32")]
+mod filter;
 pub mod frame;
+pub mod guard;
 pub mod handshake;
 pub mod host;
 pub mod inspect;
 pub mod message;
 pub mod reason;
+pub mod session;

@@ -1,0 +1,16 @@
+//! The proxy-wasm adapter: callbacks in, decisions applied. It translates only;
+//! what it does not know, it asks the session.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `host` | every host call |
+//! | `root` | one worker: configuration, ticks, the sessions that are open |
+//! | `http` | one HTTP stream |
+
+mod host;
+mod http;
+mod root;
+
+proxy_wasm::main! {{
+    host::start(|_| Box::new(root::Root::new()));
+}}

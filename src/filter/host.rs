@@ -1,0 +1,237 @@
+//! Every host call. Values are read as bytes: the SDK's string getters trap
+//! the VM on bytes that are not UTF-8, and its setters trap on a status they
+//! don't expect, so each is called only where the host can't refuse it.
+
+use crate::handshake::{HeadEdits, Headers, RequestHead};
+use crate::host::{Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, Signatures, Timestamp};
+use crate::session::{Arrival, Refusal};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+/// Envoy, as the core sees it.
+#[derive(Debug)]
+pub(super) struct Envoy;
+
+/// Registers the root context, and makes a panic say where it happened (but
+/// nothing of what it was about: that may be a client's data).
+pub(super) fn start(root: proxy_wasm::types::NewRootContext) {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let _ = hostcalls::log(LogLevel::Critical, &format!("wsguard trapped at {place}"));
+    }));
+    proxy_wasm::set_root_context(root);
+}
+
+impl Clock for Envoy {
+    fn now(&self) -> Timestamp {
+        let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
+        Timestamp::from_unix(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
+impl Log for Envoy {
+    fn write(&self, level: Level, line: &str) {
+        let level = match level {
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+        };
+        let _ = hostcalls::log(level, line);
+    }
+}
+
+impl Metrics for Envoy {
+    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
+        let kind = match kind {
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
+        };
+        MetricId(hostcalls::define_metric(kind, name).unwrap_or(u32::MAX))
+    }
+
+    fn add(&self, id: MetricId, offset: i64) {
+        let _ = hostcalls::increment_metric(id.0, offset);
+    }
+
+    fn record(&self, id: MetricId, value: u64) {
+        let _ = hostcalls::record_metric(id.0, value);
+    }
+}
+
+impl Signatures for Envoy {
+    fn verify(&self, hash: Hash, spki_der: &[u8], signature: &[u8], text: &[u8]) -> Option<bool> {
+        let fields = [hash.name().as_bytes(), spki_der, signature, text];
+        let mut message = Vec::with_capacity(64 + fields.iter().map(|f| f.len()).sum::<usize>());
+        for (number, field) in (1u8..).zip(fields) {
+            // A length-delimited field of a protobuf message.
+            message.push(number << 3 | 2);
+            varint(field.len(), &mut message);
+            message.extend_from_slice(field);
+        }
+        let answer = hostcalls::call_foreign_function("verify_signature", Some(&message));
+        // Field 1, a bool: absent is false, as is an empty answer. A host
+        // without the function can't tell.
+        answer.ok().map(|bytes| bytes.is_some_and(|bytes| bytes.starts_with(&[0x08, 0x01])))
+    }
+}
+
+fn varint(value: usize, out: &mut Vec<u8>) {
+    let mut rest = value;
+    loop {
+        let low = u8::try_from(rest & 0x7F).unwrap_or(0);
+        rest >>= 7;
+        if rest == 0 {
+            out.push(low);
+            return;
+        }
+        out.push(low | 0x80);
+    }
+}
+
+/// Which buffer a body callback is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body {
+    Request,
+    Response,
+}
+
+impl Body {
+    const fn buffer(self) -> BufferType {
+        match self {
+            Self::Request => BufferType::HttpRequestBody,
+            Self::Response => BufferType::HttpResponseBody,
+        }
+    }
+}
+
+/// The bytes of this body callback.
+pub(super) fn body(which: Body, size: usize) -> Vec<u8> {
+    if size == 0 {
+        return Vec::new();
+    }
+    hostcalls::get_buffer(which.buffer(), 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// Puts `bytes` in the place of this body callback's bytes.
+pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) {
+    let _ = hostcalls::set_buffer(which.buffer(), 0, size, bytes);
+}
+
+/// The request of the current stream, from its headers callback.
+pub(super) fn arrival() -> Arrival {
+    let mut head = RequestHead {
+        method: Vec::new(),
+        target: Vec::new(),
+        authority: Vec::new(),
+        headers: Headers::default(),
+        source: source_address(),
+        https: property(&["request", "scheme"]).is_some_and(|scheme| scheme == b"https"),
+        http2: property(&["request", "protocol"])
+            .is_some_and(|version| !version.starts_with(b"HTTP/1")),
+    };
+    let mut lines = Vec::new();
+    for (name, value) in hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default() {
+        match name.as_str() {
+            ":method" => head.method = value,
+            ":path" => head.target = value,
+            ":authority" => head.authority = value,
+            pseudo if pseudo.starts_with(':') => {}
+            _ => lines.push((name, value)),
+        }
+    }
+    head.headers = Headers::new(lines);
+    let connection = property(&["connection", "id"])
+        .and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    let request_id = property(&["request", "id"]);
+    Arrival { head, connection, request_id }
+}
+
+/// Status and headers of the answer, from its headers callback.
+pub(super) fn answer() -> (u16, Headers) {
+    let mut status = 0;
+    let mut lines = Vec::new();
+    for (name, value) in hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default()
+    {
+        if name == ":status" {
+            status = std::str::from_utf8(&value).ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+        } else if !name.starts_with(':') {
+            lines.push((name, value));
+        }
+    }
+    (status, Headers::new(lines))
+}
+
+/// Applies edits to the request's head.
+pub(super) fn edit_request(edits: &HeadEdits) {
+    edit(MapType::HttpRequestHeaders, edits);
+}
+
+/// Applies edits to the answer's head.
+pub(super) fn edit_response(edits: &HeadEdits) {
+    edit(MapType::HttpResponseHeaders, edits);
+}
+
+fn edit(map: MapType, edits: &HeadEdits) {
+    for name in &edits.remove {
+        let _ = hostcalls::remove_map_value(map, name);
+    }
+    for (name, value) in &edits.set {
+        // Envoy's replace changes the first of several lines only: remove
+        // first. A pseudo-header is there once, and can't be removed.
+        if name.starts_with(':') {
+            let _ = hostcalls::set_map_value_bytes(map, name, Some(value));
+        } else {
+            let _ = hostcalls::remove_map_value(map, name);
+            let _ = hostcalls::add_map_value_bytes(map, name, value);
+        }
+    }
+}
+
+/// Answers the request in upstream's place.
+pub(super) fn respond(refusal: &Refusal) {
+    let headers = refusal.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let _ = hostcalls::send_http_response(refusal.status.into(), headers, Some(&refusal.body));
+}
+
+/// Resets the current stream, both sides. The last thing a callback may do.
+pub(super) fn reset() {
+    let _ = hostcalls::reset_http_request();
+}
+
+/// Makes host calls be about the stream `id`; false when it has gone.
+pub(super) fn enter(id: u32) -> bool {
+    hostcalls::set_effective_context(id).is_ok()
+}
+
+/// Sets `wasm.wsguard.<name>` in filter state, for access logs. To be called
+/// once per name and stream: filter state is write-once.
+pub(super) fn set_filter_state(name: &str, value: &str) {
+    let name = format!("wsguard.{name}");
+    let _ = hostcalls::set_property(vec![&name], Some(value.as_bytes()));
+}
+
+/// Asks for ticks.
+pub(super) fn tick_every(period: Duration) {
+    let _ = hostcalls::set_tick_period(period);
+}
+
+/// The document that Envoy hands over, as JSON.
+pub(super) fn document() -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+fn source_address() -> Option<std::net::IpAddr> {
+    let address = property(&["source", "address"])?;
+    let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
+    Some(address.ip())
+}

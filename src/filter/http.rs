@@ -1,0 +1,144 @@
+//! One HTTP stream: the session behind Envoy's HTTP filter callbacks.
+//!
+//! Data of an upgraded stream is never paused: what must not go on yet is taken
+//! into the session and the buffer emptied (see the platform's trap: on pause,
+//! lengths lag and the last chunk can be missed).
+
+use super::host::{self, Body};
+use super::root::{SharedSession, Worker};
+use crate::frame::Sender;
+use crate::reason::Reason;
+use crate::session::{Admission, Forwarded, Opening, Refusal, admit};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// One HTTP stream.
+#[derive(Debug)]
+pub(super) struct HttpFilter {
+    id: u32,
+    worker: Rc<Worker>,
+    session: Option<SharedSession>,
+    /// We have answered in upstream's place: what follows is our own answer.
+    answered: bool,
+    /// Filter state is write-once: the first reason stands.
+    reason_told: bool,
+}
+
+impl HttpFilter {
+    pub(super) const fn new(id: u32, worker: Rc<Worker>) -> Self {
+        Self { id, worker, session: None, answered: false, reason_told: false }
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) -> Action {
+        self.tell_reason(refusal.reason);
+        self.answered = true;
+        host::respond(refusal);
+        Action::Pause
+    }
+
+    fn tell_reason(&mut self, reason: Reason) {
+        if !self.reason_told {
+            self.reason_told = true;
+            host::set_filter_state("reason", reason.name());
+        }
+    }
+
+    fn on_body(&mut self, which: Body, size: usize) -> Action {
+        let (false, Some(session)) = (self.answered, &self.session) else {
+            return Action::Continue;
+        };
+        let sender = match which {
+            Body::Request => Sender::Client,
+            Body::Response => Sender::Server,
+        };
+        let input = host::body(which, size);
+        let mut out = Vec::new();
+        let outcome = session.borrow_mut().on_data(sender, &input, &mut out);
+        if outcome.forwarded == Forwarded::Replaced {
+            host::replace_body(which, size, &out);
+        }
+        if let Some(reason) = outcome.refused {
+            self.tell_reason(reason);
+        }
+        if outcome.reset {
+            host::reset();
+        }
+        Action::Continue
+    }
+
+    fn end(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.worker.remove(self.id);
+            session.borrow_mut().on_end();
+        }
+    }
+}
+
+impl Context for HttpFilter {
+    fn on_done(&mut self) -> bool {
+        self.end();
+        true
+    }
+}
+
+impl HttpContext for HttpFilter {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let Some(guard) = self.worker.guard() else {
+            // No document has loaded: Envoy refuses to start then, so this is
+            // for the case that it does not.
+            host::reset();
+            return Action::Pause;
+        };
+        let admitted = admit(&guard, &host::arrival());
+        if let Some(policy) = admitted.policy.and_then(|index| guard.config().policies.get(index)) {
+            host::set_filter_state("policy", &policy.name);
+        }
+        if let Some(reason) = admitted.reason {
+            self.tell_reason(reason);
+        }
+        match admitted.admission {
+            Admission::Pass(edits) => host::edit_request(&edits),
+            Admission::Refused(refusal) => return self.refuse(&refusal),
+            Admission::Guarded(session, edits) => {
+                host::edit_request(&edits);
+                if let Some(user) = session.user() {
+                    host::set_filter_state("user", user);
+                }
+                let session = Rc::new(RefCell::new(*session));
+                self.worker.add(self.id, &session);
+                self.session = Some(session);
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_body(&mut self, size: usize, _: bool) -> Action {
+        self.on_body(Body::Request, size)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        let (false, Some(session)) = (self.answered, &self.session) else {
+            return Action::Continue;
+        };
+        let (status, headers) = host::answer();
+        let opening = session.borrow_mut().on_response(status, &headers);
+        match opening {
+            Opening::Pass => {}
+            Opening::Open(edits) => host::edit_response(&edits),
+            Opening::Refused(refusal) => return self.refuse(&refusal),
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
+        self.on_body(Body::Response, size)
+    }
+}
+
+impl Drop for HttpFilter {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,126 @@
+//! One worker: its configuration, its ticks, the sessions that are open.
+
+use super::host::{self, Envoy};
+use super::http::HttpFilter;
+use crate::config::Config;
+use crate::guard::Guard;
+use crate::host::{Level, Log};
+use crate::session::Session;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+/// How often sessions are looked at for what no callback brings.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A session that both its stream's callbacks and the tick can reach.
+pub(super) type SharedSession = Rc<RefCell<Session>>;
+
+/// What the streams of this worker share.
+#[derive(Debug, Default)]
+pub(super) struct Worker {
+    guard: RefCell<Option<Rc<Guard>>>,
+    /// Guards of earlier documents, as long as a session lives on them.
+    retired: RefCell<Vec<Weak<Guard>>>,
+    /// By context id.
+    sessions: RefCell<BTreeMap<u32, SharedSession>>,
+}
+
+impl Worker {
+    /// The guard of the newest document that loaded.
+    pub(super) fn guard(&self) -> Option<Rc<Guard>> {
+        self.guard.borrow().clone()
+    }
+
+    /// Lets ticks reach a session.
+    pub(super) fn add(&self, id: u32, session: &SharedSession) {
+        self.sessions.borrow_mut().insert(id, Rc::clone(session));
+    }
+
+    /// Its stream has ended.
+    pub(super) fn remove(&self, id: u32) {
+        self.sessions.borrow_mut().remove(&id);
+    }
+
+    fn configure(&self, config: Config) {
+        let guard = Guard::new(config, Rc::new(Envoy));
+        if let Some(old) = self.guard.replace(Some(guard)) {
+            self.retired.borrow_mut().push(Rc::downgrade(&old));
+        }
+    }
+
+    fn tick(&self) {
+        if let Some(guard) = self.guard() {
+            guard.on_tick();
+        }
+        self.retired.borrow_mut().retain(|old| old.upgrade().inspect(|g| g.on_tick()).is_some());
+        let due: Vec<u32> = self
+            .sessions
+            .borrow()
+            .iter()
+            .filter(|(_, session)| session.borrow().on_tick())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            // Were the stream gone, the reset would hit another one.
+            if host::enter(id) {
+                host::reset();
+            } else {
+                self.remove(id);
+            }
+        }
+    }
+}
+
+/// The root context.
+#[derive(Debug)]
+pub(super) struct Root {
+    worker: Rc<Worker>,
+}
+
+impl Root {
+    pub(super) fn new() -> Self {
+        Self { worker: Rc::default() }
+    }
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        let document = host::document();
+        let environment = |name: &str| std::env::var(name).ok();
+        let parsed = match std::str::from_utf8(&document) {
+            Ok(document) => Config::parse(document, &environment).map_err(|e| e.to_string()),
+            Err(_) => Err("the document is not UTF-8".to_owned()),
+        };
+        match parsed {
+            Ok(config) => {
+                self.worker.configure(config);
+                host::tick_every(TICK);
+                true
+            }
+            Err(errors) => {
+                for error in errors.lines() {
+                    Envoy.write(Level::Error, &format!("wsguard configuration: {error}"));
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.worker.tick();
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpFilter::new(id, Rc::clone(&self.worker))))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,191 @@
+//! What one worker shares between its sessions: the checked document, the host,
+//! the account of held bytes, metrics, and the cap on event lines.
+
+use crate::config::{Config, Mode, Policy};
+use crate::event::limiter::Limiter;
+use crate::event::{About, Event, Kind};
+use crate::frame::Sender;
+use crate::host::{Host, Level, Timestamp};
+use crate::inspect::Action;
+use crate::message::budget::Budget;
+use crate::reason::Reason;
+use metrics::MetricTable;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+mod metrics;
+
+pub use metrics::HandshakeResult;
+
+/// The worker's scratch memory is given back when it has grown past this, in
+/// bytes: a few large messages must not cost their size for ever.
+const SCRATCH_KEPT_BYTES: usize = 256 << 10;
+
+/// One document at work on one worker. A new document makes a new guard;
+/// sessions stay with the one that admitted them.
+pub struct Guard {
+    config: Config,
+    host: Rc<dyn Host>,
+    metrics: MetricTable,
+    /// One per policy, and one for what no policy matches.
+    limiters: RefCell<Vec<Limiter>>,
+    budget: Rc<Budget>,
+    /// What `wsguard_buffered_bytes` has been told of this worker.
+    buffered_bytes_told: Cell<u64>,
+    scratch: RefCell<Vec<u8>>,
+}
+
+impl Guard {
+    /// Puts a document to work.
+    #[must_use]
+    pub fn new(config: Config, host: Rc<dyn Host>) -> Rc<Self> {
+        let metrics = MetricTable::define(&config, &*host);
+        let limiters = vec![Limiter::default(); config.policies.len() + 1];
+        let budget = Budget::new(config.buffered_per_worker_bytes);
+        Rc::new(Self {
+            config,
+            host,
+            metrics,
+            limiters: RefCell::new(limiters),
+            budget,
+            buffered_bytes_told: Cell::new(0),
+            scratch: RefCell::default(),
+        })
+    }
+
+    /// The document.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// To be called on every tick: tells what has gathered since the last one.
+    pub fn on_tick(&self) {
+        let now = self.now();
+        let used = self.budget.used_bytes();
+        let told = self.buffered_bytes_told.replace(used);
+        if used != told {
+            self.metrics.buffered(&*self.host, signed(used) - signed(told));
+        }
+        for index in 0..=self.config.policies.len() {
+            let suppressed =
+                self.limiters.borrow_mut().get_mut(index).map_or(0, |l| l.take_suppressed(now));
+            self.tell_suppressed(index, suppressed, now);
+        }
+        let mut scratch = self.scratch.borrow_mut();
+        if scratch.capacity() > SCRATCH_KEPT_BYTES {
+            *scratch = Vec::new();
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    pub(crate) fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    pub(crate) const fn budget(&self) -> &Rc<Budget> {
+        &self.budget
+    }
+
+    pub(crate) const fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.scratch
+    }
+
+    pub(crate) fn policy(&self, index: usize) -> Option<&Policy> {
+        self.config.policies.get(index)
+    }
+
+    /// Writes an event's line, unless its policy has written enough this second.
+    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, mut event: Event<'a>) {
+        event.policy = policy.and_then(|index| self.policy(index)).map(|p| p.name.as_str());
+        let index = policy.unwrap_or(self.config.policies.len());
+        let Some(admitted) =
+            self.limiters.borrow_mut().get_mut(index).map(|limiter| limiter.admit(event.ts))
+        else {
+            return;
+        };
+        self.tell_suppressed(index, admitted.suppressed, event.ts);
+        if admitted.write {
+            let level = match event.event {
+                Kind::Opened | Kind::Closed => Level::Info,
+                Kind::Refused | Kind::Reported | Kind::Suppressed => Level::Warn,
+            };
+            self.host.write(level, &event.line());
+        }
+    }
+
+    pub(crate) fn count_handshake(
+        &self,
+        policy: Option<usize>,
+        result: HandshakeResult,
+        reason: Option<Reason>,
+    ) {
+        self.metrics.handshake(&self.config, &*self.host, (policy, result, reason));
+    }
+
+    pub(crate) fn count_opened(&self, policy: usize, handshake_us: u64) {
+        self.metrics.opened(&*self.host, policy, handshake_us);
+    }
+
+    pub(crate) fn count_violation(
+        &self,
+        policy: usize,
+        sender: Sender,
+        reason: Reason,
+        action: Action,
+    ) {
+        self.metrics.violation(&self.config, &*self.host, (policy, sender, reason, action));
+    }
+
+    pub(crate) fn count_message(&self, policy: usize, sender: Sender, payload_bytes: u64) {
+        self.metrics.message(&*self.host, policy, sender, payload_bytes);
+    }
+
+    pub(crate) fn count_chunk(&self, policy: usize, sender: Sender, messages: u64, bytes: u64) {
+        self.metrics.chunk(&*self.host, policy, sender, messages, bytes);
+    }
+
+    fn tell_suppressed(&self, index: usize, suppressed: u64, now: Timestamp) {
+        if suppressed == 0 {
+            return;
+        }
+        let about = About::default();
+        let mode = self.policy(index).map_or(self.config.mode, |policy| policy.mode);
+        let mut event = Event::new(now, Kind::Suppressed, mode, &about);
+        event.policy = self.policy(index).map(|policy| policy.name.as_str());
+        event.suppressed = Some(suppressed);
+        self.host.write(Level::Warn, &event.line());
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The document may hold secrets.
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let told = self.buffered_bytes_told.get();
+        if told > 0 {
+            self.metrics.buffered(&*self.host, -signed(told));
+        }
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// What a policy does with a violation: its own action, or none in mode report.
+#[must_use]
+pub(crate) const fn effective(mode: Mode, action: Action) -> Action {
+    match mode {
+        Mode::Enforce => action,
+        Mode::Report => Action::Report,
+    }
+}

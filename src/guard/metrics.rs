@@ -1,0 +1,185 @@
+//! The metrics of the contract. A metric's labels stand in its Envoy name as
+//! `.label.value`, from which `stats_tags` make labels; one that does not apply
+//! is left out.
+
+use crate::config::Config;
+use crate::frame::Sender;
+use crate::host::{MetricId, MetricKind, Metrics};
+use crate::inspect::Action;
+use crate::reason::Reason;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// How an opening handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandshakeResult {
+    /// Upstream accepted, the WebSocket is open.
+    Accepted,
+    /// wsguard refused.
+    Refused,
+    /// wsguard would have refused, were its mode not report.
+    Reported,
+    /// Upstream itself answered with another status than 101.
+    Upstream,
+}
+
+impl HandshakeResult {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Reported => "reported",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// Labels of `wsguard_handshakes_total`; the policy by its place.
+type HandshakeLabels = (Option<usize>, HandshakeResult, Option<Reason>);
+
+/// Labels of `wsguard_violations_total`.
+type ViolationLabels = (usize, Sender, Reason, Action);
+
+/// Ids of everything that is counted: those of the good path are looked up
+/// once, the others when they are first needed.
+#[derive(Debug)]
+pub(super) struct MetricTable {
+    policies: Vec<PolicyMetrics>,
+    buffered_bytes: MetricId,
+    handshakes: RefCell<HashMap<HandshakeLabels, MetricId>>,
+    violations: RefCell<HashMap<ViolationLabels, MetricId>>,
+}
+
+#[derive(Debug)]
+struct PolicyMetrics {
+    handshake_us: MetricId,
+    client: FlowMetrics,
+    server: FlowMetrics,
+}
+
+#[derive(Debug)]
+struct FlowMetrics {
+    messages_total: MetricId,
+    bytes_total: MetricId,
+    message_bytes: MetricId,
+}
+
+impl MetricTable {
+    pub(super) fn define(config: &Config, host: &dyn Metrics) -> Self {
+        let policies = config.policies.iter().map(|p| PolicyMetrics::define(&p.name, host));
+        Self {
+            policies: policies.collect(),
+            buffered_bytes: host.define(MetricKind::Gauge, "wsguard_buffered_bytes"),
+            handshakes: RefCell::default(),
+            violations: RefCell::default(),
+        }
+    }
+
+    pub(super) fn handshake(&self, config: &Config, host: &dyn Metrics, labels: HandshakeLabels) {
+        let mut known = self.handshakes.borrow_mut();
+        let id = known.entry(labels).or_insert_with(|| {
+            let (policy, result, reason) = labels;
+            let mut name = "wsguard_handshakes_total".to_owned();
+            if let Some(policy) = policy.and_then(|index| config.policies.get(index)) {
+                label(&mut name, "policy", &policy.name);
+            }
+            label(&mut name, "result", result.name());
+            if let Some(reason) = reason {
+                label(&mut name, "reason", reason.name());
+            }
+            host.define(MetricKind::Counter, &name)
+        });
+        host.add(*id, 1);
+    }
+
+    pub(super) fn violation(&self, config: &Config, host: &dyn Metrics, labels: ViolationLabels) {
+        let mut known = self.violations.borrow_mut();
+        let id = known.entry(labels).or_insert_with(|| {
+            let (policy, sender, reason, action) = labels;
+            let mut name = "wsguard_violations_total".to_owned();
+            if let Some(policy) = config.policies.get(policy) {
+                label(&mut name, "policy", &policy.name);
+            }
+            label(&mut name, "direction", sender.name());
+            label(&mut name, "reason", reason.name());
+            label(&mut name, "action", action.name());
+            host.define(MetricKind::Counter, &name)
+        });
+        host.add(*id, 1);
+    }
+
+    pub(super) fn opened(&self, host: &dyn Metrics, policy: usize, handshake_us: u64) {
+        if let Some(metrics) = self.policies.get(policy) {
+            host.record(metrics.handshake_us, handshake_us);
+        }
+    }
+
+    pub(super) fn message(&self, host: &dyn Metrics, policy: usize, sender: Sender, bytes: u64) {
+        if let Some(metrics) = self.flow(policy, sender) {
+            host.record(metrics.message_bytes, bytes);
+        }
+    }
+
+    pub(super) fn chunk(
+        &self,
+        host: &dyn Metrics,
+        policy: usize,
+        sender: Sender,
+        messages: u64,
+        bytes: u64,
+    ) {
+        let Some(metrics) = self.flow(policy, sender) else { return };
+        for (id, count) in [(metrics.messages_total, messages), (metrics.bytes_total, bytes)] {
+            if count > 0 {
+                host.add(id, i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// The gauge is shared by all workers: each adds how its own part changed.
+    pub(super) fn buffered(&self, host: &dyn Metrics, change: i64) {
+        host.add(self.buffered_bytes, change);
+    }
+
+    fn flow(&self, policy: usize, sender: Sender) -> Option<&FlowMetrics> {
+        let metrics = self.policies.get(policy)?;
+        Some(match sender {
+            Sender::Client => &metrics.client,
+            Sender::Server => &metrics.server,
+        })
+    }
+}
+
+impl PolicyMetrics {
+    fn define(policy: &str, host: &dyn Metrics) -> Self {
+        let mut handshake_us = "wsguard_handshake_us".to_owned();
+        label(&mut handshake_us, "policy", policy);
+        Self {
+            handshake_us: host.define(MetricKind::Histogram, &handshake_us),
+            client: FlowMetrics::define(policy, Sender::Client, host),
+            server: FlowMetrics::define(policy, Sender::Server, host),
+        }
+    }
+}
+
+impl FlowMetrics {
+    fn define(policy: &str, sender: Sender, host: &dyn Metrics) -> Self {
+        let define = |kind, name: &str| {
+            let mut name = name.to_owned();
+            label(&mut name, "policy", policy);
+            label(&mut name, "direction", sender.name());
+            host.define(kind, &name)
+        };
+        Self {
+            messages_total: define(MetricKind::Counter, "wsguard_messages_total"),
+            bytes_total: define(MetricKind::Counter, "wsguard_bytes_total"),
+            message_bytes: define(MetricKind::Histogram, "wsguard_message_bytes"),
+        }
+    }
+}
+
+fn label(name: &mut String, key: &str, value: &str) {
+    for part in [".", key, ".", value] {
+        name.push_str(part);
+    }
+}

@@ -1,0 +1,398 @@
+//! The opening handshake's way in: the checks in their order, and what of the
+//! request head goes on to upstream.
+
+use super::opening::Pending;
+use super::refusal::Refusal;
+use super::{Flow, Phase, Session};
+use crate::auth::{self, AuthError, Identity, Presented};
+use crate::config::{Mode, Policy, Unmatched};
+use crate::event::{About, Event, Kind, bounded};
+use crate::frame::Sender;
+use crate::guard::{Guard, HandshakeResult};
+use crate::handshake::answer::Agreement;
+use crate::handshake::form::{self, HandshakeError, ValidHandshake};
+use crate::handshake::host::Host;
+use crate::handshake::path::{NormalPath, PathError, careless, split_target};
+use crate::handshake::tls::TlsVerdict;
+use crate::handshake::upgrade::Upgrade;
+use crate::handshake::{HeadEdits, PlainHttp, RefuseWith, RequestHead, subprotocol, user_agent};
+use crate::reason::Reason;
+use std::rc::Rc;
+
+/// A request as a filter hands it over.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its head.
+    pub head: RequestHead,
+    /// Envoy's `connection.id`.
+    pub connection: Option<u64>,
+    /// Envoy's `request.id`.
+    pub request_id: Option<Vec<u8>>,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is none of ours: it passes with these edits.
+    Pass(HeadEdits),
+    /// It goes to upstream with these edits, and the session watches over what
+    /// follows.
+    Guarded(Box<Session>, HeadEdits),
+    /// It is answered in upstream's place.
+    Refused(Refusal),
+}
+
+/// What an admission was decided by, for access logs.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What becomes of the request.
+    pub admission: Admission,
+    /// Place of the policy that matched, if one did.
+    pub policy: Option<usize>,
+    /// Why it was refused, or in mode report would have been.
+    pub reason: Option<Reason>,
+}
+
+/// Longest part of a client's value that an event repeats, in bytes.
+const EVENT_VALUE_BYTES: usize = 256;
+
+/// Longest part of a path that an event repeats, in bytes.
+const EVENT_PATH_BYTES: usize = 1024;
+
+/// Judges a request.
+#[must_use]
+pub fn admit(guard: &Rc<Guard>, arrival: &Arrival) -> Admitted {
+    let request = Request::read(guard, arrival);
+    let upgrade = Upgrade::of(&arrival.head);
+    let matched = request.policy();
+    match (upgrade, matched) {
+        (Upgrade::None, None) => request.plain_unmatched(),
+        (_, None) => request.upgrade_unmatched(),
+        (Upgrade::None, Some((index, policy))) => request.plain(index, policy),
+        (_, Some((index, policy))) => request.upgrade(index, policy),
+    }
+}
+
+/// Why a handshake is refused.
+struct Denial {
+    reason: Reason,
+    detail: String,
+    /// Told as a redirect to this place.
+    location: Option<String>,
+}
+
+macro_rules! denial_from {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Denial {
+            fn from(error: $error) -> Self {
+                Self::new(error.reason(), error.to_string())
+            }
+        }
+    )*};
+}
+
+denial_from!(
+    HandshakeError,
+    PathError,
+    AuthError,
+    crate::handshake::address::AddressDenied,
+    crate::handshake::compression::CompressionDenied,
+    crate::handshake::origin::OriginDenied,
+    crate::handshake::subprotocol::SubprotocolDenied<'_>,
+    crate::handshake::tls::TlsRequired,
+    crate::handshake::user_agent::UserAgentDenied,
+);
+
+impl Denial {
+    const fn new(reason: Reason, detail: String) -> Self {
+        Self { reason, detail, location: None }
+    }
+}
+
+/// A handshake that passed every check, and what of it goes on.
+struct Passed {
+    /// What is left of the subprotocol offer.
+    subprotocols: Vec<String>,
+    /// The entry that the client's credential stood behind.
+    marker: Option<String>,
+    identity: Option<Identity>,
+    identity_headers: Vec<(String, Vec<u8>)>,
+}
+
+/// A request and what is read from it once.
+struct Request<'a> {
+    guard: &'a Rc<Guard>,
+    arrival: &'a Arrival,
+    raw_path: &'a [u8],
+    query: Option<&'a [u8]>,
+    path: Result<NormalPath, PathError>,
+    host: Option<Host>,
+}
+
+impl<'a> Request<'a> {
+    fn read(guard: &'a Rc<Guard>, arrival: &'a Arrival) -> Self {
+        let (raw_path, query) = split_target(&arrival.head.target);
+        let path = NormalPath::parse(raw_path);
+        let host = Host::parse(&arrival.head.authority).ok();
+        Self { guard, arrival, raw_path, query, path, host }
+    }
+
+    fn head(&self) -> &'a RequestHead {
+        &self.arrival.head
+    }
+
+    /// The first policy for this host and path.
+    fn policy(&self) -> Option<(usize, &'a Policy)> {
+        let path = self.path.as_ref().ok()?;
+        let mut policies = self.guard.config().policies.iter().enumerate();
+        policies.find(|(_, policy)| self.matches(policy, path.as_str()))
+    }
+
+    fn matches(&self, policy: &Policy, path: &str) -> bool {
+        let host = policy.hosts.is_empty()
+            || self.host.as_ref().is_some_and(|host| policy.hosts.iter().any(|p| p.matches(host)));
+        host && (policy.paths.is_empty() || policy.paths.iter().any(|p| p.matches(path)))
+    }
+
+    /// A plain request that no policy is for: it passes, unless its path is
+    /// ambiguous and a careless server might find a guarded one in it.
+    fn plain_unmatched(&self) -> Admitted {
+        let Err(error) = self.path else { return self.pass(None) };
+        let guarded = careless(self.raw_path).is_some_and(|path| {
+            self.guard.config().policies.iter().any(|policy| {
+                policy.handshake.plain_http == PlainHttp::Reject && self.matches(policy, &path)
+            })
+        });
+        if guarded { self.deny(None, None, error.into()) } else { self.pass(None) }
+    }
+
+    fn upgrade_unmatched(&self) -> Admitted {
+        if let Err(error) = self.path {
+            return self.deny(None, None, error.into());
+        }
+        match self.guard.config().unmatched {
+            Unmatched::Pass => self.pass(None),
+            Unmatched::Reject => {
+                let detail = "no WebSocket is offered at this host and path".to_owned();
+                self.deny(None, None, Denial::new(Reason::NoPolicy, detail))
+            }
+        }
+    }
+
+    fn plain(&self, index: usize, policy: &Policy) -> Admitted {
+        if policy.handshake.plain_http == PlainHttp::Pass {
+            return self.pass(Some(index));
+        }
+        let denial = match policy.handshake.addresses.judge(self.head().source) {
+            Err(error) => error.into(),
+            Ok(()) => {
+                let detail = "this path takes WebSocket upgrades only".to_owned();
+                Denial::new(Reason::NotWebsocket, detail)
+            }
+        };
+        self.deny(Some(index), None, denial)
+    }
+
+    fn upgrade(&self, index: usize, policy: &'a Policy) -> Admitted {
+        let form = form::check(self.head());
+        match self.checks(policy, &form) {
+            Ok(passed) => match (form, policy.mode) {
+                (Ok(handshake), Mode::Enforce) => self.enforce(index, policy, &handshake, passed),
+                (Ok(handshake), Mode::Report) => self.observe(index, &handshake, Some(passed)),
+                (Err(error), _) => self.deny(Some(index), None, error.into()),
+            },
+            Err(denial) => self.deny(Some(index), form.ok().as_ref(), denial),
+        }
+    }
+
+    /// Every check of the contract, in its order; what later work brings (bans,
+    /// rates, authorize, quotas) has its place marked.
+    fn checks(
+        &self,
+        policy: &'a Policy,
+        form: &Result<ValidHandshake, HandshakeError>,
+    ) -> Result<Passed, Denial> {
+        let (head, rules) = (self.head(), &policy.handshake);
+        rules.addresses.judge(head.source)?;
+        // bans
+        let handshake = form.as_ref().map_err(|error| Denial::from(*error))?;
+        let path = self.path.as_ref().map_err(|error| Denial::from(*error))?;
+        match rules.tls.judge(head.https, handshake.host(), path, self.query) {
+            TlsVerdict::Allowed => {}
+            TlsVerdict::Denied(error) => return Err(error.into()),
+            TlsVerdict::Redirect { location } => {
+                let detail = "redirected to https".to_owned();
+                let location = Some(location);
+                return Err(Denial { location, ..Denial::new(Reason::TlsRequired, detail) });
+            }
+        }
+        if let Some(origins) = &rules.origins {
+            origins.judge(head)?;
+        }
+        user_agent::judge(rules.user_agents_denied.as_ref(), &head.headers)?;
+        // handshake rate
+        let offer = handshake.subprotocols();
+        let presented = policy
+            .auth
+            .as_ref()
+            .map(|auth| (auth, Presented::collect(auth, head, self.query, offer)));
+        let left = presented.as_ref().map_or(offer, |(_, presented)| presented.offer_left());
+        let mut subprotocols = subprotocol::judge(rules.subprotocols.as_deref(), left)?;
+        rules.compression.judge(handshake)?;
+        let (mut identity, mut identity_headers, mut marker) = (None, Vec::new(), None);
+        if let Some((auth, presented)) = presented {
+            let now = self.guard.now();
+            let somebody = auth::authenticate(auth, &presented, now, self.guard.host())?;
+            identity_headers = auth::identity_headers(auth, &somebody)?;
+            identity = Some(somebody);
+            marker = presented.subprotocol_marker().map(str::to_owned);
+            subprotocols.extend_from_slice(presented.offer_forwarded());
+        }
+        // authorize, connection quotas
+        Ok(Passed { subprotocols, marker, identity, identity_headers })
+    }
+
+    /// Lets the request through with nothing but made-up identity headers
+    /// removed.
+    fn pass(&self, policy: Option<usize>) -> Admitted {
+        Admitted { admission: Admission::Pass(self.base_edits()), policy, reason: None }
+    }
+
+    fn base_edits(&self) -> HeadEdits {
+        let names = &self.guard.config().identity_headers;
+        HeadEdits { remove: auth::sent_identity_headers(self.head(), names), set: Vec::new() }
+    }
+
+    /// Refuses, or in mode report says so and watches.
+    fn deny(
+        &self,
+        policy: Option<usize>,
+        handshake: Option<&ValidHandshake>,
+        denial: Denial,
+    ) -> Admitted {
+        let Denial { reason, detail, location } = denial;
+        let rules = policy.and_then(|index| self.guard.policy(index));
+        let mode = rules.map_or(self.guard.config().mode, |policy| policy.mode);
+        let (kind, result) = match mode {
+            Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
+            Mode::Report => (Kind::Reported, HandshakeResult::Reported),
+        };
+        self.guard.count_handshake(policy, result, Some(reason));
+        let about = self.about(None);
+        let mut event = Event::new(self.guard.now(), kind, mode, &about);
+        event.reason = Some(reason);
+        event.direction = Some(Sender::Client);
+        event.detail = Some(detail.clone());
+        self.guard.tell(policy, event);
+        let admission = match (mode, policy, handshake) {
+            (Mode::Report, Some(index), Some(handshake)) => {
+                return Admitted { reason: Some(reason), ..self.observe(index, handshake, None) };
+            }
+            (Mode::Report, ..) => Admission::Pass(self.base_edits()),
+            (Mode::Enforce, ..) => Admission::Refused(match (rules, handshake, location) {
+                (_, _, Some(location)) => Refusal::redirect(reason, location),
+                (Some(rules), Some(handshake), None)
+                    if rules.handshake.refuse_with == RefuseWith::Close =>
+                {
+                    let offered = handshake.subprotocols().first().map(String::as_str);
+                    Refusal::close(reason, handshake.expected_accept(), offered)
+                }
+                _ => Refusal::http(reason, &detail),
+            }),
+        };
+        Admitted { admission, policy, reason: Some(reason) }
+    }
+
+    fn enforce(
+        &self,
+        index: usize,
+        policy: &Policy,
+        handshake: &ValidHandshake,
+        passed: Passed,
+    ) -> Admitted {
+        let mut edits = self.base_edits();
+        self.edit_target(policy, &mut edits);
+        if handshake.offers_extensions() {
+            edits.remove.push("sec-websocket-extensions".to_owned());
+        }
+        if passed.subprotocols != handshake.subprotocols() {
+            let name = "sec-websocket-protocol".to_owned();
+            if passed.subprotocols.is_empty() {
+                edits.remove.push(name);
+            } else {
+                edits.set.push((name, passed.subprotocols.join(", ").into_bytes()));
+            }
+        }
+        if handshake.connection_needs_rewrite() {
+            edits.set.push(("connection".to_owned(), b"Upgrade".to_vec()));
+        }
+        edits.set.extend(passed.identity_headers);
+        let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
+        let pending = Pending::new(agreement, handshake, passed.identity.as_ref());
+        self.guarded(index, self.about(passed.identity.as_ref()), pending, edits)
+    }
+
+    /// What goes on to upstream is the path that was judged, not another
+    /// spelling of it, and no credential.
+    fn edit_target(&self, policy: &Policy, edits: &mut HeadEdits) {
+        let path = self.path.as_ref().map_or("", NormalPath::as_str).as_bytes();
+        if let Some(auth) = &policy.auth {
+            auth::strip(auth, self.head(), self.query).add_to(path, edits);
+        }
+        let rewritten = edits.set.iter().any(|(name, _)| name == ":path");
+        if !rewritten && path != self.raw_path {
+            let target = match self.query {
+                Some(query) => [path, b"?", query].concat(),
+                None => path.to_vec(),
+            };
+            edits.set.push((":path".to_owned(), target));
+        }
+    }
+
+    /// Mode report: nothing is stripped, and the session only watches.
+    fn observe(
+        &self,
+        index: usize,
+        handshake: &ValidHandshake,
+        passed: Option<Passed>,
+    ) -> Admitted {
+        let identity = passed.as_ref().and_then(|passed| passed.identity.as_ref());
+        let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
+        let mut pending = Pending::new(agreement, handshake, identity);
+        pending.counted = passed.is_none();
+        self.guarded(index, self.about(identity), pending, self.base_edits())
+    }
+
+    fn guarded(&self, index: usize, about: About, pending: Pending, edits: HeadEdits) -> Admitted {
+        let session = Session {
+            guard: Rc::clone(self.guard),
+            policy: index,
+            about,
+            arrived: self.guard.now(),
+            phase: Phase::Opening(pending),
+            client: Flow::new(Sender::Client),
+            server: Flow::new(Sender::Server),
+            messages: crate::event::PerDirection::default(),
+            ended_for: None,
+        };
+        let admission = Admission::Guarded(Box::new(session), edits);
+        Admitted { admission, policy: Some(index), reason: None }
+    }
+
+    fn about(&self, identity: Option<&Identity>) -> About {
+        let head = self.head();
+        let value =
+            |name| head.headers.all(name).next().map(|value| bounded(value, EVENT_VALUE_BYTES));
+        let path = self.path.as_ref().map_or(self.raw_path, |path| path.as_str().as_bytes());
+        About {
+            ip: head.source,
+            path: bounded(path, EVENT_PATH_BYTES),
+            origin: value("origin"),
+            user_agent: value("user-agent"),
+            connection: self.arrival.connection,
+            request_id: self.arrival.request_id.as_ref().map(|id| bounded(id, EVENT_VALUE_BYTES)),
+            user: identity.and_then(|identity| identity.user.clone()),
+            credential: identity.map(|identity| identity.kind.name()),
+        }
+    }
+}

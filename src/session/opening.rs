@@ -1,0 +1,134 @@
+//! Upstream's answer to the opening handshake.
+
+use super::refusal::Refusal;
+use super::{Phase, Session};
+use crate::auth::Identity;
+use crate::config::Mode;
+use crate::event::{Event, Kind, Opened};
+use crate::frame::Sender;
+use crate::guard::HandshakeResult;
+use crate::handshake::answer::{Agreement, Answer, AnswerError};
+use crate::handshake::form::ValidHandshake;
+use crate::handshake::{HeadEdits, Headers, RefuseWith};
+use crate::host::Timestamp;
+use crate::reason::Reason;
+
+/// What is kept of the handshake until upstream answers.
+#[derive(Debug)]
+pub(super) struct Pending {
+    agreement: Agreement,
+    /// What a refusal by close needs: accept and an offered subprotocol.
+    accept: String,
+    offered: Option<String>,
+    key_id: Option<String>,
+    authenticated_at: Option<Timestamp>,
+    /// The handshake has been counted as reported already.
+    pub(super) counted: bool,
+}
+
+impl Pending {
+    pub(super) fn new(
+        agreement: Agreement,
+        handshake: &ValidHandshake,
+        identity: Option<&Identity>,
+    ) -> Self {
+        Self {
+            agreement,
+            accept: handshake.expected_accept(),
+            offered: handshake.subprotocols().first().cloned(),
+            key_id: identity.map(|identity| identity.key_id.clone()),
+            authenticated_at: identity.map(|identity| identity.authenticated_at),
+            counted: false,
+        }
+    }
+}
+
+/// What becomes of upstream's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// It goes on unchanged.
+    Pass,
+    /// It goes on with these edits, and the WebSocket is open.
+    Open(HeadEdits),
+    /// It is replaced by this.
+    Refused(Refusal),
+}
+
+impl Session {
+    /// Takes upstream's answer to the upgrade.
+    pub fn on_response(&mut self, status: u16, headers: &Headers) -> Opening {
+        let Phase::Opening(pending) = std::mem::replace(&mut self.phase, Phase::NoTunnel) else {
+            return Opening::Pass;
+        };
+        match pending.agreement.judge(status, headers) {
+            Answer::Open { add_subprotocol } => {
+                let now = self.guard.now();
+                self.phase = Phase::Open(now);
+                self.tell_opened(&pending, now);
+                let name = "sec-websocket-protocol".to_owned();
+                let set = add_subprotocol.map(|value| (name, value.into_bytes()));
+                Opening::Open(HeadEdits { remove: Vec::new(), set: set.into_iter().collect() })
+            }
+            Answer::PassThrough => {
+                if !pending.counted {
+                    self.guard.count_handshake(Some(self.policy), HandshakeResult::Upstream, None);
+                }
+                Opening::Pass
+            }
+            Answer::Refused(error) => self.refuse_answer(&pending, status, error),
+        }
+    }
+
+    fn refuse_answer(&mut self, pending: &Pending, status: u16, error: AnswerError) -> Opening {
+        let report = self.mode() == Mode::Report;
+        // Nothing is stripped in mode report, so upstream may have agreed to
+        // compression; that is no fault of its own.
+        let unread = report && error == AnswerError::ExtensionNotOffered;
+        let reason = if unread { Reason::CompressionDenied } else { error.reason() };
+        let (kind, result) = match self.mode() {
+            Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
+            Mode::Report => (Kind::Reported, HandshakeResult::Reported),
+        };
+        let now = self.guard.now();
+        let mut event = Event::new(now, kind, self.mode(), &self.about);
+        event.reason = Some(reason);
+        event.direction = Some(Sender::Server);
+        event.detail = Some(if unread {
+            "an extension was agreed that enforce strips from the offer: messages pass unseen"
+                .to_owned()
+        } else {
+            error.to_string()
+        });
+        self.guard.tell(Some(self.policy), event);
+        if !pending.counted {
+            self.guard.count_handshake(Some(self.policy), result, Some(reason));
+        }
+        if report {
+            if status == 101 {
+                self.phase = if unread { Phase::Unseen(now) } else { Phase::Open(now) };
+            }
+            return Opening::Pass;
+        }
+        self.ended_for = Some(reason);
+        let refuse_with = self.policy().map(|policy| policy.handshake.refuse_with);
+        Opening::Refused(if refuse_with == Some(RefuseWith::Close) {
+            Refusal::close(reason, pending.accept.clone(), pending.offered.as_deref())
+        } else {
+            Refusal::http(reason, &error.to_string())
+        })
+    }
+
+    fn tell_opened(&self, pending: &Pending, now: Timestamp) {
+        if !pending.counted {
+            self.guard.count_handshake(Some(self.policy), HandshakeResult::Accepted, None);
+        }
+        let took = now.since(self.arrived).as_micros();
+        self.guard.count_opened(self.policy, u64::try_from(took).unwrap_or(u64::MAX));
+        let mut event = Event::new(now, Kind::Opened, self.mode(), &self.about);
+        event.opened = Some(Opened {
+            key_id: pending.key_id.as_deref(),
+            authenticated_at: pending.authenticated_at,
+        });
+        self.guard.tell(Some(self.policy), event);
+    }
+}

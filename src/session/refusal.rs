@@ -1,0 +1,150 @@
+//! How a refused handshake is told: a problem document (RFC 9457), or a
+//! WebSocket that opens and closes at once.
+
+use crate::frame::close;
+use crate::reason::Reason;
+use serde::Serialize;
+
+/// An answer in upstream's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// HTTP status.
+    pub status: u16,
+    /// Header lines, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// RFC 9457, with `reason` as extension member.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    reason: &'a str,
+}
+
+/// Seconds after which trying again may help (RFC 9110 §10.2.3).
+const RETRY_AFTER: &str = "5";
+
+impl Refusal {
+    /// Told with an HTTP status.
+    #[must_use]
+    pub fn http(reason: Reason, detail: &str) -> Self {
+        // Every reason that can come before the upgrade has a status; were one
+        // without, the request is refused all the same.
+        let status = reason.http_status().unwrap_or(403);
+        let mut headers = vec![
+            line("content-type", "application/problem+json"),
+            line("cache-control", "no-store"),
+        ];
+        match status {
+            401 => headers.push(line("www-authenticate", challenge(reason))),
+            // RFC 9110 §15.5.22 and RFC 6455 §4.4.
+            426 => {
+                headers.push(line("upgrade", "websocket"));
+                headers.push(line("connection", "Upgrade"));
+                headers.push(line("sec-websocket-version", "13"));
+            }
+            429 | 503 => headers.push(line("retry-after", RETRY_AFTER)),
+            _ => {}
+        }
+        let kind = format!("urn:wsguard:reason:{}", reason.name());
+        let problem =
+            Problem { kind, title: reason.title(), status, detail, reason: reason.name() };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        Self { reason, status, headers, body }
+    }
+
+    /// Told by opening the WebSocket and closing it at once: `accept` is what
+    /// the client's key asks for, `subprotocol` one that it offered (a browser
+    /// fails the handshake when it offered some and none is named).
+    #[must_use]
+    pub fn close(reason: Reason, accept: String, subprotocol: Option<&str>) -> Self {
+        let mut headers = vec![
+            line("upgrade", "websocket"),
+            line("connection", "Upgrade"),
+            ("sec-websocket-accept".to_owned(), accept),
+        ];
+        headers.extend(subprotocol.map(|name| line("sec-websocket-protocol", name)));
+        let mut body = Vec::new();
+        close::write(reason.close_code().unwrap_or(1008), reason.name(), None, &mut body);
+        Self { reason, status: 101, headers, body }
+    }
+
+    /// Told by sending the client to the same place by https (RFC 9110 §15.4.9).
+    #[must_use]
+    pub fn redirect(reason: Reason, location: String) -> Self {
+        let headers = vec![("location".to_owned(), location), line("cache-control", "no-store")];
+        Self { reason, status: 308, headers, body: Vec::new() }
+    }
+}
+
+fn line(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+/// RFC 6750 §3: a request without credentials is told no error code.
+const fn challenge(reason: Reason) -> &'static str {
+    match reason {
+        Reason::CredentialsMissing => "Bearer realm=\"wsguard\"",
+        _ => "Bearer realm=\"wsguard\", error=\"invalid_token\"",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameHeader, Sender};
+
+    fn header<'a>(refusal: &'a Refusal, name: &str) -> Option<&'a str> {
+        refusal.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    #[test]
+    fn each_status_carries_the_header_it_asks_for() {
+        for reason in Reason::ALL.into_iter().filter(|r| r.http_status().is_some()) {
+            let refusal = Refusal::http(reason, "because");
+            assert_eq!(header(&refusal, "content-type"), Some("application/problem+json"));
+            assert_eq!(header(&refusal, "cache-control"), Some("no-store"));
+            let expected = match refusal.status {
+                401 => "www-authenticate",
+                426 => "sec-websocket-version",
+                429 | 503 => "retry-after",
+                _ => continue,
+            };
+            assert!(header(&refusal, expected).is_some(), "{expected} for {}", reason.name());
+        }
+    }
+
+    #[test]
+    fn the_body_is_a_problem_document() {
+        let refusal = Refusal::http(Reason::OriginDenied, "this origin is not listed");
+        let body: serde_json::Value = serde_json::from_slice(&refusal.body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:wsguard:reason:origin_denied",
+                "title": "Origin not allowed",
+                "status": 403,
+                "detail": "this origin is not listed",
+                "reason": "origin_denied",
+            })
+        );
+    }
+
+    #[test]
+    fn a_browser_is_told_by_a_close_frame() {
+        let refusal = Refusal::close(Reason::CredentialsExpired, "accept".into(), Some("bearer"));
+        assert_eq!(refusal.status, 101);
+        assert_eq!(header(&refusal, "sec-websocket-protocol"), Some("bearer"));
+        let (head, length) = FrameHeader::parse(&refusal.body, Sender::Server).unwrap().unwrap();
+        assert!(head.opcode.is_control());
+        assert_eq!(&refusal.body[length..], b"\x03\xf0credentials_expired");
+    }
+}

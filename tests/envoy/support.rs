@@ -1,0 +1,284 @@
+//! Starts the stock Envoy with `wsguard.wasm` before an upstream, and takes
+//! both away again, also when the test fails.
+
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long anything that must happen may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running Envoy.
+pub struct Envoy {
+    child: Child,
+    admin: SocketAddr,
+    dir: TempDir,
+}
+
+/// `make test` says where things are; without it, where it puts them.
+fn tool(variable: &str, fallback: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = std::env::var_os(variable).map_or_else(|| root.join(fallback), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `make test`, or set {variable}", path.display());
+    path
+}
+
+/// The module under test.
+pub fn wasm() -> PathBuf {
+    tool("WSGUARD_WASM", "dist/wsguard.wasm")
+}
+
+/// The interpreter with the pinned packages.
+pub fn python() -> PathBuf {
+    tool("PYTHON", ".tools/venv/bin/python")
+}
+
+/// A command whose process dies with this thread, even when that is killed.
+pub fn tied(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// Polls until `probe` gives something.
+pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "gave up waiting for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Envoy {
+    /// Starts Envoy with this bootstrap and waits until it listens.
+    pub fn start(bootstrap: &Value) -> Self {
+        Self::start_with(&bootstrap.to_string(), &[])
+    }
+
+    /// The same from a text in YAML or JSON, with environment variables.
+    pub fn start_with(bootstrap: &str, environment: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let child = Self::spawn(&dir, bootstrap, environment);
+        let mut envoy = Self { child, admin: SocketAddr::from(([127, 0, 0, 1], 0)), dir };
+        let path = envoy.dir.path().join("admin");
+        envoy.admin = wait_for("Envoy's admin address", || {
+            if let Some(status) = envoy.child.try_wait().unwrap() {
+                panic!("Envoy ended with {status}:\n{}", envoy.log());
+            }
+            std::fs::read_to_string(&path).ok()?.trim().parse().ok()
+        });
+        wait_for("Envoy to be ready", || {
+            (envoy.get("/ready").contains("LIVE") && !envoy.listeners().is_empty()).then_some(())
+        });
+        envoy
+    }
+
+    /// Starts Envoy with a bootstrap that it must refuse; gives its log.
+    pub fn refuses(bootstrap: &Value) -> String {
+        let dir = TempDir::new().unwrap();
+        let mut child = Self::spawn(&dir, &bootstrap.to_string(), &[]);
+        let status = wait_for("Envoy to refuse", || child.try_wait().unwrap());
+        let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+        assert!(!status.success(), "Envoy ended well:\n{log}");
+        log
+    }
+
+    fn spawn(dir: &TempDir, bootstrap: &str, environment: &[(&str, &str)]) -> Child {
+        let config = dir.path().join("bootstrap.yaml");
+        std::fs::write(&config, bootstrap).unwrap();
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        tied(&tool("ENVOY", ".tools/envoy/envoy"))
+            .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
+            .args(["--component-log-level", "wasm:info"])
+            .arg("-c")
+            .arg(&config)
+            .arg("--admin-address-path")
+            .arg(dir.path().join("admin"))
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Where the first listener listens.
+    pub fn address(&self) -> SocketAddr {
+        *self.listeners().first().unwrap()
+    }
+
+    fn listeners(&self) -> Vec<SocketAddr> {
+        let Ok(json) = serde_json::from_str::<Value>(&self.get("/listeners?format=json")) else {
+            return Vec::new();
+        };
+        let statuses = json["listener_statuses"].as_array().cloned().unwrap_or_default();
+        statuses
+            .iter()
+            .filter_map(|status| {
+                let address = &status["local_address"]["socket_address"];
+                let port = u16::try_from(address["port_value"].as_u64()?).ok()?;
+                Some(SocketAddr::from(([127, 0, 0, 1], port)))
+            })
+            .collect()
+    }
+
+    /// Body of a page of Envoy's admin interface.
+    pub fn get(&self, path: &str) -> String {
+        let Ok(mut stream) = TcpStream::connect(self.admin) else { return String::new() };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\nhost: admin\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+    }
+
+    /// Everything that Envoy has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The events logged so far.
+    pub fn events(&self) -> Vec<Value> {
+        let log = self.log();
+        log.lines()
+            .filter_map(|line| line.split_once(": wsguard ")?.1.parse::<Value>().ok())
+            .collect()
+    }
+
+    /// Waits for an event of this kind and reason.
+    pub fn event(&self, kind: &str, reason: Option<&str>) -> Value {
+        wait_for(&format!("event {kind} {reason:?} in\n{}", self.log()), || {
+            self.events()
+                .into_iter()
+                .find(|event| event["event"] == kind && event["reason"].as_str() == reason)
+        })
+    }
+
+    /// Waits until a line of the Prometheus page stands there.
+    pub fn metric(&self, line: &str) {
+        wait_for(&format!("metric {line} in {}", self.get("/stats/prometheus?filter=wsguard")), || {
+            let page = self.get("/stats/prometheus?filter=wsguard");
+            page.lines().any(|l| l == line).then_some(())
+        });
+    }
+
+    /// The VM has not trapped.
+    pub fn assert_sound(&self) {
+        let log = self.log();
+        for word in ["trapped", "Function: proxy_", "Plugin is failed", "Unreachable"] {
+            assert!(!log.contains(word), "the VM has trapped:\n{log}");
+        }
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- Envoy's log ---\n{}", self.log());
+        } else {
+            self.assert_sound();
+        }
+    }
+}
+
+/// A bootstrap with one HTTP listener, wsguard with `document`, and `upstream`.
+pub fn bootstrap(document: &Value, upstream: SocketAddr) -> Value {
+    json!({
+        "admin": {"address": socket_address("127.0.0.1", 0)},
+        "static_resources": {
+            "listeners": [listener(document)],
+            "clusters": [cluster(upstream)],
+        },
+    })
+}
+
+pub fn socket_address(host: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": host, "port_value": port}})
+}
+
+pub fn cluster(upstream: SocketAddr) -> Value {
+    json!({
+        "name": "upstream",
+        "per_connection_buffer_limit_bytes": 16384,
+        "connect_timeout": "2s",
+        "load_assignment": {
+            "cluster_name": "upstream",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {
+                "address": socket_address("127.0.0.1", upstream.port())
+            }}]}],
+        },
+    })
+}
+
+/// An HTTP listener on a free port with wsguard before the router.
+pub fn listener(document: &Value) -> Value {
+    json!({
+        "name": "edge",
+        "address": socket_address("127.0.0.1", 0),
+        "per_connection_buffer_limit_bytes": 65536,
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": connection_manager(document),
+        }]}],
+    })
+}
+
+fn connection_manager(document: &Value) -> Value {
+    let extension = "type.googleapis.com/envoy.extensions.filters";
+    json!({
+        "@type": format!("{extension}.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "edge",
+        "codec_type": "AUTO",
+        "use_remote_address": true,
+        "stream_idle_timeout": "0s",
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "route_config": {"virtual_hosts": [{
+            "name": "all", "domains": ["*"],
+            "routes": [{
+                "match": {"prefix": "/"},
+                "route": {"cluster": "upstream", "timeout": "0s"},
+            }],
+        }]},
+        "http_filters": [
+            {"name": "wsguard", "typed_config": wasm_filter(document)},
+            {"name": "router", "typed_config": {
+                "@type": format!("{extension}.http.router.v3.Router"),
+            }},
+        ],
+    })
+}
+
+fn wasm_filter(document: &Value) -> Value {
+    let types = "type.googleapis.com";
+    json!({
+        "@type": format!("{types}/envoy.extensions.filters.http.wasm.v3.Wasm"),
+        "config": {
+            "name": "wsguard",
+            "root_id": "wsguard",
+            "failure_policy": "FAIL_RELOAD",
+            "configuration": {
+                "@type": format!("{types}/google.protobuf.StringValue"),
+                "value": document.to_string(),
+            },
+            "vm_config": {
+                "vm_id": "wsguard",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": wasm()}},
+                "environment_variables": {"key_values": {
+                    "TEST_SECRET": super::TEST_SECRET,
+                    "TEST_API_KEY": super::TEST_API_KEY,
+                }},
+            },
+        },
+    })
+}

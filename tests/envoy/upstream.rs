@@ -1,0 +1,128 @@
+//! An upstream that records every byte it gets after its 101: what it never
+//! saw, the filter never let through. Real servers are in `peers`; this one is
+//! for what no real server tells.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::support::wait_for;
+
+/// What one connection brought.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The request head, as text.
+    pub head: String,
+    /// Every byte behind the head.
+    pub bytes: Vec<u8>,
+    /// The connection has ended.
+    pub ended: bool,
+}
+
+/// Records, and answers by script.
+pub struct Recorder {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// What the recorder answers.
+#[derive(Clone)]
+pub enum Script {
+    /// A proper 101, then these bytes, then it echoes a Close.
+    Accept(Vec<u8>),
+    /// A proper 101 with one more header line.
+    AcceptWith(&'static str),
+    /// These bytes in the place of an answer.
+    Raw(&'static [u8]),
+    /// A proper 101, but only after this long.
+    Late(Duration),
+}
+
+impl Recorder {
+    pub fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let shared = Arc::clone(&seen);
+        // Ends with the test process; it holds nothing but its own port.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (script, shared) = (script.clone(), Arc::clone(&shared));
+                std::thread::spawn(move || serve(stream, &script, &shared));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// What all connections brought so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits for the first connection to end; what it brought.
+    pub fn ended(&self) -> Seen {
+        wait_for("upstream's connection to end", || {
+            self.seen().into_iter().next().filter(|seen| seen.ended)
+        })
+    }
+}
+
+fn serve(mut stream: TcpStream, script: &Script, shared: &Mutex<Vec<Seen>>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let index = {
+        let mut seen = shared.lock().unwrap();
+        seen.push(Seen { head: head.clone(), ..Seen::default() });
+        seen.len() - 1
+    };
+    let extra = match script {
+        Script::AcceptWith(line) => format!("{line}\r\n"),
+        _ => String::new(),
+    };
+    let accepted = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-accept: {}\r\n{extra}\r\n",
+        accept(&head)
+    );
+    let answer = match script {
+        Script::Raw(bytes) => bytes.to_vec(),
+        Script::Accept(first) => [accepted.as_bytes(), first].concat(),
+        Script::AcceptWith(_) => accepted.into_bytes(),
+        Script::Late(pause) => {
+            std::thread::sleep(*pause);
+            accepted.into_bytes()
+        }
+    };
+    let _ = stream.write_all(&answer);
+    let mut chunk = [0; 65536];
+    while let Ok(length @ 1..) = stream.read(&mut chunk) {
+        shared.lock().unwrap()[index].bytes.extend_from_slice(&chunk[..length]);
+        // A masked Close (a frame of its own at the end): echo code, and end.
+        if length >= 6 && chunk[0] == 0x88 {
+            let code: Vec<u8> = chunk[6..length].iter().zip(&chunk[2..6]).map(|(b, k)| b ^ k).collect();
+            let mut echo = vec![0x88, u8::try_from(code.len()).unwrap()];
+            echo.extend(code);
+            let _ = stream.write_all(&echo);
+            break;
+        }
+    }
+    shared.lock().unwrap()[index].ended = true;
+}
+
+fn accept(head: &str) -> String {
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
+    });
+    tokio_tungstenite::tungstenite::handshake::derive_accept_key(
+        key.unwrap_or_default().as_bytes(),
+    )
+}
