@@ -63,6 +63,7 @@ pub struct HeadEdits {
 }
 
 pub mod address;
+mod fuzz;
 pub mod host;
 pub mod origin;
 pub mod path;
