@@ -202,10 +202,8 @@ impl HostPattern {
     pub fn matches(&self, host: &Host) -> bool {
         match &self.0 {
             Shape::Exact(name) => host.name == *name,
-            // No label is empty, so a name that is longer has a whole one more.
-            Shape::Under(suffix) => {
-                host.name.len() > suffix.len() && host.name.ends_with(suffix.as_str())
-            }
+            // No name starts with a dot, so there is a whole label before it.
+            Shape::Under(suffix) => host.name.ends_with(suffix.as_str()),
         }
     }
 }
