@@ -63,9 +63,20 @@ pub struct HeadEdits {
 }
 
 pub mod address;
+pub mod answer;
+pub mod compression;
+pub mod extensions;
+pub mod form;
+mod fuzz;
 pub mod host;
+mod key;
+mod list;
 pub mod origin;
 pub mod path;
+pub mod subprotocol;
+pub mod tls;
+pub mod upgrade;
+pub mod user_agent;
 
 use address::AddressRules;
 use origin::OriginRules;

@@ -1,0 +1,305 @@
+//! The form of a client's opening handshake (RFC 6455 §4.2.1).
+
+use crate::reason::Reason;
+
+use super::extensions::{Extension, ExtensionError};
+use super::host::{Host, HostError};
+use super::key::Key;
+use super::list::{self, Repeated};
+use super::upgrade::Protocols;
+use super::{Headers, RequestHead};
+
+/// Most subprotocols in one offer, a credential among them.
+pub const MAX_SUBPROTOCOLS: usize = 32;
+
+/// A well-formed opening handshake. Only [`check`] makes one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ValidHandshake {
+    host: Host,
+    key: Key,
+    subprotocols: Vec<String>,
+    extensions: Vec<Extension>,
+    connection_needs_rewrite: bool,
+}
+
+impl ValidHandshake {
+    /// The host that it is for.
+    #[must_use]
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// `Sec-WebSocket-Key`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    /// The `Sec-WebSocket-Accept` that opens it (RFC 6455 §4.2.2).
+    #[must_use]
+    pub fn expected_accept(&self) -> String {
+        self.key.expected_accept()
+    }
+
+    /// The offered subprotocols in the client's order, each once. A credential
+    /// may be among them: never log them.
+    #[must_use]
+    pub fn subprotocols(&self) -> &[String] {
+        &self.subprotocols
+    }
+
+    /// The offered extensions in the client's order.
+    #[must_use]
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    /// Whether any extension is offered.
+    #[must_use]
+    pub fn offers_extensions(&self) -> bool {
+        !self.extensions.is_empty()
+    }
+
+    /// Whether one of them would compress messages.
+    #[must_use]
+    pub fn offers_compression(&self) -> bool {
+        self.extensions.iter().any(Extension::is_compression)
+    }
+
+    /// Whether `Connection` names more than `upgrade` and `keep-alive`. A next
+    /// hop drops every header named there (RFC 9110 §7.6.1), so a client could
+    /// have it drop what was checked or set here: send `connection: Upgrade`.
+    #[must_use]
+    pub const fn connection_needs_rewrite(&self) -> bool {
+        self.connection_needs_rewrite
+    }
+}
+
+/// Without the subprotocols, among which a credential may stand.
+impl std::fmt::Debug for ValidHandshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ValidHandshake")
+            .field("host", &self.host)
+            .field("extensions", &self.extensions)
+            .field("connection_needs_rewrite", &self.connection_needs_rewrite)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks the form of an opening handshake.
+///
+/// # Errors
+/// The first [`HandshakeError`].
+pub fn check(head: &RequestHead) -> Result<ValidHandshake, HandshakeError> {
+    if head.http2 {
+        return Err(HandshakeError::Http2);
+    }
+    if head.method != b"GET" {
+        return Err(HandshakeError::Method);
+    }
+    let host = check_host(head)?;
+    let connection_needs_rewrite = check_upgrade(&head.headers)?;
+    check_body(&head.headers)?;
+    // The version goes first of the WebSocket headers: another version may
+    // have other rules for all of them (RFC 6455 §4.4).
+    match single(&head.headers, "sec-websocket-version", HandshakeError::VersionTwice)? {
+        None => return Err(HandshakeError::VersionMissing),
+        Some(b"13") => {}
+        Some(_) => return Err(HandshakeError::VersionUnsupported),
+    }
+    let key = single(&head.headers, "sec-websocket-key", HandshakeError::KeyTwice)?
+        .ok_or(HandshakeError::KeyMissing)?;
+    let key = Key::parse(key).ok_or(HandshakeError::KeyMalformed)?;
+    if head.headers.all("sec-websocket-accept").next().is_some() {
+        return Err(HandshakeError::AcceptInRequest);
+    }
+    let subprotocols = read_subprotocols(&head.headers)?;
+    let extensions = Extension::parse_all(&head.headers).map_err(HandshakeError::Extensions)?;
+    Ok(ValidHandshake { host, key, subprotocols, extensions, connection_needs_rewrite })
+}
+
+fn single<'a>(
+    headers: &'a Headers,
+    name: &'a str,
+    error: HandshakeError,
+) -> Result<Option<&'a [u8]>, HandshakeError> {
+    list::single(headers, name).map_err(|Repeated| error)
+}
+
+/// A `Host` line beside the authority is the same thing told twice, or a lie.
+fn check_host(head: &RequestHead) -> Result<Host, HandshakeError> {
+    let host = Host::parse(&head.authority).map_err(HandshakeError::Host)?;
+    match single(&head.headers, "host", HandshakeError::HostTwice)? {
+        Some(line) if !line.eq_ignore_ascii_case(&head.authority) => Err(HandshakeError::HostTwice),
+        _ => Ok(host),
+    }
+}
+
+/// Checks `Upgrade` and `Connection`; answers whether the latter names more
+/// than it should.
+fn check_upgrade(headers: &Headers) -> Result<bool, HandshakeError> {
+    match Protocols::of(headers) {
+        Protocols::Without => return Err(HandshakeError::UpgradeMissing),
+        Protocols::WebSocketAmongOthers => return Err(HandshakeError::UpgradeAmbiguous),
+        Protocols::WebSocketAlone => {}
+    }
+    let mut upgrades = false;
+    let mut others = false;
+    for option in list::elements(headers, "connection").filter(|option| !option.is_empty()) {
+        let option = list::token(option).ok_or(HandshakeError::ConnectionMalformed)?;
+        if option.eq_ignore_ascii_case("upgrade") {
+            upgrades = true;
+        } else {
+            others |= !option.eq_ignore_ascii_case("keep-alive");
+        }
+    }
+    if upgrades { Ok(others) } else { Err(HandshakeError::ConnectionMissing) }
+}
+
+/// A body would be read by one side as the first frames and not by the other.
+fn check_body(headers: &Headers) -> Result<(), HandshakeError> {
+    if headers.all("transfer-encoding").next().is_some() {
+        return Err(HandshakeError::Body);
+    }
+    match single(headers, "content-length", HandshakeError::Body)? {
+        None | Some(b"0") => Ok(()),
+        Some(_) => Err(HandshakeError::Body),
+    }
+}
+
+fn read_subprotocols(headers: &Headers) -> Result<Vec<String>, HandshakeError> {
+    let mut offer: Vec<String> = Vec::new();
+    for name in list::elements(headers, "sec-websocket-protocol") {
+        let name = list::token(name).ok_or(HandshakeError::SubprotocolMalformed)?;
+        if offer.iter().any(|offered| offered == name) {
+            return Err(HandshakeError::SubprotocolTwice);
+        }
+        if offer.len() == MAX_SUBPROTOCOLS {
+            return Err(HandshakeError::TooManySubprotocols);
+        }
+        offer.push(name.to_owned());
+    }
+    Ok(offer)
+}
+
+/// Which rule of RFC 6455 §4.2.1 an opening handshake breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandshakeError {
+    /// An extended CONNECT (RFC 8441).
+    Http2,
+    /// Another method than GET.
+    Method,
+    /// No host, or none that could be.
+    Host(HostError),
+    /// Two hosts.
+    HostTwice,
+    /// `Upgrade` does not name `websocket`.
+    UpgradeMissing,
+    /// `Upgrade` names `websocket` twice, or something else too.
+    UpgradeAmbiguous,
+    /// `Connection` does not name `upgrade`.
+    ConnectionMissing,
+    /// `Connection` is no list of tokens.
+    ConnectionMalformed,
+    /// A body, or the announcement of one.
+    Body,
+    /// No `Sec-WebSocket-Version`.
+    VersionMissing,
+    /// Several `Sec-WebSocket-Version`.
+    VersionTwice,
+    /// `Sec-WebSocket-Version` is not 13.
+    VersionUnsupported,
+    /// No `Sec-WebSocket-Key`.
+    KeyMissing,
+    /// Several `Sec-WebSocket-Key`.
+    KeyTwice,
+    /// `Sec-WebSocket-Key` is not the base64 of 16 bytes.
+    KeyMalformed,
+    /// `Sec-WebSocket-Accept`, which is the server's to send.
+    AcceptInRequest,
+    /// `Sec-WebSocket-Protocol` is no list of tokens.
+    SubprotocolMalformed,
+    /// A subprotocol is offered twice.
+    SubprotocolTwice,
+    /// More subprotocols than [`MAX_SUBPROTOCOLS`].
+    TooManySubprotocols,
+    /// `Sec-WebSocket-Extensions` breaks its grammar.
+    Extensions(ExtensionError),
+}
+
+impl HandshakeError {
+    /// What the refusal is called.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::VersionUnsupported => Reason::VersionUnsupported,
+            _ => Reason::HandshakeMalformed,
+        }
+    }
+}
+
+impl std::fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http2 => {
+                "WebSockets over HTTP/2 (RFC 8441) are not supported yet: open this one over HTTP/1.1"
+            }
+            Self::Method => "the method of an opening handshake is GET",
+            Self::Host(error) => return error.fmt(f),
+            Self::HostTwice => "the request names two hosts",
+            Self::UpgradeMissing => "the Upgrade header does not name websocket",
+            Self::UpgradeAmbiguous => "the Upgrade header must name websocket, once and alone",
+            Self::ConnectionMissing => "the Connection header does not name Upgrade",
+            Self::ConnectionMalformed => "the Connection header is not a list of tokens",
+            Self::Body => {
+                "an opening handshake has no body: leave Content-Length and Transfer-Encoding out"
+            }
+            Self::VersionMissing => "the Sec-WebSocket-Version header is missing",
+            Self::VersionTwice => "the Sec-WebSocket-Version header must be there once, with one value",
+            Self::VersionUnsupported => "the only supported Sec-WebSocket-Version is 13",
+            Self::KeyMissing => "the Sec-WebSocket-Key header is missing",
+            Self::KeyTwice => "the Sec-WebSocket-Key header must be there once, with one value",
+            Self::KeyMalformed => "the Sec-WebSocket-Key header is not the base64 of 16 bytes",
+            Self::AcceptInRequest => "the Sec-WebSocket-Accept header is the server's to send",
+            Self::SubprotocolMalformed => {
+                "the Sec-WebSocket-Protocol header is not a comma-separated list of tokens"
+            }
+            Self::SubprotocolTwice => "the Sec-WebSocket-Protocol header names a subprotocol twice",
+            Self::TooManySubprotocols => {
+                "the Sec-WebSocket-Protocol header names more than 32 subprotocols"
+            }
+            Self::Extensions(error) => {
+                return write!(f, "the Sec-WebSocket-Extensions header is malformed: {error}");
+            }
+        })
+    }
+}
+
+/// Entry for the fuzzer: holds that what is well-formed was told apart from
+/// plain HTTP, is within every bound, and stays what it is when each list is
+/// joined on one line, as proxies do.
+///
+/// # Panics
+/// Where one of these does not hold.
+pub fn fuzz_form(data: &[u8]) {
+    let mut head = super::fuzz::head(data);
+    let Ok(valid) = check(&head) else { return };
+    assert_eq!(super::upgrade::Upgrade::of(&head), super::upgrade::Upgrade::WebSocket);
+    assert_eq!(valid.key().len(), 24);
+    assert_eq!(valid.expected_accept().len(), 28);
+    assert!(valid.subprotocols().len() <= MAX_SUBPROTOCOLS);
+    assert!(valid.subprotocols().iter().all(|name| list::token(name.as_bytes()).is_some()));
+    assert!(valid.offers_extensions() || !valid.offers_compression());
+    let mut joined: std::collections::BTreeMap<String, Vec<u8>> = Default::default();
+    for (name, value) in head.headers.iter() {
+        joined
+            .entry(name.to_owned())
+            .and_modify(|line| line.extend([b", ", value].concat()))
+            .or_insert_with(|| value.to_vec());
+    }
+    head.headers = Headers::new(joined.into_iter().collect());
+    assert_eq!(check(&head).as_ref(), Ok(&valid));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! Origins as a policy names them.
+
+use super::super::RequestHead;
+use super::super::host::{Host, HostPattern, HostPatternError};
+use super::{Origin, parse_scheme, significant_port};
+
+/// One entry of `origins`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginPattern(Shape);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shape {
+    /// `*`
+    Any,
+    /// `same-origin`
+    Same,
+    /// `scheme://host[:port]`, where the host may start with `*.`.
+    Listed { scheme: String, host: HostPattern, port: Option<u16> },
+}
+
+impl OriginPattern {
+    /// Reads `https://app.example.com`, `https://*.example.com:8443`,
+    /// `same-origin` or `*`.
+    ///
+    /// # Errors
+    /// [`OriginPatternError`], which says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, OriginPatternError> {
+        match text {
+            "" => return Err(OriginPatternError::Empty),
+            "*" => return Ok(Self(Shape::Any)),
+            "same-origin" => return Ok(Self(Shape::Same)),
+            "null" => return Err(OriginPatternError::Null),
+            _ => {}
+        }
+        let (scheme, host) = text.split_once("://").ok_or(OriginPatternError::NoScheme)?;
+        let scheme = parse_scheme(scheme.as_bytes()).map_err(|_| OriginPatternError::BadScheme)?;
+        if host.strip_suffix('/').is_some_and(|host| !host.contains(['/', '?', '#'])) {
+            return Err(OriginPatternError::Slash);
+        }
+        if host.contains(['/', '?', '#']) {
+            return Err(OriginPatternError::Path);
+        }
+        if host.ends_with('.') || host.contains(".:") {
+            return Err(OriginPatternError::TrailingDot);
+        }
+        let (host, port) = HostPattern::with_port(host).map_err(OriginPatternError::Host)?;
+        let port = significant_port(&scheme, port);
+        Ok(Self(Shape::Listed { scheme, host, port }))
+    }
+
+    /// Whether this is `*`, which lets every web page in.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        matches!(self.0, Shape::Any)
+    }
+
+    /// Whether this origin is meant, in a request with this head.
+    #[must_use]
+    pub fn matches(&self, origin: &Origin, head: &RequestHead) -> bool {
+        match &self.0 {
+            Shape::Any => true,
+            Shape::Same => is_same_origin(origin, head),
+            Shape::Listed { scheme, host, port } => {
+                origin.scheme == *scheme && host.matches(&origin.host) && origin.port == *port
+            }
+        }
+    }
+}
+
+/// Whether the page comes from where the request goes.
+fn is_same_origin(origin: &Origin, head: &RequestHead) -> bool {
+    let scheme = if head.https { "https" } else { "http" };
+    Host::parse(&head.authority).is_ok_and(|host| {
+        origin.scheme == scheme
+            && origin.host.name() == host.name()
+            && origin.port == significant_port(scheme, host.port())
+    })
+}
+
+/// Why an origin pattern is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginPatternError {
+    /// Nothing there.
+    Empty,
+    /// `null`.
+    Null,
+    /// No `://`.
+    NoScheme,
+    /// Something before `://` that is no scheme.
+    BadScheme,
+    /// A slash behind it.
+    Slash,
+    /// A path, query or fragment behind it.
+    Path,
+    /// A dot behind the host.
+    TrailingDot,
+    /// No host or host pattern.
+    Host(HostPatternError),
+}
+
+impl std::fmt::Display for OriginPatternError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "is empty; write an origin like https://app.example.com",
+            Self::Null => {
+                "is no origin, every sandboxed page has it; name the pages' own origins, or * for every page"
+            }
+            Self::NoScheme => "has no scheme; write it like https://app.example.com",
+            Self::BadScheme => {
+                "has a scheme that is none; write https:// or http:// before the host"
+            }
+            Self::Slash => "ends in a slash, and no origin does; remove it",
+            Self::Path => "has a path, and no origin has; write scheme, host and port only",
+            Self::TrailingDot => "has a dot behind its host; remove it",
+            Self::Host(HostPatternError::Wildcard) => {
+                "has a * that is not the host's first label; write it like https://*.example.com"
+            }
+            Self::Host(HostPatternError::WildcardAddress) => {
+                "has a * in an address; write the whole address"
+            }
+            Self::Host(HostPatternError::Host(error)) => {
+                return write!(f, "is no origin: {error}; write it like https://app.example.com");
+            }
+            Self::Host(error) => return error.fmt(f),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_is_one_or_more_whole_labels_of_the_host() {
+        let head = crate::handshake::fuzz::head(b"");
+        let matches = |pattern: &str, origin: &str| {
+            let origin = Origin::parse(origin.as_bytes()).unwrap();
+            OriginPattern::parse(pattern).unwrap().matches(&origin, &head)
+        };
+        assert!(matches("https://*.example.com", "https://a.example.com"));
+        assert!(matches("https://*.example.com", "https://a.b.Example.com:443"));
+        assert!(matches("https://*.example.com:8443", "https://a.example.com:8443"));
+        for origin in [
+            "https://example.com",
+            "https://badexample.com",
+            "https://a.example.com:8443",
+            "http://a.example.com",
+            "https://a.example.com.evil.example",
+        ] {
+            assert!(!matches("https://*.example.com", origin), "{origin}");
+        }
+        assert!(!matches("https://*.example.com:8443", "https://a.example.com"));
+    }
+
+    #[test]
+    fn only_a_star_alone_is_any() {
+        assert!(OriginPattern::parse("*").unwrap().is_any());
+        for text in ["same-origin", "https://*.example.com"] {
+            assert!(!OriginPattern::parse(text).unwrap().is_any());
+        }
+    }
+
+    #[test]
+    fn mistakes_say_what_to_write() {
+        for (text, mend) in [
+            ("", "write an origin"),
+            ("null", "or * for every page"),
+            ("app.example.com", "write it like https://"),
+            ("*.example.com", "write it like https://"),
+            ("*://app.example.com", "write https://"),
+            ("https://app.example.com/", "remove it"),
+            ("https://app.example.com/chat", "scheme, host and port only"),
+            ("https://app.example.com.", "remove it"),
+            ("https://*", "like https://*.example.com"),
+            ("https://app.*.com", "like https://*.example.com"),
+            ("https://*.0.0.1", "whole address"),
+            ("https://app.example.com:x", "port"),
+            ("https://", "host is missing"),
+        ] {
+            let told = OriginPattern::parse(text).unwrap_err().to_string();
+            assert!(told.contains(mend), "{text}: {told}");
+        }
+    }
+}
