@@ -157,3 +157,6 @@ fn issued<'a>(rules: &'a AuthRules, credential: &'a [u8]) -> Result<Issued<'a>, 
 fn hash_prefix(credential: &[u8]) -> String {
     Sha256::digest(credential).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,3 +206,15 @@ fn path(index: usize, member: &str) -> String {
 fn without_key(keys: &[Key], algorithms: &[Algorithm]) -> impl Iterator<Item = Algorithm> {
     algorithms.iter().copied().filter(|algorithm| !keys.iter().any(|key| key.fits(*algorithm)))
 }
+
+/// Entry for the fuzzer: holds that a set is taken only with a key for each
+/// algorithm that it was asked for, and that nothing makes the reader panic.
+pub fn fuzz_jwks(data: &[u8]) {
+    let Ok(jwks) = serde_json::from_slice::<Value>(data) else { return };
+    for algorithm in Algorithm::ALL {
+        match KeySet::from_jwks(&jwks, &[*algorithm]) {
+            Ok(set) => assert!(set.keys.iter().any(|key| key.fits(*algorithm))),
+            Err(errors) => assert!(!errors.is_empty()),
+        }
+    }
+}

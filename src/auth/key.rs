@@ -19,12 +19,6 @@ const MIN_SECRET_BYTES: usize = 32;
 /// Members that only a private key has (RFC 7518 §6.2.2, §6.3.2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// DER SubjectPublicKeyInfo up to the uncompressed point (RFC 5480 §2).
-const SPKI_P256: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
-    \x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
-const SPKI_P384: &[u8] = b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
-    \x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
-
 /// A checked key.
 #[derive(Clone)]
 pub(super) struct Key {
@@ -77,6 +71,16 @@ impl Key {
         self.kid.is_some()
             && self.kid == other.kid
             && Algorithm::ALL.iter().any(|a| self.fits(*a) && other.fits(*a))
+    }
+
+    #[cfg(test)]
+    pub(super) fn spki(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::Rsa { spki, .. }
+            | Material::P256 { spki, .. }
+            | Material::P384 { spki, .. } => Some(spki),
+            Material::Ed25519(_) | Material::Secret(_) => None,
+        }
     }
 
     pub(super) fn verify(
@@ -167,30 +171,36 @@ fn rsa(jwk: &Map<String, Value>) -> Result<Material, Fault> {
     }
     let key =
         RsaPublicKey::new_with_max_size(n, e, MAX_MODULUS_BITS).map_err(|_| exponent_error)?;
-    let spki = key.to_public_key_der().map_err(|_| ("n", KeyError::ModulusTooLong))?;
-    Ok(Material::Rsa { key, spki: spki.into_vec().into() })
+    let spki = spki(&key)?;
+    Ok(Material::Rsa { key, spki })
 }
 
 fn ec(jwk: &Map<String, Value>) -> Result<Material, Fault> {
     check_public(jwk)?;
-    let off_curve = ("x", KeyError::NotOnCurve);
     match text(jwk, "crv")? {
         "P-256" => {
             let (x, y) = (bytes_of_length::<32>(jwk, "x")?, bytes_of_length::<32>(jwk, "y")?);
             let point = p256::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
-            let key =
-                p256::ecdsa::VerifyingKey::from_encoded_point(&point).map_err(|_| off_curve)?;
-            Ok(Material::P256 { key, spki: [SPKI_P256, point.as_bytes()].concat().into() })
+            let key = p256::ecdsa::VerifyingKey::from_encoded_point(&point)
+                .map_err(|_| ("x", KeyError::NotOnCurve))?;
+            Ok(Material::P256 { key, spki: spki(&p256::PublicKey::from(key))? })
         }
         "P-384" => {
             let (x, y) = (bytes_of_length::<48>(jwk, "x")?, bytes_of_length::<48>(jwk, "y")?);
             let point = p384::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
-            let key =
-                p384::ecdsa::VerifyingKey::from_encoded_point(&point).map_err(|_| off_curve)?;
-            Ok(Material::P384 { key, spki: [SPKI_P384, point.as_bytes()].concat().into() })
+            let key = p384::ecdsa::VerifyingKey::from_encoded_point(&point)
+                .map_err(|_| ("x", KeyError::NotOnCurve))?;
+            Ok(Material::P384 { key, spki: spki(&p384::PublicKey::from(key))? })
         }
         _ => Err(("crv", KeyError::UnknownCurve)),
     }
+}
+
+/// DER SubjectPublicKeyInfo, as the host takes keys; made once. Every checked
+/// key has one.
+fn spki(key: &impl EncodePublicKey) -> Result<Box<[u8]>, Fault> {
+    let der = key.to_public_key_der().map_err(|_| ("", KeyError::NotOnCurve))?;
+    Ok(der.into_vec().into())
 }
 
 fn okp(jwk: &Map<String, Value>) -> Result<Material, Fault> {
