@@ -1,0 +1,163 @@
+//! Who the client turned out to be.
+
+use super::AuthRules;
+use super::error::AuthError;
+use crate::host::Timestamp;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Somebody whose credential verified.
+#[derive(Clone, PartialEq)]
+pub struct Identity {
+    /// One name for one somebody, over all issuers and kinds: `<iss>#<sub>` for
+    /// a token (`#` in the issuer written `%23`), `key:<id>` for an API key;
+    /// `None` for a token without `sub`.
+    pub user: Option<String>,
+    /// What kind of credential it was.
+    pub kind: CredentialKind,
+    /// Which key: `kid` of the key that verified, id of the API key, or, where
+    /// the key has no name, the first 8 hexadecimal digits of the credential's
+    /// SHA-256.
+    pub key_id: String,
+    /// When it was verified.
+    pub authenticated_at: Timestamp,
+    /// The moment from which it is no longer good, leeway included; `None`:
+    /// never.
+    pub expires: Option<Timestamp>,
+    /// What the credential says: a token's claims; for an API key `sub` alone.
+    pub claims: Map<String, Value>,
+}
+
+/// A kind of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialKind {
+    /// A JSON Web Token.
+    Jwt,
+    /// An API key.
+    ApiKey,
+}
+
+impl CredentialKind {
+    /// Name in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+        }
+    }
+}
+
+impl Identity {
+    /// Who an API key stands for.
+    pub(super) fn of_api_key(id: &str, now: Timestamp) -> Self {
+        let user = format!("key:{id}");
+        let mut claims = Map::new();
+        claims.insert("sub".to_owned(), Value::String(user.clone()));
+        Self {
+            user: Some(user),
+            kind: CredentialKind::ApiKey,
+            key_id: id.to_owned(),
+            authenticated_at: now,
+            expires: None,
+            claims,
+        }
+    }
+
+    /// A claim as it can stand in a header: a string or number; `None` when the
+    /// claim is missing or null.
+    ///
+    /// # Errors
+    /// [`AuthError::IdentityValue`] for any other type, for control characters,
+    /// and for a space at either end, which would be lost on the way.
+    pub fn header_value(&self, claim: &str) -> Result<Option<String>, AuthError> {
+        match self.claims.get(claim) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(Value::String(text))
+                if !text.contains(char::is_control) && text.trim() == text =>
+            {
+                Ok(Some(text.clone()))
+            }
+            Some(_) => Err(AuthError::IdentityValue),
+        }
+    }
+}
+
+/// The identity headers that upstream gets, lower-case name and value; none for
+/// claims that are missing.
+///
+/// # Errors
+/// As [`Identity::header_value`].
+pub fn identity_headers(
+    rules: &AuthRules,
+    identity: &Identity,
+) -> Result<Vec<(String, Vec<u8>)>, AuthError> {
+    let mut headers = Vec::with_capacity(rules.identity_headers.len());
+    for header in &rules.identity_headers {
+        if let Some(value) = identity.header_value(&header.claim)? {
+            headers.push((header.name.clone(), value.into_bytes()));
+        }
+    }
+    Ok(headers)
+}
+
+/// Without the claims, which may be personal.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("user", &self.user)
+            .field("kind", &self.kind)
+            .field("key_id", &self.key_id)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn value(claim: Value) -> Result<Option<String>, AuthError> {
+        let mut claims = Map::new();
+        claims.insert("c".to_owned(), claim);
+        let identity = Identity {
+            user: None,
+            kind: CredentialKind::Jwt,
+            key_id: String::new(),
+            authenticated_at: Timestamp::default(),
+            expires: None,
+            claims,
+        };
+        identity.header_value("c")
+    }
+
+    #[test]
+    fn strings_and_numbers_can_stand_in_a_header() {
+        assert_eq!(value(json!("a b, c")), Ok(Some("a b, c".to_owned())));
+        assert_eq!(value(json!("Zoë")), Ok(Some("Zoë".to_owned())));
+        assert_eq!(value(json!(42)), Ok(Some("42".to_owned())));
+        assert_eq!(value(json!(-1.5)), Ok(Some("-1.5".to_owned())));
+        assert_eq!(value(json!("")), Ok(Some(String::new())));
+        assert_eq!(value(json!(null)), Ok(None));
+    }
+
+    #[test]
+    fn nothing_else_can() {
+        for claim in [
+            json!("a\r\nx-admin: 1"),
+            json!("a\0"),
+            json!("a\u{7f}"),
+            json!("a\u{85}"),
+            json!("\t"),
+            json!(" admin"),
+            json!("admin "),
+            json!(true),
+            json!(["a"]),
+            json!({"a": 1}),
+        ] {
+            assert_eq!(value(claim.clone()), Err(AuthError::IdentityValue), "{claim}");
+        }
+    }
+}

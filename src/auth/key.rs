@@ -1,0 +1,225 @@
+//! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+
+use super::jwk::{Algorithm, KeyError};
+use super::jws;
+use super::verify::Material;
+use crate::host::Signatures;
+use rsa::pkcs8::EncodePublicKey;
+use rsa::{BigUint, RsaPublicKey};
+use serde_json::{Map, Value};
+
+/// Least length of an RSA modulus (RFC 7518 §3.3).
+const MIN_MODULUS_BITS: usize = 2048;
+/// Longest RSA modulus that the host's BoringSSL takes; beyond it the two
+/// verifiers would differ, and verification would cost tens of milliseconds.
+const MAX_MODULUS_BITS: usize = 8192;
+/// Least length of a shared secret, whatever the hash (RFC 7518 §3.2).
+const MIN_SECRET_BYTES: usize = 32;
+
+/// Members that only a private key has (RFC 7518 §6.2.2, §6.3.2).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// A checked key.
+#[derive(Clone)]
+pub(super) struct Key {
+    kid: Option<String>,
+    /// `alg`: the only algorithm it may be used with.
+    only: Option<Algorithm>,
+    material: Material,
+}
+
+/// What is wrong, and with which member; an empty one is the key itself.
+type Fault = (&'static str, KeyError);
+
+impl Key {
+    /// Reads a public key or shared secret.
+    pub(super) fn from_jwk(jwk: &Value) -> Result<Self, Fault> {
+        let jwk = jwk.as_object().ok_or(("", KeyError::NotAnObject))?;
+        let material = match text(jwk, "kty")? {
+            "RSA" => rsa(jwk)?,
+            "EC" => ec(jwk)?,
+            "OKP" => okp(jwk)?,
+            "oct" => Material::Secret(secret(jwk)?),
+            _ => return Err(("kty", KeyError::UnknownKind)),
+        };
+        check_purpose(jwk)?;
+        let only = only(jwk, &material)?;
+        let kid = jwk.contains_key("kid").then(|| text(jwk, "kid")).transpose()?;
+        Ok(Self { kid: kid.map(str::to_owned), only, material })
+    }
+
+    /// Takes a shared secret as it is.
+    pub(super) fn from_secret(secret: &[u8]) -> Result<Self, KeyError> {
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(KeyError::SecretTooShort { bytes: MIN_SECRET_BYTES });
+        }
+        Ok(Self { kid: None, only: None, material: Material::Secret(secret.into()) })
+    }
+
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Whether signatures of this algorithm may be verified with it.
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.only.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    }
+
+    /// Whether a token that names `other` could as well mean this one
+    /// (RFC 7517 §4.5 lets keys share a kid where their kinds tell them apart).
+    pub(super) fn is_confused_with(&self, other: &Self) -> bool {
+        self.kid.is_some()
+            && self.kid == other.kid
+            && Algorithm::ALL.iter().any(|a| self.fits(*a) && other.fits(*a))
+    }
+
+    #[cfg(test)]
+    pub(super) fn spki(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::Rsa { spki, .. }
+            | Material::P256 { spki, .. }
+            | Material::P384 { spki, .. } => Some(spki),
+            Material::Ed25519(_) | Material::Secret(_) => None,
+        }
+    }
+
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        text: &[u8],
+        signature: &[u8],
+        host: &dyn Signatures,
+    ) -> bool {
+        self.fits(algorithm) && self.material.verify(algorithm, text, signature, host)
+    }
+}
+
+fn text<'a>(jwk: &'a Map<String, Value>, member: &'static str) -> Result<&'a str, Fault> {
+    jwk.get(member)
+        .ok_or((member, KeyError::Missing))?
+        .as_str()
+        .ok_or((member, KeyError::NotAString))
+}
+
+fn bytes(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, Fault> {
+    jws::decode(text(jwk, member)?).map_err(|_| (member, KeyError::NotBase64Url))
+}
+
+fn bytes_of_length<const N: usize>(
+    jwk: &Map<String, Value>,
+    member: &'static str,
+) -> Result<[u8; N], Fault> {
+    bytes(jwk, member)?.try_into().map_err(|_| (member, KeyError::Length { bytes: N }))
+}
+
+/// `use` and `key_ops`, where they are there, must allow verification.
+fn check_purpose(jwk: &Map<String, Value>) -> Result<(), Fault> {
+    if jwk.get("use").is_some_and(|purpose| purpose != "sig") {
+        return Err(("use", KeyError::NotForSignatures));
+    }
+    match jwk.get("key_ops").map(Value::as_array) {
+        None => Ok(()),
+        Some(Some(operations)) if operations.iter().any(|o| o == "verify") => Ok(()),
+        Some(_) => Err(("key_ops", KeyError::NotForVerifying)),
+    }
+}
+
+/// `alg`: must be one that such a key can verify.
+fn only(jwk: &Map<String, Value>, material: &Material) -> Result<Option<Algorithm>, Fault> {
+    if !jwk.contains_key("alg") {
+        return Ok(None);
+    }
+    let algorithm =
+        Algorithm::parse(text(jwk, "alg")?).ok_or(("alg", KeyError::UnknownAlgorithm))?;
+    if material.fits(algorithm) {
+        return Ok(Some(algorithm));
+    }
+    match (material, algorithm.secret_bytes()) {
+        (Material::Secret(_), Some(bytes)) => Err(("k", KeyError::SecretTooShort { bytes })),
+        _ => Err(("alg", KeyError::AlgorithmOfOtherKind)),
+    }
+}
+
+/// A configuration is read by more people than a private key may be.
+fn check_public(jwk: &Map<String, Value>) -> Result<(), Fault> {
+    match PRIVATE_MEMBERS.iter().find(|member| jwk.contains_key(**member)) {
+        Some(member) => Err((member, KeyError::PrivatePart)),
+        None => Ok(()),
+    }
+}
+
+fn rsa(jwk: &Map<String, Value>) -> Result<Material, Fault> {
+    check_public(jwk)?;
+    let (n, e) = (bytes(jwk, "n")?, bytes(jwk, "e")?);
+    // Before any arithmetic; some writers put a zero byte in front.
+    if n.len() > MAX_MODULUS_BITS / 8 + 1 {
+        return Err(("n", KeyError::ModulusTooLong));
+    }
+    let (n, e) = (BigUint::from_bytes_be(&n), BigUint::from_bytes_be(&e));
+    match n.bits() {
+        0..MIN_MODULUS_BITS => return Err(("n", KeyError::ModulusTooShort)),
+        MIN_MODULUS_BITS..=MAX_MODULUS_BITS => {}
+        _ => return Err(("n", KeyError::ModulusTooLong)),
+    }
+    let is_even = |number: &BigUint| number.to_bytes_le().first().is_none_or(|b| b % 2 == 0);
+    if is_even(&n) {
+        return Err(("n", KeyError::ModulusEven));
+    }
+    let exponent_error = ("e", KeyError::Exponent);
+    if is_even(&e) || e < BigUint::from(3_u32) || e.bits() > 33 {
+        return Err(exponent_error);
+    }
+    let key =
+        RsaPublicKey::new_with_max_size(n, e, MAX_MODULUS_BITS).map_err(|_| exponent_error)?;
+    let spki = spki(&key)?;
+    Ok(Material::Rsa { key, spki })
+}
+
+fn ec(jwk: &Map<String, Value>) -> Result<Material, Fault> {
+    check_public(jwk)?;
+    match text(jwk, "crv")? {
+        "P-256" => {
+            let (x, y) = (bytes_of_length::<32>(jwk, "x")?, bytes_of_length::<32>(jwk, "y")?);
+            let point = p256::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
+            let key = p256::ecdsa::VerifyingKey::from_encoded_point(&point)
+                .map_err(|_| ("x", KeyError::NotOnCurve))?;
+            Ok(Material::P256 { key, spki: spki(&p256::PublicKey::from(key))? })
+        }
+        "P-384" => {
+            let (x, y) = (bytes_of_length::<48>(jwk, "x")?, bytes_of_length::<48>(jwk, "y")?);
+            let point = p384::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
+            let key = p384::ecdsa::VerifyingKey::from_encoded_point(&point)
+                .map_err(|_| ("x", KeyError::NotOnCurve))?;
+            Ok(Material::P384 { key, spki: spki(&p384::PublicKey::from(key))? })
+        }
+        _ => Err(("crv", KeyError::UnknownCurve)),
+    }
+}
+
+/// DER SubjectPublicKeyInfo, as the host takes keys; made once. Every checked
+/// key has one.
+fn spki(key: &impl EncodePublicKey) -> Result<Box<[u8]>, Fault> {
+    let der = key.to_public_key_der().map_err(|_| ("", KeyError::NotOnCurve))?;
+    Ok(der.into_vec().into())
+}
+
+fn okp(jwk: &Map<String, Value>) -> Result<Material, Fault> {
+    check_public(jwk)?;
+    if text(jwk, "crv")? != "Ed25519" {
+        return Err(("crv", KeyError::UnknownCurve));
+    }
+    let x = bytes_of_length::<32>(jwk, "x")?;
+    ed25519_dalek::VerifyingKey::from_bytes(&x)
+        .ok()
+        .filter(|key| !key.is_weak())
+        .map(Material::Ed25519)
+        .ok_or(("x", KeyError::NotOnCurve))
+}
+
+fn secret(jwk: &Map<String, Value>) -> Result<Box<[u8]>, Fault> {
+    let secret = bytes(jwk, "k")?;
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(("k", KeyError::SecretTooShort { bytes: MIN_SECRET_BYTES }));
+    }
+    Ok(secret.into())
+}

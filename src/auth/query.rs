@@ -1,0 +1,121 @@
+//! Credentials in the query (`application/x-www-form-urlencoded`).
+
+use std::borrow::Cow;
+
+/// The values of every parameter of this name, still encoded, in order. Names
+/// are compared decoded, so `%74oken=` is `token`; `Some("")` and a parameter
+/// without `=` are both empty.
+pub(super) fn values<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    query
+        .split(|byte| *byte == b'&')
+        .map(split_pair)
+        .filter(move |(n, _)| *decode(n) == *name.as_bytes())
+        .map(|(_, value)| value)
+}
+
+/// The query without the parameters of these names, everything else byte for
+/// byte; `None` when there is none of them.
+pub(super) fn without(query: &[u8], names: &[&str]) -> Option<Vec<u8>> {
+    let is_named = |piece: &&[u8]| {
+        let name = decode(split_pair(piece).0);
+        names.iter().any(|n| *n.as_bytes() == *name)
+    };
+    let pieces = || query.split(|byte| *byte == b'&');
+    if !pieces().any(|piece| is_named(&piece)) {
+        return None;
+    }
+    let left: Vec<&[u8]> = pieces().filter(|piece| !is_named(piece)).collect();
+    Some(left.join(&b'&'))
+}
+
+/// Percent-decoding with `+` as space; what is no percent-encoding stays.
+pub(super) fn decode(encoded: &[u8]) -> Cow<'_, [u8]> {
+    if !encoded.contains(&b'+') {
+        return percent_encoding::percent_decode(encoded).into();
+    }
+    // A literal plus comes as %2B, so that this order is the right one.
+    let spaced: Vec<u8> =
+        encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_encoding::percent_decode(&spaced).collect::<Vec<u8>>().into()
+}
+
+fn split_pair(piece: &[u8]) -> (&[u8], &[u8]) {
+    let mut halves = piece.splitn(2, |byte| *byte == b'=');
+    (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+}
+
+/// Entry for the fuzzer: holds that after stripping no parameter of the name
+/// is left, that what is left was there before in the same order, and that a
+/// query without the name is not touched.
+pub fn fuzz_query(data: &[u8]) {
+    const NAME: &str = "token";
+    let found = values(data, NAME).count();
+    let Some(left) = without(data, &[NAME]) else {
+        assert_eq!(found, 0);
+        return;
+    };
+    assert!(found > 0);
+    assert_eq!(values(&left, NAME).count(), 0);
+    let mut before = data.split(|byte| *byte == b'&');
+    assert!(
+        left.is_empty()
+            || left.split(|byte| *byte == b'&').all(|piece| before.any(|other| other == piece))
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(query: &str) -> Vec<String> {
+        values(query.as_bytes(), "token")
+            .map(|value| String::from_utf8(decode(value).into_owned()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn names_and_values_are_compared_decoded() {
+        assert_eq!(found("a=1&token=x.y.z&b=2"), ["x.y.z"]);
+        assert_eq!(found("%74oken=x"), ["x"]);
+        assert_eq!(found("%74%6F%6b%65%6E=x&token=y"), ["x", "y"]);
+        assert_eq!(found("token=a%2Bb+c%3D%26"), ["a+b c=&"]);
+        assert_eq!(found("token=a=b=="), ["a=b=="]);
+        assert_eq!(found("token"), [""]);
+        assert_eq!(found("token=&Token=a&tok=en&x=token&tokens=1&+token=1"), [""]);
+        assert_eq!(found("token=%zz%"), ["%zz%"]);
+        assert!(found("").is_empty());
+    }
+
+    #[test]
+    fn stripping_leaves_the_rest_byte_for_byte() {
+        let strip = |query: &str| {
+            without(query.as_bytes(), &["token", "key"]).map(|q| String::from_utf8(q).unwrap())
+        };
+        assert_eq!(strip("a=%41&token=x&b=+2").as_deref(), Some("a=%41&b=+2"));
+        assert_eq!(strip("token=x&a=1&&b").as_deref(), Some("a=1&&b"));
+        assert_eq!(strip("a=1&%74oken=x").as_deref(), Some("a=1"));
+        assert_eq!(strip("token=x&key=y&token").as_deref(), Some(""));
+        assert_eq!(strip("a=1&b=2"), None);
+        assert_eq!(strip(""), None);
+    }
+
+    #[test]
+    fn fuzzer_entry_runs() {
+        for seed in ["", "&", "token", "a&token=1&&%74oken=2&b", "+=+&%", "token=1&token=1&a"] {
+            fuzz_query(seed.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn holds_on_anything(data in proptest::collection::vec(any::<u8>(), 0..60)) {
+            fuzz_query(&data);
+        }
+
+        #[test]
+        fn holds_on_what_looks_like_a_query(text in "(token|%74oken|a|[=&+%]){0,12}") {
+            fuzz_query(text.as_bytes());
+        }
+    }
+}
