@@ -1,11 +1,50 @@
 //! The configuration document: [`Config::parse`] gives the checked form, or
 //! every error in it.
+//!
+//! # Bounds
+//!
+//! Beyond what the contract says, so that no document takes more memory or time
+//! than a filter has: 4 MiB of text and 64 levels of nesting
+//! ([`MAX_DOCUMENT_BYTES`]), 10,000 items in a list, `buffered_per_worker` up to
+//! 1 GiB, `max_frame` and `max_message` up to 64 MiB, `max_fragments` up to
+//! 65,536, `leeway` up to 10 minutes, names up to 64 characters.
+//!
+//! # What does not go together
+//!
+//! `max_frame` above `max_message` (where it is written; its default is beside
+//! any `max_message`), `missing_origin` without `origins`, a cookie credential
+//! without `origins` or with `*` among them, credentials without a verifier and
+//! the other way round, an identity header that some policy takes credentials
+//! from, and a policy that an earlier one leaves nothing to match.
 
 use crate::auth::AuthRules;
 use crate::handshake::HandshakeRules;
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 use crate::message::MessageRules;
+
+mod auth;
+mod client;
+mod document;
+mod error;
+mod fault;
+mod handshake;
+mod jwt;
+mod names;
+mod node;
+mod object;
+mod patterns;
+mod policy;
+mod relations;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+
+pub use error::{ConfigError, ConfigErrors, MAX_LISTED};
+pub use tree::{Document, MAX_DOCUMENT_BYTES};
+pub use units::fuzz_units;
 
 /// A checked document. It can only be made by [`Config::parse`].
 #[derive(Clone, Debug)]
@@ -21,6 +60,40 @@ pub struct Config {
     pub identity_headers: Vec<String>,
     /// `mode` of the document, for what no policy matches.
     pub mode: Mode,
+}
+
+impl Config {
+    /// Reads the document from JSON text and checks all of it. `environment`
+    /// gives the variables that it names for secrets.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the document's order: unknown keys, wrong
+    /// kinds and amounts, what does not go together, what is not supported yet.
+    pub fn parse(
+        document: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
+        Self::check(&Document::from_json(document)?, environment)
+    }
+
+    /// Checks a document that is already read, from JSON or another format.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn check(
+        document: &Document,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
+        let checker = node::Checker::new(environment);
+        let config = document::read(&checker.root(document));
+        match (checker.finish(), config) {
+            (None, Some(config)) => Ok(config),
+            (Some(errors), _) => Err(errors),
+            // Readers give nothing only after they have reported why; should one
+            // forget to, the document must not load.
+            (None, None) => Err(ConfigErrors::of_document(fault::Written::Empty)),
+        }
+    }
 }
 
 /// `mode`
@@ -58,4 +131,40 @@ pub struct Policy {
     pub auth: Option<AuthRules>,
     /// What clients may send.
     pub client: MessageRules,
+}
+
+/// Entry for the fuzzer: holds that any text gives either errors, each of them
+/// with its path and on a line of its own, or a configuration in which nothing
+/// of the document is lost: no policy, no `auth`, no place of a credential, no issuer, and no limit is 0.
+pub fn fuzz_config(data: &[u8]) {
+    const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2";
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Config::parse(text, &|_| Some(SECRET.to_owned())) {
+        Err(errors) => {
+            assert!(errors.iter().len() > 0 && errors.iter().len() <= MAX_LISTED);
+            assert!(errors.more() == 0 || errors.iter().len() == MAX_LISTED);
+            let lines = errors.iter().len() + usize::from(errors.more() > 0);
+            assert_eq!(errors.to_string().lines().count(), lines);
+            assert!(errors.iter().all(|error| !error.path().is_empty()));
+            assert!(text.contains(SECRET) || !format!("{errors} {errors:?}").contains(SECRET));
+        }
+        Ok(config) => {
+            let written: Option<serde_json::Value> = serde_json::from_str(text).ok();
+            let written =
+                written.as_ref().and_then(|document| document.get("policies")?.as_array());
+            assert_eq!(written.map(Vec::len), Some(config.policies.len()));
+            for (policy, written) in config.policies.iter().zip(written.into_iter().flatten()) {
+                let auth = written.get("auth");
+                assert_eq!(policy.auth.is_some(), auth.is_some());
+                let places = auth.and_then(|auth| auth.get("credentials")?.as_array());
+                let sources = policy.auth.as_ref().map_or(0, |auth| auth.sources.len());
+                assert_eq!(sources, places.map_or(0, Vec::len));
+                let issuers = auth.and_then(|auth| auth.get("jwt")?.as_array()).map_or(0, Vec::len);
+                assert_eq!(policy.auth.as_ref().map_or(0, |auth| auth.issuers.len()), issuers);
+                let client = &policy.client;
+                assert!(client.max_frame_bytes > 0 && client.max_message_bytes > 0);
+                assert!(client.max_fragments > 0 && (client.text || client.binary));
+            }
+        }
+    }
 }

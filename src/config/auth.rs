@@ -1,0 +1,154 @@
+//! `auth`: where credentials stand, and what verifies them.
+
+use super::fault::Shape;
+use super::node::Node;
+use super::object::Object;
+use super::relations::Relation;
+use super::{jwt, names, secret};
+use crate::auth::api_key::ApiKeys;
+use crate::auth::{AuthRules, CredentialSource, IdentityHeader};
+
+const KEYS: &[&str] = &[
+    "credentials",
+    "forward",
+    "deadline",
+    "jwt",
+    "api_keys",
+    "session",
+    "authorize",
+    "identity_headers",
+    "close_at_expiry",
+];
+
+const NOT_YET: &[&str] = &["deadline", "session", "authorize", "close_at_expiry"];
+
+const PLACES: &[&str] = &["header", "query", "cookie", "subprotocol", "first_message"];
+
+/// The rules, and what is needed to hold them against the rest of the document.
+pub(super) struct Checked<'a> {
+    pub(super) rules: AuthRules,
+    /// Where cookie credentials stand in the document.
+    pub(super) cookies: Vec<Node<'a>>,
+    /// The identity headers and where they stand.
+    pub(super) identity: Vec<(String, Node<'a>)>,
+}
+
+/// Reads `auth`. It never gives nothing: a policy whose `auth` is wrong must not
+/// turn into one without.
+pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
+    let mut checked = Checked {
+        rules: AuthRules {
+            sources: Vec::new(),
+            forward: false,
+            issuers: Vec::new(),
+            api_keys: ApiKeys::default(),
+            identity_headers: Vec::new(),
+        },
+        cookies: Vec::new(),
+        identity: Vec::new(),
+    };
+    let Some(auth) = node.object(KEYS) else { return checked };
+    auth.not_yet(NOT_YET);
+    credentials(&auth, &mut checked);
+    if let Some(forward) = auth.get("forward").and_then(Node::flag) {
+        checked.rules.forward = forward;
+    }
+    if let Some(jwt) = auth.get("jwt") {
+        checked.rules.issuers = jwt::read(jwt);
+    }
+    if let Some(node) = auth.get("api_keys") {
+        checked.rules.api_keys = api_keys(node);
+    }
+    identity_headers(&auth, &mut checked);
+    checked
+}
+
+fn credentials<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
+    let write = "a list of where the credential may stand, like [{header: authorization}]";
+    let Some(node) = auth.require("credentials", write) else { return };
+    if !["jwt", "api_keys", "session"].iter().any(|verifier| auth.is_meant(verifier)) {
+        auth.report(Relation::NoVerifier);
+    }
+    checked.rules.sources = node.list_of(source).unwrap_or_default();
+    let items = node.plain_items().into_iter();
+    checked.cookies = items.filter(|item| item.has_member("cookie")).collect();
+}
+
+fn source(node: &Node<'_>) -> Option<CredentialSource> {
+    let place = node.object(PLACES)?;
+    let (kind, name) = place.one_of(PLACES)?;
+    Some(match kind {
+        "header" => CredentialSource::Header(header(name)?),
+        "query" => CredentialSource::Query(name.line()?.to_owned()),
+        "cookie" => CredentialSource::Cookie(token(name)?),
+        "subprotocol" => CredentialSource::Subprotocol(token(name)?),
+        _ => {
+            place.not_yet(&["first_message"]);
+            return None;
+        }
+    })
+}
+
+fn header(node: &Node<'_>) -> Option<String> {
+    let name = node.line()?;
+    node.take(names::header(name))
+}
+
+fn token(node: &Node<'_>) -> Option<String> {
+    let name = node.line()?;
+    node.take(names::token(name)).map(|()| name.to_owned())
+}
+
+fn api_keys(node: &Node<'_>) -> ApiKeys {
+    let mut keys = ApiKeys::default();
+    let mut ids: Vec<Node<'_>> = Vec::new();
+    for item in node.list().unwrap_or_default() {
+        let Some(entry) = item.object(&["id", "key", "sha256"]) else { continue };
+        let id = entry.require("id", "one that is unique, for events and as the user's name");
+        let id = id.filter(|n| n.line().and_then(|id| n.take(names::key_id(id))).is_some());
+        let fresh = id.filter(|id| match ids.iter().find(|o| o.plain_text() == id.plain_text()) {
+            Some(first) => {
+                id.report_repeated(first);
+                false
+            }
+            None => true,
+        });
+        ids.extend(fresh.cloned());
+        // An entry with a wrong id is tried all the same, to tell of its key.
+        match fresh.and_then(Node::plain_text) {
+            Some(id) => add_key(&entry, id, &mut keys),
+            None => add_key(&entry, "-", &mut ApiKeys::default()),
+        }
+    }
+    keys
+}
+
+fn add_key(entry: &Object<'_>, id: &str, keys: &mut ApiKeys) {
+    match entry.one_of(&["key", "sha256"]) {
+        Some(("key", node)) => {
+            let key = secret::read(node);
+            key.and_then(|key| node.take(keys.add_plain(id, key.as_bytes())));
+        }
+        Some((_, node)) => {
+            node.line().and_then(|hex| node.take(keys.add_sha256(id, hex)));
+        }
+        None => {}
+    }
+}
+
+fn identity_headers<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
+    let members = auth.get("identity_headers").and_then(Node::map).unwrap_or_default();
+    for (written, node) in members {
+        let claim = node.line();
+        let Some(name) = node.take(names::identity_header(written)) else { continue };
+        if let Some((_, first)) = checked.identity.iter().find(|(other, _)| *other == name) {
+            node.report(Shape::Repeated { first: first.path().to_owned() });
+            continue;
+        }
+        if let Some(claim) = claim {
+            let header = IdentityHeader { name: name.clone(), claim: claim.to_owned() };
+            checked.rules.identity_headers.push(header);
+        }
+        checked.identity.push((name, node));
+    }
+}

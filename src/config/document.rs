@@ -1,0 +1,109 @@
+//! The document's own keys, and what its policies mean to one another.
+
+use super::node::{Node, Words};
+use super::policy::{self, Checked};
+use super::relations::Relation;
+use super::units::Bound;
+use super::{Config, Mode, Policy, Unmatched};
+use crate::auth::CredentialSource;
+use std::collections::HashMap;
+
+const KEYS: &[&str] = &["filter", "mode", "unmatched", "limits", "quotas", "policies"];
+
+const FILTERS: &Words<()> = &[("http", Some(())), ("stream", None)];
+
+/// `mode`, of the document and of a policy.
+pub(super) const MODES: &Words<Mode> =
+    &[("enforce", Some(Mode::Enforce)), ("report", Some(Mode::Report))];
+
+const UNMATCHED: &Words<Unmatched> =
+    &[("reject", Some(Unmatched::Reject)), ("pass", Some(Unmatched::Pass))];
+
+/// A filter has 4 GiB of memory at the most, and more in it than messages.
+const BUFFERED: Bound = Bound { most: 1 << 30, text: "1GiB" };
+const BUFFERED_DEFAULT: u64 = 256 << 20;
+
+/// Reads the whole document. What it gives holds only if nothing was reported.
+pub(super) fn read(root: &Node<'_>) -> Option<Config> {
+    let document = root.object(KEYS)?;
+    document.get("filter").and_then(|node| node.word(FILTERS));
+    document.not_yet(&["quotas"]);
+    let mode = document.get("mode").and_then(|n| n.word(MODES)).unwrap_or(Mode::Enforce);
+    let unmatched = document.get("unmatched").and_then(|n| n.word(UNMATCHED));
+    let buffered = document.get("limits").and_then(|node| {
+        let limits = node.object(&["buffered_per_worker"])?;
+        limits.get("buffered_per_worker")?.size(BUFFERED)
+    });
+    let nodes = document
+        .require("policies", "a list with one policy at least")
+        .and_then(Node::list)
+        .unwrap_or_default();
+    let checked: Vec<Checked<'_>> =
+        nodes.iter().filter_map(|node| policy::read(node, mode)).collect();
+    unique_names(&checked);
+    never_reached(&checked);
+    let policies: Vec<Policy> = checked.iter().map(|checked| checked.policy.clone()).collect();
+    Some(Config {
+        unmatched: unmatched.unwrap_or(Unmatched::Reject),
+        buffered_per_worker_bytes: buffered.unwrap_or(BUFFERED_DEFAULT),
+        identity_headers: identity_headers(&checked),
+        policies,
+        mode,
+    })
+}
+
+fn unique_names(checked: &[Checked<'_>]) {
+    let mut seen: HashMap<&str, &Node<'_>> = HashMap::new();
+    for node in checked.iter().filter_map(|checked| checked.name.as_ref()) {
+        let Some(name) = node.plain_text() else { continue };
+        match seen.get(name) {
+            Some(first) => node.report_repeated(first),
+            None => {
+                seen.insert(name, node);
+            }
+        }
+    }
+}
+
+/// Reports policies behind one that matches the same or everything.
+fn never_reached(checked: &[Checked<'_>]) {
+    let mut seen: HashMap<(&[String], &[String]), usize> = HashMap::new();
+    for (index, policy) in checked.iter().enumerate() {
+        let Some((hosts, paths)) = &policy.matches else { continue };
+        let wider: [(&[String], &[String]); 4] =
+            [(hosts, paths), (hosts, &[]), (&[], paths), (&[], &[])];
+        match wider.iter().filter_map(|key| seen.get(key)).min() {
+            // The same policy twice is one mistake, which its name tells.
+            Some(earlier) if has_name_of(policy, checked.get(*earlier)) => {}
+            Some(earlier) => policy.node.report(Relation::NeverReached { earlier: *earlier }),
+            None => {
+                seen.insert((hosts, paths), index);
+            }
+        }
+    }
+}
+
+fn has_name_of(policy: &Checked<'_>, other: Option<&Checked<'_>>) -> bool {
+    policy.name.is_some() && other.is_some_and(|other| other.policy.name == policy.policy.name)
+}
+
+/// The identity headers of all policies, none of which may be where some policy
+/// looks for a credential: they are removed from every request.
+fn identity_headers(checked: &[Checked<'_>]) -> Vec<String> {
+    let mut credentials: HashMap<String, usize> = HashMap::new();
+    for (index, policy) in checked.iter().enumerate() {
+        for source in policy.policy.auth.iter().flat_map(|auth| &auth.sources) {
+            if let CredentialSource::Header(name) = source {
+                credentials.entry(name.replace('_', "-")).or_insert(index);
+            }
+        }
+    }
+    let mut all = std::collections::BTreeSet::new();
+    for (name, node) in checked.iter().flat_map(|policy| &policy.identity) {
+        if let Some(policy) = credentials.get(name) {
+            node.report(Relation::IdentityIsCredential { policy: *policy });
+        }
+        all.insert(name.clone());
+    }
+    all.into_iter().collect()
+}

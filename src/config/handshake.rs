@@ -1,0 +1,141 @@
+//! `handshake`: what a policy asks of the opening handshake.
+
+use super::fault::{Fault, Network};
+use super::node::{Node, Words};
+use super::object::Object;
+use super::relations::Relation;
+use super::{names, patterns};
+use crate::handshake::address::AddressRules;
+use crate::handshake::origin::{OriginPattern, OriginRules};
+use crate::handshake::{Compression, HandshakeRules, PlainHttp, RefuseWith, TlsRule};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+const KEYS: &[&str] = &[
+    "origins",
+    "missing_origin",
+    "addresses",
+    "tls",
+    "subprotocols",
+    "user_agents_denied",
+    "compression",
+    "plain_http",
+    "refuse_with",
+    "upstream",
+];
+
+const MISSING_ORIGIN: &Words<bool> = &[("reject", Some(false)), ("allow", Some(true))];
+
+const TLS: &Words<TlsRule> = &[
+    ("optional", Some(TlsRule::Optional)),
+    ("required", Some(TlsRule::Required)),
+    ("redirect", Some(TlsRule::Redirect)),
+];
+
+const COMPRESSION: &Words<Compression> = &[
+    ("strip", Some(Compression::Strip)),
+    ("inspect", None),
+    ("reject", Some(Compression::Reject)),
+];
+
+const PLAIN_HTTP: &Words<PlainHttp> =
+    &[("reject", Some(PlainHttp::Reject)), ("pass", Some(PlainHttp::Pass))];
+
+const REFUSE_WITH: &Words<RefuseWith> =
+    &[("http", Some(RefuseWith::Http)), ("close", Some(RefuseWith::Close))];
+
+const UPSTREAM: &Words<()> = &[("http1", Some(())), ("http2", None)];
+
+/// Bound on the compiled patterns of one policy's `user_agents_denied`, in bytes.
+const USER_AGENTS_LIMIT_BYTES: usize = 4 << 20;
+
+/// The rules, and what is needed to hold them against the rest of the policy.
+pub(super) struct Checked {
+    pub(super) rules: HandshakeRules,
+    /// Whether `origins` is written, or was meant to be, good or bad.
+    pub(super) origins_meant: bool,
+}
+
+/// What holds where nothing is written.
+fn defaults() -> HandshakeRules {
+    HandshakeRules {
+        origins: None,
+        addresses: AddressRules::default(),
+        tls: TlsRule::Optional,
+        subprotocols: None,
+        user_agents_denied: None,
+        compression: Compression::Strip,
+        plain_http: PlainHttp::Reject,
+        refuse_with: RefuseWith::Http,
+    }
+}
+
+/// Reads `handshake`, if it is written.
+pub(super) fn read(node: Option<&Node<'_>>) -> Checked {
+    let Some(node) = node else { return Checked { rules: defaults(), origins_meant: false } };
+    let Some(handshake) = node.object(KEYS) else {
+        return Checked { rules: defaults(), origins_meant: true };
+    };
+    handshake.get("upstream").and_then(|node| node.word(UPSTREAM));
+    let mut rules = defaults();
+    rules.origins = origins(&handshake);
+    if let Some(node) = handshake.get("addresses") {
+        rules.addresses = addresses(node);
+    }
+    rules.subprotocols = handshake.get("subprotocols").and_then(|node| {
+        node.list_of(|item| {
+            let text = item.line()?;
+            item.take(names::token(text)).map(|()| text.to_owned())
+        })
+    });
+    rules.user_agents_denied = handshake
+        .get("user_agents_denied")
+        .and_then(|node| patterns::any_of(node, USER_AGENTS_LIMIT_BYTES));
+    word(&handshake, "tls", TLS, &mut rules.tls);
+    word(&handshake, "compression", COMPRESSION, &mut rules.compression);
+    word(&handshake, "plain_http", PLAIN_HTTP, &mut rules.plain_http);
+    word(&handshake, "refuse_with", REFUSE_WITH, &mut rules.refuse_with);
+    Checked { rules, origins_meant: handshake.is_meant("origins") }
+}
+
+fn word<T: Copy>(handshake: &Object<'_>, key: &str, words: &Words<T>, place: &mut T) {
+    if let Some(meaning) = handshake.get(key).and_then(|node| node.word(words)) {
+        *place = meaning;
+    }
+}
+
+fn origins(handshake: &Object<'_>) -> Option<OriginRules> {
+    let missing = handshake.get("missing_origin");
+    let allow_missing = missing.and_then(|node| node.word(MISSING_ORIGIN)).unwrap_or(false);
+    if let (Some(missing), false) = (missing, handshake.is_meant("origins")) {
+        missing.report(Relation::MissingOriginAlone);
+    }
+    let patterns = handshake.get("origins")?.list_of(|origin| {
+        let text = origin.line()?;
+        origin.take(OriginPattern::parse(text))
+    })?;
+    Some(OriginRules { patterns, allow_missing })
+}
+
+fn addresses(node: &Node<'_>) -> AddressRules {
+    let Some(addresses) = node.object(&["allow", "deny"]) else { return AddressRules::default() };
+    let networks = |key| addresses.get(key).and_then(|node| node.list_of(network));
+    AddressRules { allow: networks("allow"), deny: networks("deny").unwrap_or_default() }
+}
+
+/// Reads a network in CIDR form (RFC 4632, RFC 4291 §2.3) or one address.
+fn network(node: &Node<'_>) -> Option<IpNet> {
+    let text = node.line()?;
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let fault = match network {
+        Err(_) => Network::Form,
+        Ok(network) if network.trunc() != network => Network::HostBits(network.trunc()),
+        // Client addresses are compared as what they are, so it would never match.
+        Ok(IpNet::V6(v6)) if v6.prefix_len() >= 96 && v6.addr().to_ipv4_mapped().is_some() => {
+            Network::Mapped
+        }
+        Ok(network) => return Some(network),
+    };
+    node.report(Fault::from(fault));
+    None
+}

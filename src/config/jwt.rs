@@ -1,0 +1,111 @@
+//! `auth.jwt`: whose tokens are taken, and when.
+
+use super::node::Node;
+use super::object::Object;
+use super::secret;
+use super::units::Bound;
+use crate::auth::Issuer;
+use crate::auth::jwk::{Algorithm, KeySet};
+use std::time::Duration;
+
+const KEYS: &[&str] =
+    &["issuer", "audiences", "algorithms", "keys", "leeway", "required", "claims"];
+
+/// In seconds. Clocks differ by seconds; more than this would only lengthen the
+/// life of every token.
+const LEEWAY: Bound = Bound { most: 600, text: "10m" };
+const LEEWAY_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Reads the list of issuers, each of them once.
+pub(super) fn read(node: &Node<'_>) -> Vec<Issuer> {
+    let mut seen: Vec<Node<'_>> = Vec::new();
+    let mut issuers = Vec::new();
+    for item in node.list().unwrap_or_default() {
+        let Some(entry) = item.object(KEYS) else { continue };
+        let name = entry.require("issuer", "what stands in `iss` of its tokens");
+        let issuer = name.and_then(Node::line);
+        if let (Some(name), Some(issuer)) = (name, issuer) {
+            match seen.iter().find(|first| first.plain_text() == Some(issuer)) {
+                Some(first) => name.report_repeated(first),
+                None => seen.push(name.clone()),
+            }
+        }
+        issuers.extend(read_issuer(&entry, issuer.unwrap_or_default()));
+    }
+    issuers
+}
+
+fn read_issuer(entry: &Object<'_>, issuer: &str) -> Option<Issuer> {
+    let audiences = entry.get("audiences").and_then(lines);
+    let algorithms = algorithms(entry);
+    let keys = keys(entry, algorithms.as_deref());
+    let leeway = entry.get("leeway").and_then(|node| node.tolerance(LEEWAY));
+    let required = match entry.get("required") {
+        Some(node) => lines(node).unwrap_or_default(),
+        None => vec!["exp".to_owned()],
+    };
+    let claims = entry.get("claims").map(claims).unwrap_or_default();
+    Some(Issuer {
+        issuer: issuer.to_owned(),
+        audiences: audiences.unwrap_or_default(),
+        algorithms: algorithms?,
+        keys: keys?,
+        leeway: leeway.unwrap_or(LEEWAY_DEFAULT),
+        required,
+        claims,
+    })
+}
+
+fn lines(node: &Node<'_>) -> Option<Vec<String>> {
+    node.list_of(|item| item.line().map(str::to_owned))
+}
+
+/// `None` unless all of them are good: keys are held against the whole list.
+fn algorithms(entry: &Object<'_>) -> Option<Vec<Algorithm>> {
+    let node = entry.require("algorithms", "a list of those that its tokens may be signed with")?;
+    let words: Vec<_> = Algorithm::ALL.iter().map(|a| (a.name(), Some(*a))).collect();
+    let good = std::cell::Cell::new(true);
+    let read = node.list_of(|item| {
+        let algorithm = item.word(&words);
+        good.set(good.get() && algorithm.is_some());
+        algorithm
+    });
+    read.filter(|_| good.get())
+}
+
+/// Reads the keys. They are held against the algorithms, so these come first;
+/// without them only what the keys are without is told.
+fn keys(entry: &Object<'_>, algorithms: Option<&[Algorithm]>) -> Option<KeySet> {
+    let write = "`jwks` with a JSON Web Key Set, or `secret`";
+    let node = entry.require("keys", write)?;
+    let keys = node.object(&["jwks", "jwks_uri", "secret"])?;
+    match keys.one_of(&["jwks", "jwks_uri", "secret"])? {
+        ("jwks", node) => {
+            let jwks = node.json()?;
+            let read = KeySet::from_jwks(&jwks, algorithms?);
+            let report = |errors: Vec<_>| {
+                for (below, error) in errors {
+                    let below: String = below;
+                    node.report_below(&below, error);
+                }
+            };
+            read.map_err(report).ok()
+        }
+        ("secret", node) => {
+            let secret = secret::read(node)?;
+            node.take(KeySet::from_secret(secret.as_bytes(), algorithms?))
+        }
+        _ => {
+            keys.not_yet(&["jwks_uri"]);
+            None
+        }
+    }
+}
+
+fn claims(node: &Node<'_>) -> Vec<(String, Vec<String>)> {
+    let members = node.map().unwrap_or_default();
+    let read = members
+        .into_iter()
+        .map(|(claim, values)| (claim.to_owned(), lines(&values).unwrap_or_default()));
+    read.collect()
+}

@@ -1,0 +1,122 @@
+//! One policy: whom it is for, and its sections.
+
+use super::document::MODES;
+use super::node::Node;
+use super::object::Object;
+use super::relations::Relation;
+use super::{Mode, Policy, auth, client, handshake, names};
+use crate::handshake::host::HostPattern;
+use crate::handshake::path::PathPattern;
+
+const KEYS: &[&str] = &[
+    "name",
+    "mode",
+    "match",
+    "handshake",
+    "auth",
+    "quotas",
+    "client",
+    "server",
+    "lifetime",
+    "bans",
+];
+
+/// A policy, and what is needed to hold it against the others.
+pub(super) struct Checked<'a> {
+    pub(super) policy: Policy,
+    pub(super) node: Node<'a>,
+    /// Where its name stands, when that is one.
+    pub(super) name: Option<Node<'a>>,
+    /// Hosts and paths as written, in an order of their own; none: all of them.
+    pub(super) matches: Option<(Vec<String>, Vec<String>)>,
+    /// Its identity headers and where they stand.
+    pub(super) identity: Vec<(String, Node<'a>)>,
+}
+
+/// Reads one policy; `document_mode` is for those that have none of their own.
+pub(super) fn read<'a>(node: &Node<'a>, document_mode: Mode) -> Option<Checked<'a>> {
+    let policy = node.object(KEYS)?;
+    policy.not_yet(&["quotas", "server", "lifetime", "bans"]);
+    let name = policy
+        .require("name", "one that is unique, for metrics and events")
+        .filter(|node| node.line().and_then(|name| node.take(names::label(name))).is_some());
+    let mode = policy.get("mode").and_then(|node| node.word(MODES));
+    let matched = Matched::read(&policy);
+    let handshake = handshake::read(policy.get("handshake"));
+    let auth = policy.get("auth").map(auth::read);
+    cookies_need_origins(&auth, &handshake);
+    let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
+    Some(Checked {
+        policy: Policy {
+            name: name.and_then(Node::plain_text).unwrap_or_default().to_owned(),
+            mode: mode.unwrap_or(document_mode),
+            hosts: matched.hosts,
+            paths: matched.paths,
+            handshake: handshake.rules,
+            auth,
+            client: client::read(policy.get("client")),
+        },
+        node: node.clone(),
+        name: name.cloned(),
+        matches: matched.written,
+        identity,
+    })
+}
+
+/// `match`
+#[derive(Default)]
+struct Matched {
+    hosts: Vec<HostPattern>,
+    paths: Vec<PathPattern>,
+    /// `None` where something in it was wrong.
+    written: Option<(Vec<String>, Vec<String>)>,
+}
+
+impl Matched {
+    fn read(policy: &Object<'_>) -> Self {
+        let Some(node) = policy.get("match") else {
+            // A misspelt one would match something else.
+            let written = (!policy.is_meant("match")).then(Default::default);
+            return Self { written, ..Self::default() };
+        };
+        let Some(matched) = node.object(&["hosts", "paths"]) else { return Self::default() };
+        let hosts = matched.get("hosts").map(|node| {
+            node.list_of(|host| host.line().and_then(|text| host.take(HostPattern::parse(text))))
+        });
+        let paths = matched.get("paths").map(|node| {
+            node.list_of(|path| path.line().and_then(|text| path.take(PathPattern::parse(text))))
+        });
+        let complete = !matches!((&hosts, &paths), (Some(None), _) | (_, Some(None)))
+            && !matched.has_unknown_keys();
+        let written =
+            complete.then(|| (as_written(&matched, "hosts"), as_written(&matched, "paths")));
+        Self {
+            hosts: hosts.flatten().unwrap_or_default(),
+            paths: paths.flatten().unwrap_or_default(),
+            written,
+        }
+    }
+}
+
+/// The texts of a list in alphabetical order.
+fn as_written(matched: &Object<'_>, key: &str) -> Vec<String> {
+    let items = matched.get(key).map(Node::plain_items).unwrap_or_default();
+    let mut texts: Vec<String> =
+        items.iter().filter_map(Node::plain_text).map(str::to_owned).collect();
+    texts.sort_unstable();
+    texts
+}
+
+/// A browser sends cookies along whatever page opens the WebSocket: only
+/// `origins` tells one's own pages from others.
+fn cookies_need_origins(auth: &Option<auth::Checked<'_>>, handshake: &handshake::Checked) {
+    for cookie in auth.iter().flat_map(|auth| &auth.cookies) {
+        match &handshake.rules.origins {
+            Some(origins) if origins.patterns.iter().any(|origin| origin.is_any()) => {
+                cookie.report(Relation::CookieWithAnyOrigin);
+            }
+            None if !handshake.origins_meant => cookie.report(Relation::CookieWithoutOrigins),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What does not go together, each part being right by itself.
+
+use std::fmt;
+
+/// Parts of the document that contradict one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// A cookie credential without `origins`.
+    CookieWithoutOrigins,
+    /// A cookie credential with `*` among `origins`.
+    CookieWithAnyOrigin,
+    /// `missing_origin` without `origins`.
+    MissingOriginAlone,
+    /// Nothing that could verify the credentials.
+    NoVerifier,
+    /// `max_frame` above `max_message`.
+    FrameAboveMessage,
+    /// An identity header that is also where a credential stands.
+    IdentityIsCredential {
+        /// The policy whose credential it is.
+        policy: usize,
+    },
+    /// A policy behind another one that matches all it could match.
+    NeverReached {
+        /// The earlier policy.
+        earlier: usize,
+    },
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CookieWithoutOrigins => f.write_str(
+                "a browser sends cookies along with a WebSocket that any web page opens \
+                 (cross-site WebSocket hijacking); write handshake.origins with the origins of \
+                 your own pages",
+            ),
+            Self::CookieWithAnyOrigin => f.write_str(
+                "a browser sends cookies along with a WebSocket that any web page opens \
+                 (cross-site WebSocket hijacking), and handshake.origins allows every page by \
+                 \"*\"; write the origins of your own pages there",
+            ),
+            Self::MissingOriginAlone => {
+                f.write_str("has no effect without `origins`; write those too, or remove it")
+            }
+            Self::NoVerifier => f.write_str(
+                "has credentials and nothing to verify them with; write `jwt` or `api_keys`",
+            ),
+            Self::FrameAboveMessage => f.write_str(
+                "is above max_message, and no frame is larger than its message; write at most \
+                 max_message (1MiB where it is not written), or raise that",
+            ),
+            Self::IdentityIsCredential { policy } => write!(
+                f,
+                "is where policies[{policy}] looks for a credential, and identity headers are \
+                 removed from what clients send; write another header"
+            ),
+            Self::NeverReached { earlier } => write!(
+                f,
+                "is never reached, since policies[{earlier}] matches all of it before; remove it, \
+                 or put it first and make its match narrower"
+            ),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! `auth`.
+
+use super::*;
+
+/// The members of a policy that takes API keys by this list of credentials.
+fn places(credentials: &str) -> String {
+    format!(
+        r#""auth": {{"credentials": {credentials},
+            "api_keys": [{{"id": "a", "key": {{"env": "A_KEY"}}}}]}}"#
+    )
+}
+
+/// The members of a policy with one issuer, the members of which are these.
+fn with_issuer(members: &Value) -> String {
+    let auth = json!({"credentials": [{"header": "authorization"}], "jwt": [issuer(members)]});
+    format!(r#""auth": {auth}"#)
+}
+
+#[track_caller]
+fn bad_issuer(members: &Value, path: &str, says: &str) {
+    bad(&with_issuer(members), &format!("auth.jwt[0].{path}"), says);
+}
+
+fn sources(credentials: &str) -> Vec<CredentialSource> {
+    good(&places(credentials)).auth.unwrap().sources
+}
+
+#[test]
+fn credentials_stand_in_named_places() {
+    assert_eq!(
+        sources(r#"[{"header": "X-Api-Key"}, {"query": "Token"}, {"subprotocol": "Bearer"}]"#),
+        [
+            CredentialSource::Header("x-api-key".to_owned()),
+            CredentialSource::Query("Token".to_owned()),
+            CredentialSource::Subprotocol("Bearer".to_owned()),
+        ]
+    );
+    for (credentials, path, says) in [
+        ("[]", "", "is an empty list"),
+        (r#"{"header": "a"}"#, "", "is an object (keys and values); write a list"),
+        ("[{}]", "[0]", "says none of them; write `header`, `query`, `cookie`, `subprotocol` or"),
+        (r#"[{"header": "a", "query": "b"}]"#, "[0]", "says more than one of them; write only"),
+        (r#"[{"headers": "a"}]"#, "[0].headers", "did you mean `header`?"),
+        (r#"[{"ticket": "a"}]"#, "[0].ticket", "is no known key; known here: header, query"),
+        (r#"["authorization"]"#, "[0]", "is a text; write an object"),
+        (r#"[{"header": ""}]"#, "[0].header", "is an empty text"),
+        (r#"[{"header": "a b"}]"#, "[0].header", "holds characters that HTTP allows in no name"),
+        (r#"[{"header": "Cookie"}]"#, "[0].header", "{cookie: <name>}"),
+        (r#"[{"header": "sec-websocket-protocol"}]"#, "[0].header", "needs for itself"),
+        (r#"[{"header": "Host"}]"#, "[0].header", "needs for itself"),
+        (r#"[{"subprotocol": "a, b"}]"#, "[0].subprotocol", "holds characters"),
+        (r#"[{"query": 1}]"#, "[0].query", "is a number; write a text"),
+        (
+            r#"[{"header": "x-a"}, {"query": "x-a"}, {"header": "X-A"}]"#,
+            "[2]",
+            "says the same as policies[0].auth.credentials[0]",
+        ),
+    ] {
+        bad(&places(credentials), &format!("auth.credentials{path}"), says);
+    }
+}
+
+#[test]
+fn what_is_not_built_is_refused() {
+    for first_message in [r#"{"pointer": "/token"}"#, r#""socketio""#, "null"] {
+        not_yet(
+            &places(&format!(r#"[{{"first_message": {first_message}}}]"#)),
+            "auth.credentials[0].first_message",
+        );
+    }
+    for key in ["deadline", "authorize", "close_at_expiry"] {
+        let members = places(r#"[{"header": "x-api-key"}]"#);
+        let members = members.replacen('{', &format!(r#"{{"{key}": 0,"#), 1);
+        not_yet(&members, &format!("auth.{key}"));
+    }
+    // A session verifies credentials, so that there is nothing else to say.
+    not_yet(r#""auth": {"credentials": [{"query": "t"}], "session": {}}"#, "auth.session");
+    let uri = json!({"keys": {"jwks_uri": 0}});
+    not_yet(&with_issuer(&uri), "auth.jwt[0].keys.jwks_uri");
+}
+
+#[test]
+fn a_cookie_needs_origins_of_ones_own() {
+    let with = |handshake: &str| format!("{handshake} {}", places(r#"[{"cookie": "session"}]"#));
+    good(&with(r#""handshake": {"origins": ["https://app.example.com"]},"#));
+    good(&with(r#""handshake": {"origins": ["same-origin"], "missing_origin": "allow"},"#));
+    for none in ["", r#""handshake": {},"#] {
+        bad(&with(none), "auth.credentials[0]", "cross-site WebSocket hijacking");
+    }
+    for any in [r#"["*"]"#, r#"["https://app.example.com", "*"]"#] {
+        let handshake = format!(r#""handshake": {{"origins": {any}}},"#);
+        bad(&with(&handshake), "auth.credentials[0]", "allows every page by \"*\"");
+    }
+    // A mistake in `origins` is not another one here.
+    bad(&with(r#""handshake": {"origins": []},"#), "handshake.origins", "is an empty list");
+    bad(&with(r#""handshake": {"origin": ["a"]},"#), "handshake.origin", "did you mean `origins`?");
+    bad(&with(r#""handshake": 1,"#), "handshake", "is a number");
+}
+
+#[test]
+fn credentials_and_verifiers_need_one_another() {
+    let missing = "is missing; write a list of where the credential may stand";
+    bad(r#""auth": {}"#, "auth.credentials", missing);
+    let keys = r#""api_keys": [{"id": "a", "key": {"env": "A_KEY"}}]"#;
+    bad(&format!(r#""auth": {{{keys}}}"#), "auth.credentials", missing);
+    let jwt = json!([issuer(&json!({}))]);
+    bad(&format!(r#""auth": {{"jwt": {jwt}}}"#), "auth.credentials", missing);
+    bad(
+        r#""auth": {"credentials": [{"header": "authorization"}]}"#,
+        "auth",
+        "has credentials and nothing to verify them with; write `jwt` or `api_keys`",
+    );
+    bad(
+        r#""auth": {"credentials": [{"query": "token"}], "jwts": []}"#,
+        "auth.jwts",
+        "did you mean `jwt`?",
+    );
+}
+
+#[test]
+fn auth_that_is_wrong_does_not_turn_into_none() {
+    for wrong in ["1", "null", "[]", r#""jwt""#] {
+        bad(&format!(r#""auth": {wrong}"#), "auth", "write");
+    }
+    let read = good(&places(r#"[{"header": "x-api-key"}]"#));
+    assert!(!read.auth.unwrap().forward);
+    let forward = places(r#"[{"header": "x-api-key"}]"#).replacen('{', r#"{"forward": true,"#, 1);
+    assert!(good(&forward).auth.unwrap().forward);
+    let word = places(r#"[{"header": "x-api-key"}]"#).replacen('{', r#"{"forward": "yes","#, 1);
+    bad(&word, "auth.forward", "is a text; write true or false, without quotes");
+}
+
+#[test]
+fn api_keys_have_an_id_and_one_key() {
+    let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let with = |keys: &str| {
+        format!(r#""auth": {{"credentials": [{{"header": "x-api-key"}}], "api_keys": {keys}}}"#)
+    };
+    good(&with(&format!(
+        r#"[{{"id": "A.b_c-1", "key": {{"env": "A_KEY"}}}}, {{"id": "b", "sha256": "{sha256}"}}]"#
+    )));
+    for (keys, path, says) in [
+        ("[]", "", "is an empty list"),
+        (r#"[{"key": {"env": "A_KEY"}}]"#, "[0].id", "is missing; write one that is unique"),
+        (r#"[{"id": "a"}]"#, "[0]", "says none of them; write `key` or `sha256`"),
+        (
+            r#"[{"id": "a", "key": {"env": "A_KEY"}, "sha256": "00"}]"#,
+            "[0]",
+            "says more than one of them; write only `key` or `sha256`",
+        ),
+        (r#"[{"id": "a b", "key": {"env": "A_KEY"}}]"#, "[0].id", "is no key id"),
+        (r#"[{"id": "a", "key": "hunter2"}]"#, "[0].key", "is a secret written out"),
+        (r#"[{"id": "a", "key": {"env": "NOT_SET"}}]"#, "[0].key.env", "NOT_SET is not set"),
+        (r#"[{"id": "a", "sha256": 4711}]"#, "[0].sha256", "is a number"),
+        (
+            r#"[{"id": "a", "key": {"env": "A_KEY"}}, {"id": "a", "key": {"env": "B_KEY"}}]"#,
+            "[1].id",
+            "says the same as policies[0].auth.api_keys[0].id",
+        ),
+    ] {
+        bad(&with(keys), &format!("auth.api_keys{path}"), says);
+    }
+}
+
+#[test]
+fn an_issuer_says_what_it_signs_with() {
+    let read = good(&with_issuer(&json!({}))).auth.unwrap().issuers.remove(0);
+    assert!(read.audiences.is_empty() && read.claims.is_empty());
+    assert_eq!((read.required, read.leeway.as_secs()), (vec!["exp".to_owned()], 30));
+    let read = good(&with_issuer(&json!({"leeway": "0s", "required": ["sub"]})));
+    let read = read.auth.unwrap().issuers.remove(0);
+    assert_eq!((read.required, read.leeway.as_secs()), (vec!["sub".to_owned()], 0));
+    for (members, path, says) in [
+        (json!({"issuer": ""}), "issuer", "is an empty text"),
+        (json!({"issuer": "a "}), "issuer", "begins or ends with white space"),
+        (json!({"audiences": []}), "audiences", "is an empty list"),
+        (json!({"audiences": "chat"}), "audiences", "is a text; write a list"),
+        (json!({"audiences": ["a", "a"]}), "audiences[1]", "says the same as"),
+        (json!({"algorithms": []}), "algorithms", "is an empty list"),
+        (json!({"algorithms": ["none"]}), "algorithms[0]", "is no known word; write `RS256`"),
+        (json!({"algorithms": ["RS256", "rs256"]}), "algorithms[1]", "is no known word"),
+        (json!({"algorithms": ["RS256", "RS256"]}), "algorithms[1]", "says the same as"),
+        (json!({"leeway": 30}), "leeway", "is a number; write a number with its unit, like"),
+        (json!({"leeway": "30"}), "leeway", "is no duration; write a number with one unit"),
+        (json!({"leeway": "1h"}), "leeway", "is too large; write at most 10m"),
+        (json!({"required": []}), "required", "is an empty list"),
+        (json!({"required": ["exp", "exp"]}), "required[1]", "says the same as"),
+        (json!({"claims": {}}), "claims", "is empty; write a key and its value"),
+        (json!({"claims": {"scope": "a"}}), "claims.scope", "is a text; write a list"),
+        (json!({"claims": {"https://x/y": []}}), "claims[\"https://x/y\"]", "is an empty list"),
+        (json!({"keys": {}}), "keys", "says none of them; write `jwks`, `jwks_uri` or `secret`"),
+        (json!({"keys": {"jwk": {}}}), "keys.jwk", "did you mean `jwks`?"),
+        (json!({"keys": {"secret": "hunter2"}}), "keys.secret", "is a secret written out"),
+        (json!({"keys": {"secret": {"env": "NOT_SET"}}}), "keys.secret.env", "NOT_SET is not set"),
+        (json!({"keys": {"jwks": {}, "secret": {"env": "A_SECRET"}}}), "keys", "more than one"),
+    ] {
+        bad_issuer(&members, path, says);
+    }
+}
+
+#[test]
+fn issuers_are_complete_and_unique() {
+    let with = |jwt: &str| {
+        format!(r#""auth": {{"credentials": [{{"header": "authorization"}}], "jwt": {jwt}}}"#)
+    };
+    let told = errors(&policy(&with("[{}]")));
+    let missing: Vec<_> = told.iter().map(|e| e.split(" is missing").next().unwrap()).collect();
+    assert_eq!(
+        missing,
+        ["issuer:", "algorithms:", "keys:"].map(|k| format!("policies[0].auth.jwt[0].{k}"))
+    );
+    let twice = json!([issuer(&json!({})), issuer(&json!({}))]);
+    bad(
+        &with(&twice.to_string()),
+        "auth.jwt[1].issuer",
+        "says the same as policies[0].auth.jwt[0].issuer",
+    );
+    bad(&with("[]"), "auth.jwt", "is an empty list");
+    let one = issuer(&json!({})).to_string();
+    bad(&with(&one), "auth.jwt", "is an object (keys and values); write a list");
+    // A member of a key that stands twice is read by other software as the other one.
+    let key = r#"{"kty": "RSA", "kty": "oct", "e": "AQAB", "n": "AQAB"}"#;
+    let twice = one.replace(&rsa_jwk().to_string(), key);
+    bad(
+        &with(&format!("[{twice}]")),
+        "auth.jwt[0].keys.jwks.keys[0].kty",
+        "stands twice in the same object",
+    );
+}
+
+#[test]
+fn identity_headers_are_nobody_elses() {
+    let with = |headers: &str| {
+        places(r#"[{"header": "x-api-key"}]"#).replacen(
+            '{',
+            &format!(r#"{{"identity_headers": {headers},"#),
+            1,
+        )
+    };
+    let read = good(&with(r#"{"X-User-Id": "sub"}"#)).auth.unwrap().identity_headers;
+    assert_eq!((read[0].name.as_str(), read[0].claim.as_str()), ("x-user-id", "sub"));
+    for (headers, path, says) in [
+        ("{}", "", "is empty; write a key and its value"),
+        (r#"{"x-a": ""}"#, ".x-a", "is an empty text"),
+        (r#"{"x-a": ["sub"]}"#, ".x-a", "is a list; write a text"),
+        (r#"{"x_a": "sub"}"#, ".x_a", "write - instead"),
+        (r#"{":path": "sub"}"#, "[\":path\"]", "needs for itself"),
+        (r#"{"Connection": "sub"}"#, ".Connection", "needs for itself"),
+        (r#"{"authorization": "sub"}"#, ".authorization", "needs for itself"),
+        (r#"{"x a": "sub"}"#, "[\"x a\"]", "holds characters that HTTP allows in no name"),
+        (r#"{"X-Api-Key": "sub"}"#, ".X-Api-Key", "is where policies[0] looks for a credential"),
+        (
+            r#"{"x-a": "sub", "X-A": "iss"}"#,
+            ".X-A",
+            "says the same as policies[0].auth.identity_headers.x-a",
+        ),
+        (r#"{"x-a": "sub", "x-a": "iss"}"#, ".x-a", "stands twice in the same object"),
+    ] {
+        bad(&with(headers), &format!("auth.identity_headers{path}"), says);
+    }
+}
+
+#[test]
+fn identity_headers_of_all_policies_are_held_against_all_credentials() {
+    let policy = |name: &str, place: &str, headers: &str| {
+        format!(
+            r#"{{"name": "{name}", "match": {{"paths": ["/{name}"]}}, "auth": {{
+                "credentials": [{{"header": "{place}"}}], "identity_headers": {headers},
+                "api_keys": [{{"id": "a", "key": {{"env": "A_KEY"}}}}]}}}}"#
+        )
+    };
+    let both = |first: &str, second: &str| format!(r#"{{"policies": [{first}, {second}]}}"#);
+    let same = both(
+        &policy("a", "x-key", r#"{"x-user": "sub", "x-b": "iss"}"#),
+        &policy("b", "x-key", r#"{"X-User": "sub", "x-a": "iss"}"#),
+    );
+    assert_eq!(parse(&same).unwrap().identity_headers, ["x-a", "x-b", "x-user"]);
+    let crossed = both(
+        &policy("a", "x-key", r#"{"x-user": "sub"}"#),
+        &policy("b", "X_User", r#"{"x-other": "sub"}"#),
+    );
+    let told = errors(&crossed);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with(
+            "policies[0].auth.identity_headers.x-user: is where policies[1] looks for a credential"
+        ),
+        "{}",
+        told[0]
+    );
+}

@@ -1,0 +1,155 @@
+//! `client`.
+
+use super::*;
+use crate::inspect::RuleSet;
+use crate::message::MessageRules;
+
+fn client(members: &str) -> MessageRules {
+    good(&format!(r#""client": {{{members}}}"#)).client
+}
+
+#[track_caller]
+fn bad_client(members: &str, path: &str, says: &str) {
+    bad(&format!(r#""client": {{{members}}}"#), &format!("client.{path}"), says);
+}
+
+#[test]
+fn sizes_are_bytes_or_have_a_unit() {
+    assert_eq!(client(r#""max_frame": 4096"#).max_frame_bytes, 4096);
+    assert_eq!(client(r#""max_frame": 4096.0"#).max_frame_bytes, 4096);
+    assert_eq!(client(r#""max_frame": "64KiB""#).max_frame_bytes, 65_536);
+    assert_eq!(client(r#""max_message": "64MiB""#).max_message_bytes, 64 << 20);
+    for key in ["max_frame", "max_message"] {
+        for (value, says) in [
+            ("0", "is 0"),
+            ("-1", "is negative"),
+            ("0.5", "has a fraction"),
+            (r#""1.5MiB""#, "has a fraction"),
+            (r#""64 KiB""#, "is no size"),
+            (r#""64kb""#, "is no size"),
+            (r#""65MiB""#, "is too large; write at most 64MiB"),
+            (r#""99999999999GiB""#, "is too large to be meant"),
+            ("4294967297", "is too large; write at most 64MiB"),
+            ("[1]", "is a list; write bytes"),
+        ] {
+            bad_client(&format!(r#""{key}": {value}"#), key, says);
+        }
+    }
+}
+
+#[test]
+fn a_frame_is_not_larger_than_its_message() {
+    // The default of one does not stand against the other.
+    let small = client(r#""max_message": "64KiB""#);
+    assert_eq!((small.max_frame_bytes, small.max_message_bytes), (1 << 20, 64 << 10));
+    let large = client(r#""max_message": "4MiB""#);
+    assert_eq!((large.max_frame_bytes, large.max_message_bytes), (1 << 20, 4 << 20));
+    let same = client(r#""max_frame": "2MiB", "max_message": "2MiB""#);
+    assert_eq!(same.max_frame_bytes, same.max_message_bytes);
+    for members in [r#""max_frame": "2MiB", "max_message": "1MiB""#, r#""max_frame": "2MiB""#] {
+        bad_client(members, "max_frame", "is above max_message");
+    }
+    // Where the message's limit is the mistake, it is the only one.
+    bad_client(r#""max_frame": "2MiB", "max_message": "3""#, "max_message", "is no size");
+    bad_client(r#""max_frame": "2MiB", "max_mesage": "3MiB""#, "max_mesage", "did you mean");
+}
+
+#[test]
+fn fragments_are_counted_in_whole_numbers() {
+    assert_eq!(client(r#""max_fragments": 1"#).max_fragments, 1);
+    assert_eq!(client(r#""max_fragments": 65536"#).max_fragments, 65_536);
+    assert_eq!(client(r#""max_fragments": 1.28e2"#).max_fragments, 128);
+    for (value, says) in [
+        ("0", "is 0"),
+        ("65537", "is too large; write at most 65536"),
+        ("4294967296", "is too large; write at most 65536"),
+        (r#""128""#, "is a text; write a whole number, without quotes"),
+        ("1.5", "has a fraction"),
+        ("-128", "is negative"),
+    ] {
+        bad_client(&format!(r#""max_fragments": {value}"#), "max_fragments", says);
+    }
+}
+
+#[test]
+fn types_are_those_that_are_named() {
+    let text = client(r#""types": ["text"]"#);
+    assert!(text.text && !text.binary);
+    let binary = client(r#""types": ["binary"]"#);
+    assert!(!binary.text && binary.binary);
+    bad_client(r#""types": []"#, "types", "is an empty list");
+    bad_client(r#""types": ["text", "text"]"#, "types[1]", "says the same as");
+    bad_client(r#""types": ["ping"]"#, "types[0]", "write `text` or `binary`");
+    bad_client(r#""types": "text""#, "types", "is a text; write a list");
+}
+
+#[test]
+fn what_is_not_built_is_refused() {
+    client(r#""json": "ignored""#);
+    for (members, path) in [
+        (r#""json": "required""#, "json: required"),
+        (r#""schema": {}"#, "schema"),
+        (r#""rate": {"per_connection": 5}"#, "rate"),
+        (r#""bytes": null"#, "bytes"),
+        (r#""on_violation": "drop""#, "on_violation: drop"),
+        (r#""on_violation": "reply""#, "on_violation: reply"),
+        (r#""on_violation": "sanitize""#, "on_violation: sanitize"),
+        (r#""on_violation": "slow""#, "on_violation: slow"),
+        (r#""rules": [{"preset": "sqli", "action": 1}]"#, "rules[0].preset"),
+        (r#""rules": [{"name": "a", "pattern": "b", "in": 1}]"#, "rules[0].in"),
+        (r#""rules": [{"name": "a", "pattern": "b", "action": "slow"}]"#, "rules[0].action: slow"),
+    ] {
+        not_yet(&format!(r#""client": {{{members}}}"#), &format!("client.{path}"));
+    }
+    bad_client(r#""on_violation": "panic""#, "on_violation", "write `close` or `report`");
+}
+
+#[test]
+fn rules_have_a_name_and_a_pattern() {
+    for (rule, path, says) in [
+        (r#"{"pattern": "a"}"#, "name", "is missing; write one that is unique"),
+        (r#"{"name": "a"}"#, "pattern", "is missing; write a regular expression"),
+        (r#"{"name": "A", "pattern": "a"}"#, "name", "is no name"),
+        (r#"{"name": "a", "pattern": ""}"#, "pattern", "is an empty text"),
+        (r#"{"name": "a", "pattern": 1}"#, "pattern", "is a number"),
+        (r#"{"name": "a", "patern": "a"}"#, "patern", "did you mean `pattern`?"),
+        (r#"{"name": "a", "pattern": "a", "action": "kill"}"#, "action", "`close` or `report`"),
+    ] {
+        bad_client(&format!(r#""rules": [{rule}]"#), &format!("rules[0].{path}"), says);
+    }
+    bad_client(r#""rules": []"#, "rules", "is an empty list");
+    bad_client(
+        r#""rules": [{"name": "a", "pattern": "x"}, {"name": "a", "pattern": "y"}]"#,
+        "rules[1].name",
+        "says the same as policies[0].client.rules[0].name",
+    );
+}
+
+#[test]
+fn a_rules_own_action_goes_before_that_of_the_section() {
+    let rules = r#""rules": [{"name": "a", "pattern": "x"},
+        {"name": "b", "pattern": "y", "action": "close"}]"#;
+    let read = client(&format!(r#"{rules}, "on_violation": "report""#));
+    assert_eq!(read.on_violation, Action::Report);
+    let spec = |name: &str, pattern: &str, action| crate::inspect::RuleSpec {
+        name: name.to_owned(),
+        pattern: pattern.to_owned(),
+        action,
+    };
+    let expected =
+        RuleSet::compile(vec![spec("a", "x", Action::Report), spec("b", "y", Action::Close)]);
+    let shown = |set: &RuleSet| {
+        let shown = format!("{set:?}");
+        shown.split("automaton").next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(shown(&read.rules.unwrap()), shown(&expected.unwrap()));
+}
+
+#[test]
+fn rules_that_are_too_large_are_told_at_the_list() {
+    bad_client(
+        r#""rules": [{"name": "a", "pattern": "((\\w{1000}){1000}){1000}"}]"#,
+        "rules",
+        "KiB when compiled; write fewer or simpler ones",
+    );
+}

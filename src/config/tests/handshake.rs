@@ -1,0 +1,147 @@
+//! `handshake`.
+
+use super::*;
+
+#[test]
+fn words_are_the_contracts() {
+    let read = |members: &str| good(&format!(r#""handshake": {{{members}}}"#)).handshake;
+    assert_eq!(read(r#""tls": "required""#).tls, TlsRule::Required);
+    assert_eq!(read(r#""tls": "redirect""#).tls, TlsRule::Redirect);
+    assert_eq!(read(r#""tls": "optional""#).tls, TlsRule::Optional);
+    assert_eq!(read(r#""compression": "reject""#).compression, Compression::Reject);
+    assert_eq!(read(r#""compression": "strip""#).compression, Compression::Strip);
+    assert_eq!(read(r#""plain_http": "pass""#).plain_http, PlainHttp::Pass);
+    assert_eq!(read(r#""plain_http": "reject""#).plain_http, PlainHttp::Reject);
+    assert_eq!(read(r#""refuse_with": "close""#).refuse_with, RefuseWith::Close);
+    assert_eq!(read(r#""refuse_with": "http""#).refuse_with, RefuseWith::Http);
+    read(r#""upstream": "http1""#);
+    let allowed = read(r#""origins": ["https://a.example"], "missing_origin": "allow""#);
+    assert!(allowed.origins.unwrap().allow_missing);
+    for (member, words) in [
+        ("tls", "`optional`, `required` or `redirect`"),
+        ("compression", "`strip` or `reject`"),
+        ("plain_http", "`reject` or `pass`"),
+        ("refuse_with", "`http` or `close`"),
+        ("upstream", "`http1`"),
+    ] {
+        let members = format!(r#""handshake": {{"{member}": "never"}}"#);
+        bad(&members, &format!("handshake.{member}"), &format!("is no known word; write {words}"));
+    }
+    not_yet(r#""handshake": {"compression": "inspect"}"#, "handshake.compression: inspect");
+    not_yet(r#""handshake": {"upstream": "http2"}"#, "handshake.upstream: http2");
+}
+
+#[test]
+fn missing_origin_alone_would_have_no_effect() {
+    bad(
+        r#""handshake": {"missing_origin": "allow"}"#,
+        "handshake.missing_origin",
+        "has no effect without `origins`",
+    );
+    // The misspelt key is the mistake, not what follows from it.
+    bad(
+        r#""handshake": {"missing_origin": "allow", "origns": ["https://a.example"]}"#,
+        "handshake.origns",
+        "did you mean `origins`?",
+    );
+    bad(
+        r#""handshake": {"missing_origin": "allow", "origins": []}"#,
+        "handshake.origins",
+        "is an empty list",
+    );
+}
+
+#[test]
+fn origins_and_subprotocols_are_lists_without_repetition() {
+    for (member, items) in [
+        ("origins", r#"["https://a.example", "https://b.example", "https://a.example"]"#),
+        ("subprotocols", r#"["a", "b", "a"]"#),
+        ("user_agents_denied", r#"["a", "b", "a"]"#),
+    ] {
+        bad(
+            &format!(r#""handshake": {{"{member}": {items}}}"#),
+            &format!("handshake.{member}[2]"),
+            &format!("says the same as policies[0].handshake.{member}[0]"),
+        );
+        bad(
+            &format!(r#""handshake": {{"{member}": []}}"#),
+            &format!("handshake.{member}"),
+            "is an empty list",
+        );
+        bad(
+            &format!(r#""handshake": {{"{member}": [""]}}"#),
+            &format!("handshake.{member}[0]"),
+            "is an empty text",
+        );
+    }
+    for no_token in ["a b", "a,b", "ü", "a/b", "{}"] {
+        bad(
+            &format!(r#""handshake": {{"subprotocols": ["{no_token}"]}}"#),
+            "handshake.subprotocols[0]",
+            "holds characters that HTTP allows in no name",
+        );
+    }
+}
+
+#[test]
+fn addresses_are_networks_or_single_addresses() {
+    let read = good(
+        r#""handshake": {"addresses": {"allow": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"],
+            "deny": ["2001:db8::1"]}}"#,
+    );
+    let networks = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<_>>();
+    assert_eq!(
+        read.handshake.addresses.allow,
+        Some(networks(&["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]))
+    );
+    assert_eq!(read.handshake.addresses.deny, networks(&["2001:db8::1/128"]));
+    for (network, says) in [
+        ("10.0.0.0/33", "is no IP network; write one like 10.0.0.0/8"),
+        ("10.0.0", "is no IP network"),
+        ("example.com", "is no IP network"),
+        ("10.1.2.3/8", "has bits set behind its prefix; write 10.0.0.0/8"),
+        ("2001:db8::1/32", "has bits set behind its prefix; write 2001:db8::/32"),
+        ("::ffff:10.0.0.0/104", "is IPv4 written as IPv6"),
+        ("::ffff:10.0.0.1", "is IPv4 written as IPv6"),
+        ("", "is an empty text"),
+    ] {
+        for list in ["allow", "deny"] {
+            bad(
+                &format!(r#""handshake": {{"addresses": {{"{list}": ["{network}"]}}}}"#),
+                &format!("handshake.addresses.{list}[0]"),
+                says,
+            );
+        }
+    }
+    bad(
+        r#""handshake": {"addresses": {"deny": ["192.0.2.7", "192.0.2.7/32"]}}"#,
+        "handshake.addresses.deny[1]",
+        "says the same as policies[0].handshake.addresses.deny[0]",
+    );
+    bad(r#""handshake": {"addresses": {"allow": []}}"#, "handshake.addresses.allow", "empty list");
+    bad(r#""handshake": {"addresses": ["10.0.0.0/8"]}"#, "handshake.addresses", "is a list");
+}
+
+#[test]
+fn user_agents_are_patterns_searched_in_any_bytes() {
+    let read =
+        good(r#""handshake": {"user_agents_denied": ["^curl/", "(?i)nikto", "(?-u)\\xff"]}"#);
+    let denied = read.handshake.user_agents_denied.unwrap();
+    assert!(denied.is_match("curl/8") && denied.is_match("a NIKTO b"));
+    assert!(denied.is_match(&b"not utf-8: \xff"[..]));
+    assert!(!denied.is_match("x curl/8"));
+    let two = errors(&policy(r#""handshake": {"user_agents_denied": ["ok", "(", "a{2,1}"]}"#));
+    assert_eq!(
+        two,
+        [
+            "policies[0].handshake.user_agents_denied[1]: is no regular expression: unclosed group",
+            "policies[0].handshake.user_agents_denied[2]: is no regular expression: invalid \
+             repetition count range, the start must be <= the end",
+        ]
+    );
+    bad(
+        r#""handshake": {"user_agents_denied": ["((\\w{1000}){1000}){1000}"]}"#,
+        "handshake.user_agents_denied",
+        "the patterns take more than 4096 KiB when compiled",
+    );
+}
