@@ -1,0 +1,61 @@
+# Everything a checkout needs is built or fetched on first use: `make help`.
+# No recipe needs more than make, bash and, for the tests, a Rust toolchain.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+TOOLS := tests/tools
+
+# Which Envoy: ENVOY=/path/to/envoy, or one of the pinned versions (1.38 will do).
+ENVOY_VERSION ?= 1.40.0
+ifdef ENVOY
+  override ENVOY := $(abspath $(ENVOY))
+  override ENVOY_VERSION := $(shell $(ENVOY) --version 2>/dev/null | sed -n 's|.*version: [0-9a-f]*/\([0-9.]*\).*|\1|p')
+else
+  pinned := $(firstword $(wildcard $(TOOLS)/envoy/$(ENVOY_VERSION).txt $(TOOLS)/envoy/$(ENVOY_VERSION).*.txt))
+  override ENVOY_VERSION := $(or $(patsubst $(TOOLS)/envoy/%.txt,%,$(pinned)),$(ENVOY_VERSION))
+  ENVOY := $(CURDIR)/.tools/envoy-$(ENVOY_VERSION)/envoy
+  fetch_envoy := $(TOOLS)/envoy.sh $(ENVOY_VERSION)
+endif
+
+# By these the tests and the demo find their parts.
+export WSGUARD_WASM := $(CURDIR)/dist/wsguard.wasm
+export PYTHON := $(CURDIR)/.tools/venv/bin/python
+export ENVOY ENVOY_VERSION
+
+.PHONY: help
+help: ## Print this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+.PHONY: wasm
+wasm: ## Build dist/wsguard.wasm and check that Envoy can load it
+	@$(TOOLS)/build-wasm.sh build dist/wsguard.wasm
+
+.PHONY: envoy
+envoy: tools ## Fetch stock Envoy (ENVOY_VERSION=1.36 … 1.40, or ENVOY=/path)
+	@$(fetch_envoy)
+	@test -x "$(ENVOY)" || { echo "no Envoy at $(ENVOY)" >&2; exit 1; }
+
+.PHONY: tools
+tools:
+	@$(TOOLS)/venv.sh
+
+.PHONY: test
+test: wasm envoy tools ## Unit, property and integration tests with the real Envoy
+	@cd $(TOOLS) && $(PYTHON) -m unittest
+	@$(TOOLS)/cargo.sh test --locked
+
+.PHONY: lint
+lint: ## Format, clippy (native and wasm) and documentation, warnings denied
+	@$(TOOLS)/cargo.sh fmt --check
+	@$(TOOLS)/cargo.sh clippy --locked --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(TOOLS)/cargo.sh doc --locked --no-deps
+	@$(TOOLS)/build-wasm.sh clippy
+
+.PHONY: demo
+demo: wasm envoy tools ## Guard a real WebSocket application and attack it (ONCE=1: then end)
+	@$(PYTHON) envoy/demo/demo.py $(if $(ONCE),--once)
+
+.PHONY: clean
+clean: ## Remove what was built (fetched tools stay in .tools)
+	rm -rf target dist
