@@ -6,9 +6,9 @@
 use super::relations::Relation;
 use crate::auth::api_key::ApiKeyError;
 use crate::auth::jwk::KeyError;
-use crate::handshake::host::HostError;
-use crate::handshake::origin::OriginError;
-use crate::handshake::path::PathError;
+use crate::handshake::host::HostPatternError;
+use crate::handshake::origin::OriginPatternError;
+use crate::handshake::path::PathPatternError;
 use ipnet::IpNet;
 use std::fmt;
 
@@ -24,9 +24,9 @@ pub(super) enum Fault {
     Secret(Secret),
     Relation(Relation),
     Network(Network),
-    Host(HostError),
-    Path(PathError),
-    Origin(OriginError),
+    Host(HostPatternError),
+    Path(PathPatternError),
+    Origin(OriginPatternError),
     Key(KeyError),
     ApiKey(ApiKeyError),
     /// No regular expression, and why: one line.
@@ -285,20 +285,20 @@ macro_rules! from {
 
 from!(Written, Shape, Amount, Name, Secret, Relation, Network);
 
-impl From<HostError> for Fault {
-    fn from(error: HostError) -> Self {
+impl From<HostPatternError> for Fault {
+    fn from(error: HostPatternError) -> Self {
         Self::Host(error)
     }
 }
 
-impl From<PathError> for Fault {
-    fn from(error: PathError) -> Self {
+impl From<PathPatternError> for Fault {
+    fn from(error: PathPatternError) -> Self {
         Self::Path(error)
     }
 }
 
-impl From<OriginError> for Fault {
-    fn from(error: OriginError) -> Self {
+impl From<OriginPatternError> for Fault {
+    fn from(error: OriginPatternError) -> Self {
         Self::Origin(error)
     }
 }
