@@ -2,7 +2,7 @@
 //! whether it verifies, and whom it names.
 //!
 //! [`Presented::collect`] finds the credential, before anything is judged;
-//! [`authenticate`] verifies it; [`strip`] and [`identity_headers`] say what
+//! [`authenticate`] verifies it; [`strip()`] and [`identity_headers`] say what
 //! upstream sees instead.
 //!
 //! | module | what it holds |

@@ -103,12 +103,11 @@ fn look(
         CredentialSource::Query(name) => single(query::values(query, name))
             .map(|value| bounded(value?).and_then(|value| filled(&query::decode(value)))),
         CredentialSource::Cookie(name) => single(cookie::values(head.headers.all("cookie"), name))
-            .map(|value| bounded(value?))
-            .map(|value| value.and_then(filled)),
+            .map(|value| bounded(value?).and_then(filled)),
         CredentialSource::Subprotocol(marker) => {
-            let mut places = offer.iter().enumerate().filter(|(_, entry)| *entry == marker);
-            single(places.by_ref().map(|(index, _)| index)).map(|index| {
-                let token = offer.get(index?.saturating_add(1));
+            let markers = offer.iter().enumerate().filter(|(_, entry)| *entry == marker);
+            single(markers).map(|place| {
+                let token = offer.get(place?.0.saturating_add(1));
                 filled(bounded(token.ok_or(AuthError::NothingBehindMarker)?.as_bytes())?)
             })
         }

@@ -201,6 +201,15 @@ fn a_token_goes_to_its_issuer_and_to_nobody_else() {
 }
 
 #[test]
+fn an_issuer_takes_its_own_tokens_only_whoever_sent_them_there() {
+    let foreign = token(json!({"iss": "https://foreign.example"}));
+    let compact = Compact::split(&foreign).unwrap();
+    let claims = compact.payload().unwrap();
+    let verdict = jwt::verify(&issuer(), &compact, claims, at(NOW), &NoHost);
+    assert_eq!(verdict.err(), Some(AuthError::UnknownIssuer));
+}
+
+#[test]
 fn a_token_of_a_known_issuer_is_never_looked_up_as_an_api_key() {
     let unsigned = token(json!({})).rsplit_once('.').unwrap().0.to_owned() + ".AAAA";
     let foreign = token(json!({"iss": "https://foreign.example"}));
