@@ -218,9 +218,9 @@ pub(super) fn tick_every(period: Duration) {
     let _ = hostcalls::set_tick_period(period);
 }
 
-/// The document that Envoy hands over, as JSON.
-pub(super) fn document() -> Vec<u8> {
-    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX)
+/// The document that Envoy hands over, as JSON of this many bytes.
+pub(super) fn document(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size)
         .ok()
         .flatten()
         .unwrap_or_default()

@@ -90,8 +90,8 @@ impl Root {
 impl Context for Root {}
 
 impl RootContext for Root {
-    fn on_configure(&mut self, _: usize) -> bool {
-        let document = host::document();
+    fn on_configure(&mut self, size: usize) -> bool {
+        let document = host::document(size);
         let environment = |name: &str| std::env::var(name).ok();
         let parsed = match std::str::from_utf8(&document) {
             Ok(document) => Config::parse(document, &environment).map_err(|e| e.to_string()),
