@@ -127,10 +127,10 @@ fn add_key(entry: &Object<'_>, id: &str, keys: &mut ApiKeys) {
     match entry.one_of(&["key", "sha256"]) {
         Some(("key", node)) => {
             let key = secret::read(node);
-            key.and_then(|key| node.take(keys.add_plain(id, key.as_bytes())));
+            key.and_then(|key| node.take_from(keys.add_plain(id, key.as_bytes())));
         }
         Some((_, node)) => {
-            node.line().and_then(|hex| node.take(keys.add_sha256(id, hex)));
+            node.line().and_then(|hex| node.take_from(keys.add_sha256(id, hex)));
         }
         None => {}
     }

@@ -4,11 +4,6 @@
 //! place may be a secret; keys, networks and names of variables are.
 
 use super::relations::Relation;
-use crate::auth::api_key::ApiKeyError;
-use crate::auth::jwk::KeyError;
-use crate::handshake::host::HostPatternError;
-use crate::handshake::origin::OriginPatternError;
-use crate::handshake::path::PathPatternError;
 use ipnet::IpNet;
 use std::fmt;
 
@@ -24,11 +19,8 @@ pub(super) enum Fault {
     Secret(Secret),
     Relation(Relation),
     Network(Network),
-    Host(HostPatternError),
-    Path(PathPatternError),
-    Origin(OriginPatternError),
-    Key(KeyError),
-    ApiKey(ApiKeyError),
+    /// What another room says of what it was to read: hosts, keys and the like.
+    Room(String),
     /// No regular expression, and why: one line.
     Pattern(String),
     /// Patterns that compile to more than so many bytes.
@@ -118,12 +110,12 @@ impl fmt::Display for Fault {
             Self::Secret(fault) => fault.fmt(f),
             Self::Relation(fault) => fault.fmt(f),
             Self::Network(fault) => fault.fmt(f),
-            Self::Host(fault) => fault.fmt(f),
-            Self::Path(fault) => fault.fmt(f),
-            Self::Origin(fault) => fault.fmt(f),
-            Self::Key(fault) => fault.fmt(f),
-            Self::ApiKey(fault) => fault.fmt(f),
-            Self::Pattern(cause) => write!(f, "is no regular expression: {cause}"),
+            Self::Room(told) => f.write_str(told),
+            Self::Pattern(cause) => write!(
+                f,
+                "is no regular expression: {cause}; correct it (there are no look-around and no \
+                 back-references, so that matching stays linear)"
+            ),
             Self::PatternsTooLarge(bytes) => write!(
                 f,
                 "the patterns take more than {} KiB when compiled; write fewer or simpler ones, \
@@ -139,7 +131,7 @@ impl fmt::Display for Written {
         match self {
             Self::Empty => f.write_str("is empty; write at least `policies`"),
             Self::TooLong => f.write_str("is longer than 4MiB; split it over several plugins"),
-            Self::NotJson(cause) => write!(f, "is not JSON: {cause}"),
+            Self::NotJson(cause) => write!(f, "is not JSON: {cause}; correct it there"),
         }
     }
 }
@@ -285,33 +277,10 @@ macro_rules! from {
 
 from!(Written, Shape, Amount, Name, Secret, Relation, Network);
 
-impl From<HostPatternError> for Fault {
-    fn from(error: HostPatternError) -> Self {
-        Self::Host(error)
-    }
-}
-
-impl From<PathPatternError> for Fault {
-    fn from(error: PathPatternError) -> Self {
-        Self::Path(error)
-    }
-}
-
-impl From<OriginPatternError> for Fault {
-    fn from(error: OriginPatternError) -> Self {
-        Self::Origin(error)
-    }
-}
-
-impl From<KeyError> for Fault {
-    fn from(error: KeyError) -> Self {
-        Self::Key(error)
-    }
-}
-
-impl From<ApiKeyError> for Fault {
-    fn from(error: ApiKeyError) -> Self {
-        Self::ApiKey(error)
+impl Fault {
+    /// Takes what another room says, whose errors show no secrets.
+    pub(super) fn room(error: &impl fmt::Display) -> Self {
+        Self::Room(error.to_string())
     }
 }
 

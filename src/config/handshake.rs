@@ -112,7 +112,7 @@ fn origins(handshake: &Object<'_>) -> Option<OriginRules> {
     }
     let patterns = handshake.get("origins")?.list_of(|origin| {
         let text = origin.line()?;
-        origin.take(OriginPattern::parse(text))
+        origin.take_from(OriginPattern::parse(text))
     })?;
     Some(OriginRules { patterns, allow_missing })
 }

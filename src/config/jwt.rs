@@ -1,5 +1,6 @@
 //! `auth.jwt`: whose tokens are taken, and when.
 
+use super::fault::Fault;
 use super::node::Node;
 use super::object::Object;
 use super::secret;
@@ -86,14 +87,14 @@ fn keys(entry: &Object<'_>, algorithms: Option<&[Algorithm]>) -> Option<KeySet> 
             let report = |errors: Vec<_>| {
                 for (below, error) in errors {
                     let below: String = below;
-                    node.report_below(&below, error);
+                    node.report_below(&below, Fault::room(&error));
                 }
             };
             read.map_err(report).ok()
         }
         ("secret", node) => {
             let secret = secret::read(node)?;
-            node.take(KeySet::from_secret(secret.as_bytes(), algorithms?))
+            node.take_from(KeySet::from_secret(secret.as_bytes(), algorithms?))
         }
         _ => {
             keys.not_yet(&["jwks_uri"]);

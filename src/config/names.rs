@@ -6,7 +6,7 @@ use super::fault::Name;
 /// Longest name of a policy, rule or key, in bytes: it stands in every metric and event.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Names of policies and rules: 1 to 64 of `[a-z0-9_-]`.
+/// A name of a policy or rule: 1 to 64 of `[a-z0-9_-]`.
 pub(super) fn label(text: &str) -> Result<(), Name> {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
     if (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(good) {
@@ -16,7 +16,7 @@ pub(super) fn label(text: &str) -> Result<(), Name> {
     }
 }
 
-/// Ids of API keys: 1 to 64 of `[A-Za-z0-9._-]`, since they stand in headers and events.
+/// The id of an API key: 1 to 64 of `[A-Za-z0-9._-]`, since they stand in headers and events.
 pub(super) fn key_id(text: &str) -> Result<(), Name> {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(good) {

@@ -75,6 +75,11 @@ impl<'a> Node<'a> {
         read.map_err(|fault| self.report(fault)).ok()
     }
 
+    /// Gives what another room read, or reports what that says.
+    pub(super) fn take_from<T>(&self, read: Result<T, impl std::fmt::Display>) -> Option<T> {
+        self.take(read.map_err(|error| Fault::room(&error)))
+    }
+
     /// A variable of the environment that was handed to the check.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.checker.environment)(name)

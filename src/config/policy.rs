@@ -81,10 +81,14 @@ impl Matched {
         };
         let Some(matched) = node.object(&["hosts", "paths"]) else { return Self::default() };
         let hosts = matched.get("hosts").map(|node| {
-            node.list_of(|host| host.line().and_then(|text| host.take(HostPattern::parse(text))))
+            node.list_of(|host| {
+                host.line().and_then(|text| host.take_from(HostPattern::parse(text)))
+            })
         });
         let paths = matched.get("paths").map(|node| {
-            node.list_of(|path| path.line().and_then(|text| path.take(PathPattern::parse(text))))
+            node.list_of(|path| {
+                path.line().and_then(|text| path.take_from(PathPattern::parse(text)))
+            })
         });
         let complete = !matches!((&hosts, &paths), (Some(None), _) | (_, Some(None)))
             && !matched.has_unknown_keys();

@@ -131,12 +131,17 @@ fn user_agents_are_patterns_searched_in_any_bytes() {
     assert!(denied.is_match(&b"not utf-8: \xff"[..]));
     assert!(!denied.is_match("x curl/8"));
     let two = errors(&policy(r#""handshake": {"user_agents_denied": ["ok", "(", "a{2,1}"]}"#));
+    let linear = "correct it (there are no look-around and no back-references, so that matching \
+                  stays linear)";
+    let path = "policies[0].handshake.user_agents_denied";
     assert_eq!(
         two,
         [
-            "policies[0].handshake.user_agents_denied[1]: is no regular expression: unclosed group",
-            "policies[0].handshake.user_agents_denied[2]: is no regular expression: invalid \
-             repetition count range, the start must be <= the end",
+            format!("{path}[1]: is no regular expression: unclosed group; {linear}"),
+            format!(
+                "{path}[2]: is no regular expression: invalid repetition count range, the start \
+                 must be <= the end; {linear}"
+            ),
         ]
     );
     bad(
