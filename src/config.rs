@@ -26,6 +26,7 @@ use crate::message::MessageRules;
 mod auth;
 mod client;
 mod document;
+mod envoy;
 mod error;
 mod fault;
 mod handshake;
@@ -42,6 +43,7 @@ mod tests;
 mod tree;
 mod units;
 
+pub use envoy::fuzz_from_envoy;
 pub use error::{ConfigError, ConfigErrors, MAX_LISTED};
 pub use tree::{Document, MAX_DOCUMENT_BYTES};
 pub use units::fuzz_units;

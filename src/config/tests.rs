@@ -12,6 +12,7 @@ mod client;
 mod document;
 mod example;
 mod handshake;
+mod leaves;
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2";
 

@@ -2,7 +2,7 @@
 
 use super::host::{self, Envoy};
 use super::http::HttpFilter;
-use crate::config::Config;
+use crate::config::{Config, Document};
 use crate::guard::Guard;
 use crate::host::{Level, Log};
 use crate::session::Session;
@@ -93,10 +93,8 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let document = host::document(size);
         let environment = |name: &str| std::env::var(name).ok();
-        let parsed = match std::str::from_utf8(&document) {
-            Ok(document) => Config::parse(document, &environment).map_err(|e| e.to_string()),
-            Err(_) => Err("the document is not UTF-8".to_owned()),
-        };
+        let parsed = Document::from_envoy(&document)
+            .and_then(|document| Config::check(&document, &environment));
         match parsed {
             Ok(config) => {
                 self.worker.configure(config);
@@ -104,7 +102,7 @@ impl RootContext for Root {
                 true
             }
             Err(errors) => {
-                for error in errors.lines() {
+                for error in errors.to_string().lines() {
                     Envoy.write(Level::Error, &format!("wsguard configuration: {error}"));
                 }
                 false
