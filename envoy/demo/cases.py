@@ -210,7 +210,7 @@ def refusal(what, status, reason, play):
 
 
 def close(what, code, reason, play):
-    return Case(what, f"Close {code} {reason}, {NOTHING_WENT_UP}", play, "closed", reason)
+    return Case(what, f"Close {code} {reason}, {NOTHING_WENT_UP}", play, "refused", reason)
 
 
 CASES = [
