@@ -94,7 +94,7 @@ impl Envoy {
         let config = dir.path().join("bootstrap.yaml");
         std::fs::write(&config, bootstrap).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        tied(&tool("ENVOY", ".tools/envoy/envoy"))
+        tied(&tool("ENVOY", ".tools/envoy-1.40.0/envoy"))
             .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
             .args(["--component-log-level", "wasm:info"])
             .arg("-c")
@@ -133,11 +133,12 @@ impl Envoy {
     pub fn get(&self, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(self.admin) else { return String::new() };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = format!("GET {path} HTTP/1.0\r\nhost: admin\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        if head.contains("chunked") { unchunked(body) } else { body.to_owned() }
     }
 
     /// Everything that Envoy has logged.
@@ -164,10 +165,13 @@ impl Envoy {
 
     /// Waits until a line of the Prometheus page stands there.
     pub fn metric(&self, line: &str) {
-        wait_for(&format!("metric {line} in {}", self.get("/stats/prometheus?filter=wsguard")), || {
-            let page = self.get("/stats/prometheus?filter=wsguard");
-            page.lines().any(|l| l == line).then_some(())
-        });
+        wait_for(
+            &format!("metric {line} in {}", self.get("/stats/prometheus?filter=wsguard")),
+            || {
+                let page = self.get("/stats/prometheus?filter=wsguard");
+                page.lines().any(|l| l == line).then_some(())
+            },
+        );
     }
 
     /// The VM has not trapped.
@@ -189,6 +193,18 @@ impl Drop for Envoy {
             self.assert_sound();
         }
     }
+}
+
+/// The body behind its chunk sizes (RFC 9112 §7.1).
+fn unchunked(body: &str) -> String {
+    let (mut rest, mut whole) = (body, String::new());
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        let Some(chunk) = after.get(..size).filter(|chunk| !chunk.is_empty()) else { break };
+        whole.push_str(chunk);
+        rest = after.get(size + 2..).unwrap_or_default();
+    }
+    whole
 }
 
 /// A bootstrap with one HTTP listener, wsguard with `document`, and `upstream`.

@@ -104,12 +104,15 @@ fn serve(mut stream: TcpStream, script: &Script, shared: &Mutex<Vec<Seen>>) {
     let _ = stream.write_all(&answer);
     let mut chunk = [0; 65536];
     while let Ok(length @ 1..) = stream.read(&mut chunk) {
-        shared.lock().unwrap()[index].bytes.extend_from_slice(&chunk[..length]);
-        // A masked Close (a frame of its own at the end): echo code, and end.
-        if length >= 6 && chunk[0] == 0x88 {
-            let code: Vec<u8> = chunk[6..length].iter().zip(&chunk[2..6]).map(|(b, k)| b ^ k).collect();
-            let mut echo = vec![0x88, u8::try_from(code.len()).unwrap()];
-            echo.extend(code);
+        let close = {
+            let bytes = &mut shared.lock().unwrap()[index].bytes;
+            bytes.extend_from_slice(&chunk[..length]);
+            frames(bytes).into_iter().find(|(first, _)| *first == 0x88)
+        };
+        if let Some((_, payload)) = close {
+            // The server's part of the closing handshake: echo, and end.
+            let mut echo = vec![0x88, u8::try_from(payload.len()).unwrap()];
+            echo.extend(payload);
             let _ = stream.write_all(&echo);
             break;
         }
@@ -117,12 +120,34 @@ fn serve(mut stream: TcpStream, script: &Script, shared: &Mutex<Vec<Seen>>) {
     shared.lock().unwrap()[index].ended = true;
 }
 
+/// The whole frames that a client's bytes begin with: first byte and unmasked
+/// payload of each.
+pub fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut rest = bytes;
+    while let [first, second, after @ ..] = rest {
+        let (begin, length) = match second & 0x7F {
+            126 if after.len() >= 2 => (2, usize::from(u16::from_be_bytes([after[0], after[1]]))),
+            127 if after.len() >= 8 => {
+                let wide = u64::from_be_bytes(after[..8].try_into().unwrap());
+                (8, usize::try_from(wide).unwrap())
+            }
+            126 | 127 => break,
+            short => (0, usize::from(short)),
+        };
+        let Some(key) = after.get(begin..begin + 4) else { break };
+        let Some(masked) = after.get(begin + 4..begin + 4 + length) else { break };
+        let payload = masked.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
+        found.push((*first, payload.collect()));
+        rest = &after[begin + 4 + length..];
+    }
+    found
+}
+
 fn accept(head: &str) -> String {
     let key = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
     });
-    tokio_tungstenite::tungstenite::handshake::derive_accept_key(
-        key.unwrap_or_default().as_bytes(),
-    )
+    tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.unwrap_or_default().as_bytes())
 }

@@ -1,0 +1,28 @@
+//! Tests against the stock Envoy, with clients and servers that other projects
+//! made. `make test` builds and fetches what they need.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on should say where"
+)]
+
+mod client;
+mod support;
+mod upstream;
+
+mod config;
+mod credentials;
+mod events;
+mod examples;
+mod frames;
+mod handshake;
+mod peers;
+mod report;
+
+/// What the module's environment holds for documents that name secrets.
+pub const TEST_SECRET: &str = "a-secret-of-tests-that-is-long-enough-for-hs256";
+pub const TEST_API_KEY: &str = "an-api-key-of-tests";
