@@ -46,9 +46,15 @@ impl HttpFilter {
     }
 
     fn on_body(&mut self, which: Body, size: usize) -> Action {
-        let (false, Some(session)) = (self.answered, &self.session) else {
+        let Some(session) = &self.session else { return Action::Continue };
+        if self.answered {
+            // Upstream may still be there; whatever the client sends is for
+            // nobody.
+            if matches!(which, Body::Request) {
+                host::replace_body(which, size, &[]);
+            }
             return Action::Continue;
-        };
+        }
         let sender = match which {
             Body::Request => Sender::Client,
             Body::Response => Sender::Server,
