@@ -281,8 +281,11 @@ impl Flow {
         let Some(message) = &mut self.message else { return Err(Stopped) };
         let offset = self.frame_offset;
         let last = piece.end && piece.header.fin;
-        if with.handling == Handling::Relay {
-            forward.pass(piece.before, piece.after);
+        if with.rules.is_none() {
+            // Nothing to look for in payloads, so nothing is kept of them.
+            if with.handling != Handling::Observe {
+                forward.pass(piece.before, piece.after);
+            }
         } else if last && piece.offset == 0 && message.is_fresh() && !message.is_skipped() {
             // The whole message stands in this chunk: look at it in the
             // worker's scratch, hold nothing.
