@@ -20,6 +20,7 @@ pub struct ValidHandshake {
     subprotocols: Vec<String>,
     extensions: Vec<Extension>,
     connection_needs_rewrite: bool,
+    http2: bool,
 }
 
 impl ValidHandshake {
@@ -29,10 +30,18 @@ impl ValidHandshake {
         &self.host
     }
 
-    /// `Sec-WebSocket-Key`.
+    /// `Sec-WebSocket-Key`: the client's, or one made for upstream where the
+    /// client speaks HTTP/2 and so has none (RFC 8441 §5).
     #[must_use]
     pub fn key(&self) -> &str {
         self.key.as_str()
+    }
+
+    /// Whether it is an extended CONNECT (RFC 8441): the client sent no key,
+    /// and expects no accept.
+    #[must_use]
+    pub const fn is_http2(&self) -> bool {
+        self.http2
     }
 
     /// The `Sec-WebSocket-Accept` that opens it (RFC 6455 §4.2.2).
@@ -91,9 +100,6 @@ impl std::fmt::Debug for ValidHandshake {
 /// # Errors
 /// The first [`HandshakeError`].
 pub fn check(head: &RequestHead) -> Result<ValidHandshake, HandshakeError> {
-    if head.http2 {
-        return Err(HandshakeError::Http2);
-    }
     if head.method != b"GET" {
         return Err(HandshakeError::Method);
     }
@@ -107,15 +113,20 @@ pub fn check(head: &RequestHead) -> Result<ValidHandshake, HandshakeError> {
         Some(b"13") => {}
         Some(_) => return Err(HandshakeError::VersionUnsupported),
     }
-    let key = single(&head.headers, "sec-websocket-key", HandshakeError::KeyTwice)?
-        .ok_or(HandshakeError::KeyMissing)?;
-    let key = Key::parse(key).ok_or(HandshakeError::KeyMalformed)?;
+    let key = single(&head.headers, "sec-websocket-key", HandshakeError::KeyTwice)?;
+    let key = match (head.http2, key) {
+        (false, Some(key)) => Key::parse(key).ok_or(HandshakeError::KeyMalformed)?,
+        (false, None) => return Err(HandshakeError::KeyMissing),
+        (true, None) => Key::fresh(),
+        (true, Some(_)) => return Err(HandshakeError::KeyOverHttp2),
+    };
     if head.headers.all("sec-websocket-accept").next().is_some() {
         return Err(HandshakeError::AcceptInRequest);
     }
     let subprotocols = read_subprotocols(&head.headers)?;
     let extensions = Extension::parse_all(&head.headers).map_err(HandshakeError::Extensions)?;
-    Ok(ValidHandshake { host, key, subprotocols, extensions, connection_needs_rewrite })
+    let http2 = head.http2;
+    Ok(ValidHandshake { host, key, subprotocols, extensions, connection_needs_rewrite, http2 })
 }
 
 fn single<'a>(
@@ -185,8 +196,8 @@ fn read_subprotocols(headers: &Headers) -> Result<Vec<String>, HandshakeError> {
 /// Which rule of RFC 6455 §4.2.1 an opening handshake breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandshakeError {
-    /// An extended CONNECT (RFC 8441).
-    Http2,
+    /// `Sec-WebSocket-Key` in an extended CONNECT (RFC 8441 §5).
+    KeyOverHttp2,
     /// Another method than GET.
     Method,
     /// No host, or none that could be.
@@ -241,9 +252,7 @@ impl HandshakeError {
 impl std::fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Http2 => {
-                "WebSockets over HTTP/2 (RFC 8441) are not supported yet: open this one over HTTP/1.1"
-            }
+            Self::KeyOverHttp2 => "over HTTP/2 there is no Sec-WebSocket-Key header: leave it out",
             Self::Method => "the method of an opening handshake is GET",
             Self::Host(error) => return error.fmt(f),
             Self::HostTwice => "the request names two hosts",
@@ -255,7 +264,9 @@ impl std::fmt::Display for HandshakeError {
                 "an opening handshake has no body: leave Content-Length and Transfer-Encoding out"
             }
             Self::VersionMissing => "the Sec-WebSocket-Version header is missing",
-            Self::VersionTwice => "the Sec-WebSocket-Version header must be there once, with one value",
+            Self::VersionTwice => {
+                "the Sec-WebSocket-Version header must be there once, with one value"
+            }
             Self::VersionUnsupported => "the only supported Sec-WebSocket-Version is 13",
             Self::KeyMissing => "the Sec-WebSocket-Key header is missing",
             Self::KeyTwice => "the Sec-WebSocket-Key header must be there once, with one value",

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
+use std::hash::{BuildHasher, RandomState};
 
 /// The GUID of RFC 6455 §1.3, which no server that does not know WebSockets
 /// would ever append.
@@ -22,6 +23,16 @@ impl Key {
         let length = STANDARD.decode_slice(value, &mut nonce).ok()?;
         let text = std::str::from_utf8(value).ok()?;
         (length == NONCE_BYTES).then(|| Self(text.to_owned()))
+    }
+
+    /// A new one (RFC 6455 §4.1). It must be no one's choice, but is no
+    /// secret: the standard library's random hasher is random enough.
+    pub(super) fn fresh() -> Self {
+        let mut nonce = [0; NONCE_BYTES];
+        for (half, number) in nonce.chunks_exact_mut(8).zip(0_u8..) {
+            half.copy_from_slice(&RandomState::new().hash_one(number).to_ne_bytes());
+        }
+        Self(STANDARD.encode(nonce))
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -65,6 +76,13 @@ mod tests {
         ] {
             assert_eq!(Key::parse(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn fresh_keys_are_keys_and_differ() {
+        let (one, other) = (Key::fresh(), Key::fresh());
+        assert_eq!(Key::parse(one.as_str().as_bytes()), Some(one.clone()));
+        assert_ne!(one, other);
     }
 
     proptest! {

@@ -311,6 +311,7 @@ impl<'a> Request<'a> {
         passed: Passed,
     ) -> Admitted {
         let mut edits = self.base_edits();
+        add_key(handshake, &mut edits);
         self.edit_target(policy, &mut edits);
         if handshake.offers_extensions() {
             edits.remove.push("sec-websocket-extensions".to_owned());
@@ -360,7 +361,9 @@ impl<'a> Request<'a> {
         let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
         let mut pending = Pending::new(agreement, handshake, identity);
         pending.counted = passed.is_none();
-        self.guarded(index, self.about(identity), pending, self.base_edits())
+        let mut edits = self.base_edits();
+        add_key(handshake, &mut edits);
+        self.guarded(index, self.about(identity), pending, edits)
     }
 
     fn guarded(&self, index: usize, about: About, pending: Pending, edits: HeadEdits) -> Admitted {
@@ -394,5 +397,12 @@ impl<'a> Request<'a> {
             user: identity.and_then(|identity| identity.user.clone()),
             credential: identity.map(|identity| identity.kind.name()),
         }
+    }
+}
+
+/// Gives upstream the key that a client over HTTP/2 has not.
+fn add_key(handshake: &ValidHandshake, edits: &mut HeadEdits) {
+    if handshake.is_http2() {
+        edits.set.push(("sec-websocket-key".to_owned(), handshake.key().into()));
     }
 }

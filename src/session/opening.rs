@@ -20,6 +20,7 @@ pub(super) struct Pending {
     /// What a refusal by close needs: accept and an offered subprotocol.
     accept: String,
     offered: Option<String>,
+    http2: bool,
     key_id: Option<String>,
     authenticated_at: Option<Timestamp>,
     /// The handshake has been counted as reported already.
@@ -36,6 +37,7 @@ impl Pending {
             agreement,
             accept: handshake.expected_accept(),
             offered: handshake.subprotocols().first().cloned(),
+            http2: handshake.is_http2(),
             key_id: identity.map(|identity| identity.key_id.clone()),
             authenticated_at: identity.map(|identity| identity.authenticated_at),
             counted: false,
@@ -67,7 +69,10 @@ impl Session {
                 self.tell_opened(&pending, now);
                 let name = "sec-websocket-protocol".to_owned();
                 let set = add_subprotocol.map(|value| (name, value.into_bytes()));
-                Opening::Open(HeadEdits { remove: Vec::new(), set: set.into_iter().collect() })
+                // A client over HTTP/2 sent no key and expects no answer to one.
+                let accept = pending.http2.then(|| "sec-websocket-accept".to_owned());
+                let remove = accept.into_iter().collect();
+                Opening::Open(HeadEdits { remove, set: set.into_iter().collect() })
             }
             Answer::PassThrough => {
                 if !pending.counted {

@@ -34,13 +34,24 @@ fn the_example_of_rfc_6455_1_2_is_well_formed() {
 }
 
 #[test]
-fn only_get_without_http2_opens() {
+fn only_get_opens() {
     for method in ["POST", "get", "CONNECT", "HEAD", ""] {
         let request = RequestHead { method: method.into(), ..head(&GOOD) };
         assert_eq!(check(&request), Err(HandshakeError::Method), "{method}");
     }
+}
+
+/// RFC 8441 §5: no key, no accept. The key that upstream needs is made here.
+#[test]
+fn over_http2_there_is_no_key_and_one_is_made() {
     let request = RequestHead { http2: true, ..head(&GOOD) };
-    assert_eq!(check(&request), Err(HandshakeError::Http2));
+    assert_eq!(check(&request), Err(HandshakeError::KeyOverHttp2));
+    let lines: Vec<_> = GOOD.into_iter().filter(|line| !line.contains("-key:")).collect();
+    let request = RequestHead { http2: true, ..head(&lines) };
+    let valid = check(&request).unwrap();
+    assert!(valid.is_http2());
+    assert!(Key::parse(valid.key().as_bytes()).is_some());
+    assert_eq!(check(&head(&lines)), Err(HandshakeError::KeyMissing));
 }
 
 #[test]
