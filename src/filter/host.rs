@@ -3,12 +3,16 @@
 //! don't expect, so each is called only where the host can't refuse it.
 
 use crate::handshake::{HeadEdits, Headers, RequestHead};
-use crate::host::{Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, Signatures, Timestamp};
+use crate::host::{
+    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
+    Signatures, Timestamp,
+};
 use crate::session::{Arrival, Refusal};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Envoy, as the core sees it.
 #[derive(Debug)]
@@ -28,6 +32,29 @@ impl Clock for Envoy {
     fn now(&self) -> Timestamp {
         let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
         Timestamp::from_unix(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
+
+    /// By WASI's `clock_time_get`, which Envoy answers with its steady clock.
+    fn monotonic(&self) -> Duration {
+        STARTED.with(|started| started.elapsed())
+    }
+}
+
+thread_local! {
+    /// When this VM first asked for the monotonic time.
+    static STARTED: Instant = Instant::now();
+}
+
+impl SharedData for Envoy {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+        let (value, cas) = hostcalls::get_shared_data(key).ok()?;
+        // An empty value comes as none, but with a version.
+        Some((value.unwrap_or_default(), Cas(NonZeroU32::new(cas?)?)))
+    }
+
+    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
+        let cas = cas.map(|Cas(version)| version.get());
+        hostcalls::set_shared_data(key, Some(value), cas).map_err(|_| CasMismatch)
     }
 }
 
