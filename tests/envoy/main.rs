@@ -22,6 +22,7 @@ mod frames;
 mod handshake;
 mod peers;
 mod report;
+mod tls;
 
 /// What the module's environment holds for documents that name secrets.
 pub const TEST_SECRET: &str = "a-secret-of-tests-that-is-long-enough-for-hs256";

@@ -111,10 +111,15 @@ impl Envoy {
 
     /// Where the first listener listens.
     pub fn address(&self) -> SocketAddr {
-        *self.listeners().first().unwrap()
+        self.listeners().first().unwrap().1
     }
 
-    fn listeners(&self) -> Vec<SocketAddr> {
+    /// Where the listener of this name listens.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        self.listeners().into_iter().find(|(n, _)| n == name).unwrap().1
+    }
+
+    fn listeners(&self) -> Vec<(String, SocketAddr)> {
         let Ok(json) = serde_json::from_str::<Value>(&self.get("/listeners?format=json")) else {
             return Vec::new();
         };
@@ -124,7 +129,8 @@ impl Envoy {
             .filter_map(|status| {
                 let address = &status["local_address"]["socket_address"];
                 let port = u16::try_from(address["port_value"].as_u64()?).ok()?;
-                Some(SocketAddr::from(([127, 0, 0, 1], port)))
+                let address = SocketAddr::from(([127, 0, 0, 1], port));
+                Some((status["name"].as_str()?.to_owned(), address))
             })
             .collect()
     }
