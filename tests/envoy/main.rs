@@ -11,6 +11,7 @@
 )]
 
 mod client;
+mod lds;
 mod support;
 mod upstream;
 
