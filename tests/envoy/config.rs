@@ -50,8 +50,10 @@ const FIVE_ERRORS: [&str; 5] = [
 
 /// The configuration errors in a log, in alphabetical order.
 fn told(log: &str) -> Vec<&str> {
-    let mut told: Vec<_> =
-        log.lines().filter_map(|line| Some(line.split_once("wsguard configuration: ")?.1)).collect();
+    let mut told: Vec<_> = log
+        .lines()
+        .filter_map(|line| Some(line.split_once("wsguard configuration: ")?.1))
+        .collect();
     told.sort_unstable();
     told
 }
@@ -67,9 +69,7 @@ fn with_struct(document: &Value) -> Value {
 #[test]
 fn a_document_with_five_mistakes_prints_five_errors_and_envoy_refuses_to_start() {
     let document = five_mistakes();
-    for bootstrap in
-        [bootstrap(&document, NOBODY.into()), with_struct(&document)]
-    {
+    for bootstrap in [bootstrap(&document, NOBODY.into()), with_struct(&document)] {
         let log = Envoy::refuses(&bootstrap);
         assert_eq!(told(&log), FIVE_ERRORS, "{log}");
         assert!(!log.contains("trapped"), "{log}");
@@ -201,8 +201,7 @@ fn secrets_come_from_the_environment_of_envoy_or_of_the_plugin() {
     let of_envoy = "a-key-that-is-in-envoys-environment";
     for (variable, key) in [("WSGUARD_TEST_KEY", of_envoy), ("TEST_SECRET", TEST_SECRET)] {
         let bootstrap = with_host_variable(&with_api_key(variable), upstream.address);
-        let envoy =
-            Envoy::start_with(&bootstrap.to_string(), &[("WSGUARD_TEST_KEY", of_envoy)]);
+        let envoy = Envoy::start_with(&bootstrap.to_string(), &[("WSGUARD_TEST_KEY", of_envoy)]);
         let ask = |key: &str| {
             let request = Request::upgrade("/ws").with("x-api-key", key);
             Client::ask(envoy.address(), &request).1.status

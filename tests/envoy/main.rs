@@ -21,6 +21,7 @@ mod events;
 mod examples;
 mod frames;
 mod handshake;
+mod metrics;
 mod peers;
 mod report;
 mod tls;
