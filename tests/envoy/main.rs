@@ -11,6 +11,7 @@
 )]
 
 mod client;
+mod lds;
 mod support;
 mod upstream;
 
@@ -20,6 +21,7 @@ mod events;
 mod examples;
 mod frames;
 mod handshake;
+mod metrics;
 mod peers;
 mod report;
 mod tls;

@@ -97,6 +97,8 @@ impl Envoy {
         tied(&tool("ENVOY", ".tools/envoy-1.40.0/envoy"))
             .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
             .args(["--component-log-level", "wasm:info"])
+            // Access logs without the ten seconds that Envoy may keep them.
+            .args(["--file-flush-interval-msec", "50"])
             .arg("-c")
             .arg(&config)
             .arg("--admin-address-path")

@@ -88,6 +88,7 @@ fn the_tls_example_does_what_it_says() {
     let certificates = certificates();
     let application = Application::start(certificates.path(), "app");
     let envoy = edge(certificates.path(), application.port);
+    super::examples::relies_on("tls.yaml", &envoy.get("/config_dump").parse().unwrap());
     let output = probe(certificates.path(), &envoy);
     let errors = String::from_utf8_lossy(&output.stderr);
     let seen: Value = serde_json::from_slice(&output.stdout)
