@@ -45,6 +45,12 @@ test: wasm envoy tools ## Unit, property and integration tests with the real Env
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
 
+.PHONY: compat
+compat: ## `make test` with every Envoy from 1.36 to 1.40
+	@for version in 1.36 1.37 1.38 1.39 1.40; do \
+	  echo "wsguard: Envoy $$version"; $(MAKE) --no-print-directory test ENVOY_VERSION=$$version; \
+	done
+
 .PHONY: lint
 lint: ## Format, clippy (native and wasm) and documentation, warnings denied
 	@$(TOOLS)/cargo.sh fmt --check

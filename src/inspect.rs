@@ -1,8 +1,10 @@
 //! What a complete, unmasked message may contain: pattern rules.
 
-use regex_automata::meta::{BuildError, Regex};
-use regex_automata::util::syntax;
-use regex_automata::{Input, MatchKind, PatternSet};
+use pattern::{Pattern, PatternError};
+use regex_automata::meta::Regex;
+use regex_automata::{Input, PatternSet};
+
+pub mod pattern;
 
 /// What to do with a message that breaks a rule or limit. Ordered by severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +67,7 @@ pub enum RuleError {
         /// Its place in the list.
         index: usize,
         /// What is wrong with it.
-        cause: String,
+        cause: PatternError,
     },
     /// All together are larger than an edge proxy should hold.
     TooLarge {
@@ -79,10 +81,8 @@ pub enum RuleError {
 const AUTOMATON_LIMIT_BYTES: usize = 16 << 20;
 
 impl RuleSet {
-    /// Compiles the rules. Matching takes time linear in the message's length
-    /// whatever the patterns (finite automata, no backtracking). Patterns are
-    /// those of the crates `regex`: Unicode on, `(?i)`, `(?s)`, `(?-u)` inside;
-    /// they find their text in messages that are not UTF-8 too.
+    /// Compiles the rules ([`Pattern::parse`] has the syntax). Matching takes time
+    /// linear in the message's length (finite automata, no backtracking).
     ///
     /// # Errors
     /// Every pattern that does not compile, or that all are too large.
@@ -90,26 +90,17 @@ impl RuleSet {
         let mut errors = Vec::new();
         let mut patterns = Vec::with_capacity(rules.len());
         for (index, rule) in rules.iter().enumerate() {
-            let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-            match { parser }.parse(&rule.pattern) {
-                Ok(hir) => patterns.push(hir),
-                Err(error) => errors.push(RuleError::Pattern { index, cause: cause(&error) }),
+            match Pattern::parse(&rule.pattern) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(cause) => errors.push(RuleError::Pattern { index, cause }),
             }
         }
         if !errors.is_empty() {
             return Err(errors);
         }
-        // `All`, or the search for every rule that matches would stop at the
-        // leftmost-first one and a stricter rule would go unseen.
-        let config = Regex::config()
-            .match_kind(MatchKind::All)
-            .nfa_size_limit(Some(AUTOMATON_LIMIT_BYTES))
-            .utf8_empty(false);
-        let automaton = Regex::builder()
-            .configure(config)
-            .syntax(syntax::Config::new().utf8(false))
-            .build_many_from_hir(&patterns)
-            .map_err(|error| vec![build_error(&error)])?;
+        // Each is well-formed, so together they can only be too large.
+        let automaton = pattern::compile(&patterns, AUTOMATON_LIMIT_BYTES)
+            .map_err(|_| vec![RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES }])?;
         let rules = rules.into_iter().map(|r| Rule { name: r.name, action: r.action }).collect();
         Ok(Self { rules, automaton })
     }
@@ -137,22 +128,6 @@ impl RuleSet {
     #[must_use]
     pub fn name(&self, rule: usize) -> &str {
         self.rules.get(rule).map_or("", |rule| rule.name.as_str())
-    }
-}
-
-/// The parser's words without its drawing of the pattern, on one line.
-fn cause(error: &regex_syntax::Error) -> String {
-    match error {
-        regex_syntax::Error::Parse(error) => error.kind().to_string(),
-        regex_syntax::Error::Translate(error) => error.kind().to_string(),
-        other => other.to_string().replace('\n', " "),
-    }
-}
-
-fn build_error(error: &BuildError) -> RuleError {
-    match error.pattern() {
-        Some(pattern) => RuleError::Pattern { index: pattern.as_usize(), cause: error.to_string() },
-        None => RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES },
     }
 }
 

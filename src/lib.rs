@@ -7,7 +7,7 @@
 //!
 //! # Rooms
 //!
-//! Data flows one way: a callback of Envoy's enters [`filter`], goes to
+//! Data flows one way: a callback of Envoy's enters `filter`, goes to
 //! [`session`], which asks [`handshake`] and [`auth`] for the opening handshake
 //! and [`frame`], [`message`] and [`inspect`] for what follows, and comes back
 //! as a decision that the filter applies. No module calls back up.

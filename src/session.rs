@@ -18,7 +18,7 @@ use crate::host::Timestamp;
 use crate::inspect::Action;
 use crate::message::Violation;
 use crate::reason::Reason;
-use flow::{Flow, Handling, Judge, Stopped, Surroundings, Verdict};
+use flow::{CloseSeen, Flow, Handling, Judge, Stopped, Surroundings, Verdict};
 use forward::Forward;
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub struct Session {
     client: Flow,
     server: Flow,
     messages: PerDirection,
+    /// The Close that went by first, from either side.
+    first_close: Option<CloseSeen>,
     /// Why we ended it, if we did.
     ended_for: Option<Reason>,
 }
@@ -131,7 +133,6 @@ impl Session {
         self.phase = Phase::NoTunnel;
         let now = self.guard.now();
         let ours = self.ended_for.and_then(Reason::close_code);
-        let seen = [&self.client, &self.server].iter().find_map(|flow| flow.close_seen());
         let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);
         event.reason = self.ended_for;
         event.closed = Some(Closed {
@@ -141,7 +142,7 @@ impl Session {
                 server: self.server.stream_bytes(),
             },
             duration: now.since(since),
-            code: ours.or_else(|| seen.and_then(|close| close.code)),
+            code: ours.or_else(|| self.first_close.and_then(|close| close.code)),
         });
         self.guard.tell(Some(self.policy), event);
     }
@@ -207,6 +208,7 @@ impl Session {
             Sender::Server => &mut self.server,
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
+        self.first_close = self.first_close.or_else(|| flow.close_seen());
         let (messages, refused) = (bench.messages, bench.refused);
         self.messages.add(sender, messages);
         let bytes = u64::try_from(input.len()).unwrap_or(u64::MAX);

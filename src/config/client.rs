@@ -149,7 +149,7 @@ fn rule_errors(rules: &Node<'_>, sources: &[Node<'_>], errors: Vec<RuleError>) {
     for error in errors {
         match error {
             RuleError::Pattern { index, cause } => {
-                sources.get(index).unwrap_or(rules).report(patterns::malformed(&cause));
+                sources.get(index).unwrap_or(rules).report(patterns::fault(&cause));
             }
             RuleError::TooLarge { limit } => rules.report(Fault::PatternsTooLarge(limit)),
         }

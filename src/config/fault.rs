@@ -23,6 +23,8 @@ pub(super) enum Fault {
     Room(String),
     /// No regular expression, and why: one line.
     Pattern(String),
+    /// One that matches the empty text.
+    PatternMatchesEverything,
     /// Patterns that compile to more than so many bytes.
     PatternsTooLarge(usize),
 }
@@ -115,6 +117,10 @@ impl fmt::Display for Fault {
                 f,
                 "is no regular expression: {cause}; correct it (there are no look-around and no \
                  back-references, so that matching stays linear)"
+            ),
+            Self::PatternMatchesEverything => f.write_str(
+                "matches the empty text, and so every text; write what must be there, with + in \
+                 the place of * and no empty alternative",
             ),
             Self::PatternsTooLarge(bytes) => write!(
                 f,

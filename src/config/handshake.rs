@@ -1,6 +1,6 @@
 //! `handshake`: what a policy asks of the opening handshake.
 
-use super::fault::{Fault, Network};
+use super::fault::{Fault, Network, Shape};
 use super::node::{Node, Words};
 use super::object::Object;
 use super::relations::Relation;
@@ -119,6 +119,9 @@ fn origins(handshake: &Object<'_>) -> Option<OriginRules> {
 
 fn addresses(node: &Node<'_>) -> AddressRules {
     let Some(addresses) = node.object(&["allow", "deny"]) else { return AddressRules::default() };
+    if addresses.get("allow").is_none() && addresses.get("deny").is_none() {
+        node.report(Shape::EmptyMap);
+    }
     let networks = |key| addresses.get(key).and_then(|node| node.list_of(network));
     AddressRules { allow: networks("allow"), deny: networks("deny").unwrap_or_default() }
 }

@@ -116,7 +116,7 @@ fn as_written(matched: &Object<'_>, key: &str) -> Vec<String> {
 fn cookies_need_origins(auth: &Option<auth::Checked<'_>>, handshake: &handshake::Checked) {
     for cookie in auth.iter().flat_map(|auth| &auth.cookies) {
         match &handshake.rules.origins {
-            Some(origins) if origins.patterns.iter().any(|origin| origin.is_any()) => {
+            Some(origins) if origins.patterns.iter().any(|origin| origin.is_anybodys()) => {
                 cookie.report(Relation::CookieWithAnyOrigin);
             }
             None if !handshake.origins_meant => cookie.report(Relation::CookieWithoutOrigins),

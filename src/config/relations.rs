@@ -7,7 +7,7 @@ use std::fmt;
 pub(super) enum Relation {
     /// A cookie credential without `origins`.
     CookieWithoutOrigins,
-    /// A cookie credential with `*` among `origins`.
+    /// A cookie credential with an origin of `origins` that is anybody's.
     CookieWithAnyOrigin,
     /// `missing_origin` without `origins`.
     MissingOriginAlone,
@@ -38,7 +38,7 @@ impl fmt::Display for Relation {
             Self::CookieWithAnyOrigin => f.write_str(
                 "a browser sends cookies along with a WebSocket that any web page opens \
                  (cross-site WebSocket hijacking), and handshake.origins allows every page by \
-                 \"*\"; write the origins of your own pages there",
+                 \"*\", or by a wildcard right below a top-level domain; write the origins of your own pages there",
             ),
             Self::MissingOriginAlone => {
                 f.write_str("has no effect without `origins`; write those too, or remove it")

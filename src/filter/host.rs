@@ -134,12 +134,14 @@ impl Body {
     }
 }
 
-/// The bytes of this body callback.
-pub(super) fn body(which: Body, size: usize) -> Vec<u8> {
+/// The bytes of this body callback; `None` where the host does not give them
+/// all.
+pub(super) fn body(which: Body, size: usize) -> Option<Vec<u8>> {
     if size == 0 {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    hostcalls::get_buffer(which.buffer(), 0, size).ok().flatten().unwrap_or_default()
+    let bytes = hostcalls::get_buffer(which.buffer(), 0, size).ok().flatten()?;
+    (bytes.len() == size).then_some(bytes)
 }
 
 /// Puts `bytes` in the place of this body callback's bytes.
@@ -155,7 +157,7 @@ pub(super) fn arrival() -> Arrival {
         authority: Vec::new(),
         headers: Headers::default(),
         source: source_address(),
-        https: property(&["request", "scheme"]).is_some_and(|scheme| scheme == b"https"),
+        https: false,
         http2: property(&["request", "protocol"])
             .is_some_and(|version| !version.starts_with(b"HTTP/1")),
     };
@@ -170,6 +172,10 @@ pub(super) fn arrival() -> Arrival {
         }
     }
     head.headers = Headers::new(lines);
+    // Envoy writes this header by the connection, or by the proxy that it is
+    // told to trust; `request.scheme` is the client's own word over HTTP/2.
+    let mut schemes = head.headers.all("x-forwarded-proto").peekable();
+    head.https = schemes.peek().is_some() && schemes.all(|scheme| scheme == b"https");
     let connection = property(&["connection", "id"])
         .and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
     let request_id = property(&["request", "id"]);
@@ -189,6 +195,17 @@ pub(super) fn answer() -> (u16, Headers) {
         }
     }
     (status, Headers::new(lines))
+}
+
+/// A 101 of ours: Envoy gives every answer with a body a length and a type, which
+/// no 101 may have (RFC 9110 §8.6).
+pub(super) fn tidy_switch() {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status");
+    if status.ok().flatten().is_some_and(|status| status == b"101") {
+        for name in ["content-length", "content-type"] {
+            let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, name);
+        }
+    }
 }
 
 /// Applies edits to the request's head.

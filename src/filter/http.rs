@@ -59,7 +59,12 @@ impl HttpFilter {
             Body::Request => Sender::Client,
             Body::Response => Sender::Server,
         };
-        let input = host::body(which, size);
+        let Some(input) = host::body(which, size) else {
+            // What can't be read must not go on.
+            host::replace_body(which, size, &[]);
+            host::reset();
+            return Action::Continue;
+        };
         let mut out = Vec::new();
         let outcome = session.borrow_mut().on_data(sender, &input, &mut out);
         if outcome.forwarded == Forwarded::Replaced {
@@ -125,9 +130,11 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        let (false, Some(session)) = (self.answered, &self.session) else {
+        if self.answered {
+            host::tidy_switch();
             return Action::Continue;
-        };
+        }
+        let Some(session) = &self.session else { return Action::Continue };
         let (status, headers) = host::answer();
         let opening = session.borrow_mut().on_response(status, &headers);
         match opening {

@@ -208,6 +208,15 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// Whether it is a wildcard right below a top-level domain, where anybody
+    /// can have a name.
+    #[must_use]
+    pub(super) fn is_below_top_level(&self) -> bool {
+        matches!(&self.0, Shape::Under(suffix) if !suffix.trim_start_matches('.').contains('.'))
+    }
+}
+
 /// Why a host pattern is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostPatternError {

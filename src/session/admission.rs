@@ -4,14 +4,14 @@
 use super::opening::Pending;
 use super::refusal::Refusal;
 use super::{Flow, Phase, Session};
-use crate::auth::{self, AuthError, Identity, Presented};
+use crate::auth::{self, AuthError, CredentialSource, Identity, Presented};
 use crate::config::{Mode, Policy, Unmatched};
 use crate::event::{About, Event, Kind, bounded};
 use crate::frame::Sender;
 use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::answer::Agreement;
 use crate::handshake::form::{self, HandshakeError, ValidHandshake};
-use crate::handshake::host::Host;
+use crate::handshake::host::{Host, HostError};
 use crate::handshake::path::{NormalPath, PathError, careless, split_target};
 use crate::handshake::tls::TlsVerdict;
 use crate::handshake::upgrade::Upgrade;
@@ -64,12 +64,17 @@ const EVENT_PATH_BYTES: usize = 1024;
 pub fn admit(guard: &Rc<Guard>, arrival: &Arrival) -> Admitted {
     let request = Request::read(guard, arrival);
     let upgrade = Upgrade::of(&arrival.head);
-    let matched = request.policy();
-    match (upgrade, matched) {
-        (Upgrade::None, None) => request.plain_unmatched(),
-        (_, None) => request.upgrade_unmatched(),
-        (Upgrade::None, Some((index, policy))) => request.plain(index, policy),
-        (_, Some((index, policy))) => request.upgrade(index, policy),
+    let target = match &request.target {
+        Ok(target) => target,
+        Err(fault) => return request.ambiguous(upgrade, fault),
+    };
+    match (upgrade, request.policy(target)) {
+        (Upgrade::None, None) => request.pass(None),
+        (_, None) => request.unmatched(),
+        (Upgrade::None | Upgrade::Other, Some((index, policy))) => {
+            request.no_websocket(upgrade, index, policy)
+        }
+        (Upgrade::WebSocket, Some((index, policy))) => request.upgrade(target, index, policy),
     }
 }
 
@@ -93,6 +98,7 @@ macro_rules! denial_from {
 
 denial_from!(
     HandshakeError,
+    HostError,
     PathError,
     AuthError,
     crate::handshake::address::AddressDenied,
@@ -119,22 +125,44 @@ struct Passed {
     identity_headers: Vec<(String, Vec<u8>)>,
 }
 
+/// Where a request goes, in the one form that policies match.
+struct Target {
+    host: Host,
+    path: NormalPath,
+}
+
+/// Why a target has no such form.
+#[derive(Clone, Copy)]
+enum TargetError {
+    Host(HostError),
+    Path(PathError),
+}
+
+impl From<TargetError> for Denial {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Host(error) => error.into(),
+            TargetError::Path(error) => error.into(),
+        }
+    }
+}
+
 /// A request and what is read from it once.
 struct Request<'a> {
     guard: &'a Rc<Guard>,
     arrival: &'a Arrival,
     raw_path: &'a [u8],
     query: Option<&'a [u8]>,
-    path: Result<NormalPath, PathError>,
-    host: Option<Host>,
+    target: Result<Target, TargetError>,
 }
 
 impl<'a> Request<'a> {
     fn read(guard: &'a Rc<Guard>, arrival: &'a Arrival) -> Self {
         let (raw_path, query) = split_target(&arrival.head.target);
-        let path = NormalPath::parse(raw_path);
-        let host = Host::parse(&arrival.head.authority).ok();
-        Self { guard, arrival, raw_path, query, path, host }
+        let host = Host::parse(&arrival.head.authority).map_err(TargetError::Host);
+        let path = NormalPath::parse(raw_path).map_err(TargetError::Path);
+        let target = path.and_then(|path| Ok(Target { host: host?, path }));
+        Self { guard, arrival, raw_path, query, target }
     }
 
     fn head(&self) -> &'a RequestHead {
@@ -142,45 +170,51 @@ impl<'a> Request<'a> {
     }
 
     /// The first policy for this host and path.
-    fn policy(&self) -> Option<(usize, &'a Policy)> {
-        let path = self.path.as_ref().ok()?;
+    fn policy(&self, target: &Target) -> Option<(usize, &'a Policy)> {
         let mut policies = self.guard.config().policies.iter().enumerate();
-        policies.find(|(_, policy)| self.matches(policy, path.as_str()))
+        policies.find(|(_, policy)| {
+            let mut hosts = policy.hosts.iter();
+            let host = policy.hosts.is_empty() || hosts.any(|host| host.matches(&target.host));
+            host && matches_path(policy, target.path.as_str())
+        })
     }
 
-    fn matches(&self, policy: &Policy, path: &str) -> bool {
-        let host = policy.hosts.is_empty()
-            || self.host.as_ref().is_some_and(|host| policy.hosts.iter().any(|p| p.matches(host)));
-        host && (policy.paths.is_empty() || policy.paths.iter().any(|p| p.matches(path)))
-    }
-
-    /// A plain request that no policy is for: it passes, unless its path is
-    /// ambiguous and a careless server might find a guarded one in it.
-    fn plain_unmatched(&self) -> Admitted {
-        let Err(error) = self.path else { return self.pass(None) };
-        let guarded = careless(self.raw_path).is_some_and(|path| {
-            self.guard.config().policies.iter().any(|policy| {
-                policy.handshake.plain_http == PlainHttp::Reject && self.matches(policy, &path)
-            })
-        });
-        if guarded { self.deny(None, None, error.into()) } else { self.pass(None) }
-    }
-
-    fn upgrade_unmatched(&self) -> Admitted {
-        if let Err(error) = self.path {
-            return self.deny(None, None, error.into());
+    /// A host or path that another server may read in another way: no policy
+    /// can be said to match, so the strictest that might decides. An upgrade is
+    /// never meant for anything but a WebSocket; a plain request is refused
+    /// where a careless server might find a path that takes upgrades only.
+    fn ambiguous(&self, upgrade: Upgrade, error: &TargetError) -> Admitted {
+        let careless = careless(self.raw_path);
+        let meant = |policy: &&Policy| {
+            upgrade != Upgrade::None
+                || policy.handshake.plain_http == PlainHttp::Reject
+                    && careless.as_ref().is_some_and(|path| matches_path(policy, path))
+        };
+        let config = self.guard.config();
+        let mut policies = config.policies.iter().filter(meant).peekable();
+        if policies.peek().is_none() {
+            return self.pass(None);
         }
-        match self.guard.config().unmatched {
+        let enforced = policies.any(|policy| policy.mode == Mode::Enforce);
+        let mode = if enforced { Mode::Enforce } else { config.mode };
+        self.deny(None, mode, None, (*error).into())
+    }
+
+    /// An upgrade that no policy is for.
+    fn unmatched(&self) -> Admitted {
+        let config = self.guard.config();
+        match config.unmatched {
             Unmatched::Pass => self.pass(None),
             Unmatched::Reject => {
                 let detail = "no WebSocket is offered at this host and path".to_owned();
-                self.deny(None, None, Denial::new(Reason::NoPolicy, detail))
+                self.deny(None, config.mode, None, Denial::new(Reason::NoPolicy, detail))
             }
         }
     }
 
-    fn plain(&self, index: usize, policy: &Policy) -> Admitted {
-        if policy.handshake.plain_http == PlainHttp::Pass {
+    /// A request for a guarded path that is no upgrade to a WebSocket.
+    fn no_websocket(&self, upgrade: Upgrade, index: usize, policy: &Policy) -> Admitted {
+        if upgrade == Upgrade::None && policy.handshake.plain_http == PlainHttp::Pass {
             return self.pass(Some(index));
         }
         let denial = match policy.handshake.addresses.judge(self.head().source) {
@@ -190,18 +224,22 @@ impl<'a> Request<'a> {
                 Denial::new(Reason::NotWebsocket, detail)
             }
         };
-        self.deny(Some(index), None, denial)
+        self.deny(Some(index), policy.mode, None, denial)
     }
 
-    fn upgrade(&self, index: usize, policy: &'a Policy) -> Admitted {
+    fn upgrade(&self, target: &Target, index: usize, policy: &'a Policy) -> Admitted {
         let form = form::check(self.head());
-        match self.checks(policy, &form) {
+        match self.checks(target, policy, &form) {
             Ok(passed) => match (form, policy.mode) {
-                (Ok(handshake), Mode::Enforce) => self.enforce(index, policy, &handshake, passed),
-                (Ok(handshake), Mode::Report) => self.observe(index, &handshake, Some(passed)),
-                (Err(error), _) => self.deny(Some(index), None, error.into()),
+                (Ok(handshake), Mode::Enforce) => {
+                    self.enforce(target, index, policy, &handshake, passed)
+                }
+                (Ok(handshake), Mode::Report) => {
+                    self.observe(index, policy, &handshake, Some(passed))
+                }
+                (Err(error), mode) => self.deny(Some(index), mode, None, error.into()),
             },
-            Err(denial) => self.deny(Some(index), form.ok().as_ref(), denial),
+            Err(denial) => self.deny(Some(index), policy.mode, form.ok().as_ref(), denial),
         }
     }
 
@@ -209,6 +247,7 @@ impl<'a> Request<'a> {
     /// rates, authorize, quotas) has its place marked.
     fn checks(
         &self,
+        target: &Target,
         policy: &'a Policy,
         form: &Result<ValidHandshake, HandshakeError>,
     ) -> Result<Passed, Denial> {
@@ -216,8 +255,7 @@ impl<'a> Request<'a> {
         rules.addresses.judge(head.source)?;
         // bans
         let handshake = form.as_ref().map_err(|error| Denial::from(*error))?;
-        let path = self.path.as_ref().map_err(|error| Denial::from(*error))?;
-        match rules.tls.judge(head.https, handshake.host(), path, self.query) {
+        match rules.tls.judge(head.https, handshake.host(), &target.path, self.query) {
             TlsVerdict::Allowed => {}
             TlsVerdict::Denied(error) => return Err(error.into()),
             TlsVerdict::Redirect { location } => {
@@ -267,12 +305,12 @@ impl<'a> Request<'a> {
     fn deny(
         &self,
         policy: Option<usize>,
+        mode: Mode,
         handshake: Option<&ValidHandshake>,
         denial: Denial,
     ) -> Admitted {
         let Denial { reason, detail, location } = denial;
         let rules = policy.and_then(|index| self.guard.policy(index));
-        let mode = rules.map_or(self.guard.config().mode, |policy| policy.mode);
         let (kind, result) = match mode {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
             Mode::Report => (Kind::Reported, HandshakeResult::Reported),
@@ -284,9 +322,10 @@ impl<'a> Request<'a> {
         event.direction = Some(Sender::Client);
         event.detail = Some(detail.clone());
         self.guard.tell(policy, event);
-        let admission = match (mode, policy, handshake) {
-            (Mode::Report, Some(index), Some(handshake)) => {
-                return Admitted { reason: Some(reason), ..self.observe(index, handshake, None) };
+        let admission = match (mode, policy.zip(rules), handshake) {
+            (Mode::Report, Some((index, rules)), Some(handshake)) => {
+                let observed = self.observe(index, rules, handshake, None);
+                return Admitted { reason: Some(reason), ..observed };
             }
             (Mode::Report, ..) => Admission::Pass(self.base_edits()),
             (Mode::Enforce, ..) => Admission::Refused(match (rules, handshake, location) {
@@ -294,7 +333,7 @@ impl<'a> Request<'a> {
                 (Some(rules), Some(handshake), None)
                     if rules.handshake.refuse_with == RefuseWith::Close =>
                 {
-                    let offered = handshake.subprotocols().first().map(String::as_str);
+                    let offered = nameable(rules, handshake.subprotocols());
                     Refusal::close(reason, handshake.expected_accept(), offered)
                 }
                 _ => Refusal::http(reason, &detail),
@@ -305,6 +344,7 @@ impl<'a> Request<'a> {
 
     fn enforce(
         &self,
+        target: &Target,
         index: usize,
         policy: &Policy,
         handshake: &ValidHandshake,
@@ -312,7 +352,7 @@ impl<'a> Request<'a> {
     ) -> Admitted {
         let mut edits = self.base_edits();
         add_key(handshake, &mut edits);
-        self.edit_target(policy, &mut edits);
+        self.edit_target(target, policy, &mut edits);
         if handshake.offers_extensions() {
             edits.remove.push("sec-websocket-extensions".to_owned());
         }
@@ -329,24 +369,24 @@ impl<'a> Request<'a> {
         }
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
-        let pending = Pending::new(agreement, handshake, passed.identity.as_ref());
+        let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
         self.guarded(index, self.about(passed.identity.as_ref()), pending, edits)
     }
 
     /// What goes on to upstream is the path that was judged, not another
     /// spelling of it, and no credential.
-    fn edit_target(&self, policy: &Policy, edits: &mut HeadEdits) {
-        let path = self.path.as_ref().map_or("", NormalPath::as_str).as_bytes();
+    fn edit_target(&self, target: &Target, policy: &Policy, edits: &mut HeadEdits) {
+        let path = target.path.as_str().as_bytes();
         if let Some(auth) = &policy.auth {
             auth::strip(auth, self.head(), self.query).add_to(path, edits);
         }
         let rewritten = edits.set.iter().any(|(name, _)| name == ":path");
         if !rewritten && path != self.raw_path {
-            let target = match self.query {
+            let rewritten = match self.query {
                 Some(query) => [path, b"?", query].concat(),
                 None => path.to_vec(),
             };
-            edits.set.push((":path".to_owned(), target));
+            edits.set.push((":path".to_owned(), rewritten));
         }
     }
 
@@ -354,12 +394,13 @@ impl<'a> Request<'a> {
     fn observe(
         &self,
         index: usize,
+        policy: &Policy,
         handshake: &ValidHandshake,
         passed: Option<Passed>,
     ) -> Admitted {
         let identity = passed.as_ref().and_then(|passed| passed.identity.as_ref());
         let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
-        let mut pending = Pending::new(agreement, handshake, identity);
+        let mut pending = Pending::new(agreement, policy, handshake, identity);
         pending.counted = passed.is_none();
         let mut edits = self.base_edits();
         add_key(handshake, &mut edits);
@@ -376,6 +417,7 @@ impl<'a> Request<'a> {
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
             messages: crate::event::PerDirection::default(),
+            first_close: None,
             ended_for: None,
         };
         let admission = Admission::Guarded(Box::new(session), edits);
@@ -386,15 +428,17 @@ impl<'a> Request<'a> {
         let head = self.head();
         let value =
             |name| head.headers.all(name).next().map(|value| bounded(value, EVENT_VALUE_BYTES));
-        let path = self.path.as_ref().map_or(self.raw_path, |path| path.as_str().as_bytes());
+        let path = self.target.as_ref().ok().map(|target| target.path.as_str().as_bytes());
         About {
             ip: head.source,
-            path: bounded(path, EVENT_PATH_BYTES),
+            path: bounded(path.unwrap_or(self.raw_path), EVENT_PATH_BYTES),
             origin: value("origin"),
             user_agent: value("user-agent"),
             connection: self.arrival.connection,
             request_id: self.arrival.request_id.as_ref().map(|id| bounded(id, EVENT_VALUE_BYTES)),
-            user: identity.and_then(|identity| identity.user.clone()),
+            user: identity
+                .and_then(|identity| identity.user.as_ref())
+                .map(|user| bounded(user.as_bytes(), EVENT_VALUE_BYTES)),
             credential: identity.map(|identity| identity.kind.name()),
         }
     }
@@ -405,4 +449,21 @@ fn add_key(handshake: &ValidHandshake, edits: &mut HeadEdits) {
     if handshake.is_http2() {
         edits.set.push(("sec-websocket-key".to_owned(), handshake.key().into()));
     }
+}
+
+fn matches_path(policy: &Policy, path: &str) -> bool {
+    policy.paths.is_empty() || policy.paths.iter().any(|pattern| pattern.matches(path))
+}
+
+/// The subprotocol that a refusal by close names, so that a browser takes the
+/// handshake for complete: the marker of a credential, or one that is allowed,
+/// before whatever else was offered, which might be a token.
+pub(super) fn nameable<'a>(policy: &Policy, offer: &'a [String]) -> Option<&'a str> {
+    let markers = policy.auth.iter().flat_map(|auth| &auth.sources).filter_map(|s| match s {
+        CredentialSource::Subprotocol(marker) => Some(marker),
+        _ => None,
+    });
+    let known: Vec<_> = markers.chain(policy.handshake.subprotocols.iter().flatten()).collect();
+    let found = offer.iter().find(|name| known.contains(name));
+    found.or_else(|| offer.first()).map(String::as_str)
 }

@@ -1,9 +1,10 @@
 //! Upstream's answer to the opening handshake.
 
+use super::admission::nameable;
 use super::refusal::Refusal;
 use super::{Phase, Session};
 use crate::auth::Identity;
-use crate::config::Mode;
+use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind, Opened};
 use crate::frame::Sender;
 use crate::guard::HandshakeResult;
@@ -30,13 +31,14 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn new(
         agreement: Agreement,
+        policy: &Policy,
         handshake: &ValidHandshake,
         identity: Option<&Identity>,
     ) -> Self {
         Self {
             agreement,
             accept: handshake.expected_accept(),
-            offered: handshake.subprotocols().first().cloned(),
+            offered: nameable(policy, handshake.subprotocols()).map(str::to_owned),
             http2: handshake.is_http2(),
             key_id: identity.map(|identity| identity.key_id.clone()),
             authenticated_at: identity.map(|identity| identity.authenticated_at),

@@ -11,7 +11,7 @@ pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// A request head under construction.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Request {
     pub line: String,
     pub headers: Vec<(String, Vec<u8>)>,

@@ -11,6 +11,7 @@
 )]
 
 mod client;
+mod lds;
 mod support;
 mod upstream;
 
@@ -20,8 +21,10 @@ mod events;
 mod examples;
 mod frames;
 mod handshake;
+mod metrics;
 mod peers;
 mod report;
+mod tls;
 
 /// What the module's environment holds for documents that name secrets.
 pub const TEST_SECRET: &str = "a-secret-of-tests-that-is-long-enough-for-hs256";

@@ -97,6 +97,8 @@ impl Envoy {
         tied(&tool("ENVOY", ".tools/envoy-1.40.0/envoy"))
             .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
             .args(["--component-log-level", "wasm:info"])
+            // Access logs without the ten seconds that Envoy may keep them.
+            .args(["--file-flush-interval-msec", "50"])
             .arg("-c")
             .arg(&config)
             .arg("--admin-address-path")
@@ -111,10 +113,15 @@ impl Envoy {
 
     /// Where the first listener listens.
     pub fn address(&self) -> SocketAddr {
-        *self.listeners().first().unwrap()
+        self.listeners().first().unwrap().1
     }
 
-    fn listeners(&self) -> Vec<SocketAddr> {
+    /// Where the listener of this name listens.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        self.listeners().into_iter().find(|(n, _)| n == name).unwrap().1
+    }
+
+    fn listeners(&self) -> Vec<(String, SocketAddr)> {
         let Ok(json) = serde_json::from_str::<Value>(&self.get("/listeners?format=json")) else {
             return Vec::new();
         };
@@ -124,7 +131,8 @@ impl Envoy {
             .filter_map(|status| {
                 let address = &status["local_address"]["socket_address"];
                 let port = u16::try_from(address["port_value"].as_u64()?).ok()?;
-                Some(SocketAddr::from(([127, 0, 0, 1], port)))
+                let address = SocketAddr::from(([127, 0, 0, 1], port));
+                Some((status["name"].as_str()?.to_owned(), address))
             })
             .collect()
     }

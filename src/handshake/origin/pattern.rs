@@ -48,10 +48,21 @@ impl OriginPattern {
         Ok(Self(Shape::Listed { scheme, host, port }))
     }
 
-    /// Whether this is `*`, which lets every web page in.
+    /// Whether this is `*`, the only one that an opaque origin (`null`) matches.
     #[must_use]
     pub const fn is_any(&self) -> bool {
         matches!(self.0, Shape::Any)
+    }
+
+    /// Whether this lets web pages of anybody in: `*`, or a wildcard right below
+    /// a top-level domain (`https://*.com`).
+    #[must_use]
+    pub fn is_anybodys(&self) -> bool {
+        match &self.0 {
+            Shape::Any => true,
+            Shape::Same => false,
+            Shape::Listed { host, .. } => host.is_below_top_level(),
+        }
     }
 
     /// Whether this origin is meant, in a request with this head.
@@ -153,10 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_star_alone_is_any() {
-        assert!(OriginPattern::parse("*").unwrap().is_any());
+    fn only_a_star_or_one_below_a_top_level_domain_is_anybodys() {
+        assert!(OriginPattern::parse("*").unwrap().is_anybodys());
+        assert!(OriginPattern::parse("https://*.com").unwrap().is_anybodys());
         for text in ["same-origin", "https://*.example.com"] {
-            assert!(!OriginPattern::parse(text).unwrap().is_any());
+            assert!(!OriginPattern::parse(text).unwrap().is_anybodys());
         }
     }
 

@@ -1,0 +1,144 @@
+//! Regular expressions that an edge proxy can afford: linear in the length of
+//! the text, whatever the text.
+
+use regex_automata::MatchKind;
+use regex_automata::meta::{BuildError, Regex};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
+
+/// A well-formed pattern that does not match the empty text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(Hir);
+
+/// Why a pattern is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatternError {
+    /// The parser's words, over several lines.
+    Malformed(String),
+    /// It matches the empty text, and so every text.
+    MatchesEverything,
+}
+
+impl Pattern {
+    /// Reads a pattern in the syntax of the crate `regex`: Unicode on; `(?i)`,
+    /// `(?s)`, `(?-u)` inside. It may match bytes that are no UTF-8. Word
+    /// boundaries (`\b` and the like) are those of ASCII: with Unicode's, one
+    /// character that is not ASCII would make the search a hundred times
+    /// slower, and that character is the sender's choice.
+    ///
+    /// # Errors
+    /// [`PatternError`].
+    pub fn parse(pattern: &str) -> Result<Self, PatternError> {
+        let hir = ParserBuilder::new()
+            .utf8(false)
+            .build()
+            .parse(pattern)
+            .map_err(|error| PatternError::Malformed(error.to_string()))?;
+        if hir.properties().minimum_len() == Some(0) {
+            return Err(PatternError::MatchesEverything);
+        }
+        Ok(Self(with_ascii_words(hir)))
+    }
+}
+
+/// Compiles patterns into one automaton of at most `limit_bytes`.
+///
+/// # Errors
+/// When they are larger than that.
+pub fn compile(patterns: &[Pattern], limit_bytes: usize) -> Result<Regex, Box<BuildError>> {
+    let patterns: Vec<&Hir> = patterns.iter().map(|pattern| &pattern.0).collect();
+    // `All`, or a search for every pattern that matches would stop at the
+    // leftmost-first one and a stricter rule would go unseen.
+    let config = Regex::config()
+        .match_kind(MatchKind::All)
+        .nfa_size_limit(Some(limit_bytes))
+        .utf8_empty(false);
+    Regex::builder().configure(config).build_many_from_hir(&patterns).map_err(Box::new)
+}
+
+/// The parser bounds how deep patterns nest, and so this recursion.
+fn with_ascii_words(hir: Hir) -> Hir {
+    match hir.into_kind() {
+        HirKind::Empty => Hir::empty(),
+        HirKind::Literal(literal) => Hir::literal(literal.0),
+        HirKind::Class(class) => Hir::class(class),
+        HirKind::Look(look) => Hir::look(ascii_look(look)),
+        HirKind::Repetition(repetition) => {
+            let sub = Box::new(with_ascii_words(*repetition.sub));
+            Hir::repetition(Repetition { sub, ..repetition })
+        }
+        HirKind::Capture(capture) => {
+            let sub = Box::new(with_ascii_words(*capture.sub));
+            Hir::capture(Capture { sub, ..capture })
+        }
+        HirKind::Concat(parts) => Hir::concat(parts.into_iter().map(with_ascii_words).collect()),
+        HirKind::Alternation(parts) => {
+            Hir::alternation(parts.into_iter().map(with_ascii_words).collect())
+        }
+    }
+}
+
+const fn ascii_look(look: Look) -> Look {
+    match look {
+        Look::WordUnicode => Look::WordAscii,
+        Look::WordUnicodeNegate => Look::WordAsciiNegate,
+        Look::WordStartUnicode => Look::WordStartAscii,
+        Look::WordEndUnicode => Look::WordEndAscii,
+        Look::WordStartHalfUnicode => Look::WordStartHalfAscii,
+        Look::WordEndHalfUnicode => Look::WordEndHalfAscii,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hir(pattern: &str) -> Hir {
+        Pattern::parse(pattern).unwrap().0
+    }
+
+    /// A Unicode word boundary is what makes the fast automaton give up.
+    #[test]
+    fn no_pattern_keeps_a_unicode_word_boundary() {
+        for pattern in [
+            r"(?i)\bunion\b.{0,200}\bselect\b",
+            r"(a|\Bb)+\b{start}c\b{end}|\b{start-half}d\b{end-half}",
+            r"((x\b)y){2,3}",
+        ] {
+            let looks = hir(pattern).properties().look_set();
+            assert!(!looks.contains_word_unicode(), "{pattern}: {looks:?}");
+            assert!(looks.contains_word_ascii(), "{pattern}: {looks:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_still_words() {
+        let found = |pattern: &str, text: &[u8]| {
+            compile(&[Pattern::parse(pattern).unwrap()], 1 << 20).unwrap().is_match(text)
+        };
+        assert!(found(r"(?i)\bunion\b", "é UNION é".as_bytes()));
+        assert!(!found(r"(?i)\bunion\b", b"reunions"));
+        assert!(found(r"\bunion\b", "éunion".as_bytes()), "a letter beyond ASCII ends a word");
+    }
+
+    #[test]
+    fn a_pattern_that_matches_everything_is_refused() {
+        for pattern in ["", "a*", "(x|)", "^", r"\b|a", "(?i)"] {
+            let error = Pattern::parse(pattern).unwrap_err();
+            assert_eq!(error, PatternError::MatchesEverything, "{pattern}");
+        }
+        assert!(Pattern::parse("a+").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_patterns_never_panic(pattern in ".{0,40}") {
+            if let Ok(parsed) = Pattern::parse(&pattern) {
+                prop_assert!(!parsed.0.properties().look_set().contains_word_unicode());
+                let _ = compile(&[parsed], 1 << 20);
+            }
+        }
+    }
+}
