@@ -174,8 +174,9 @@ pub(super) fn arrival() -> Arrival {
     head.headers = Headers::new(lines);
     // Envoy writes this header by the connection, or by the proxy that it is
     // told to trust; `request.scheme` is the client's own word over HTTP/2.
-    let mut schemes = head.headers.all("x-forwarded-proto").peekable();
-    head.https = schemes.peek().is_some() && schemes.all(|scheme| scheme == b"https");
+    let scheme = |value: &[u8]| value == b"https";
+    head.https = head.headers.all("x-forwarded-proto").next().is_some_and(scheme)
+        && head.headers.all("x-forwarded-proto").all(scheme);
     let connection = property(&["connection", "id"])
         .and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
     let request_id = property(&["request", "id"]);
