@@ -17,6 +17,7 @@ use crate::guard::{Guard, effective};
 use crate::host::Timestamp;
 use crate::inspect::Action;
 use crate::message::Violation;
+use crate::quota::Permit;
 use crate::reason::Reason;
 use flow::{CloseSeen, Flow, Handling, Judge, Stopped, Surroundings, Verdict};
 use forward::Forward;
@@ -51,6 +52,8 @@ pub struct Session {
     messages: PerDirection,
     /// The Close that went by first, from either side.
     first_close: Option<CloseSeen>,
+    /// What it holds of the quotas, as long as it lives.
+    _permit: Permit,
     /// Why we ended it, if we did.
     ended_for: Option<Reason>,
 }

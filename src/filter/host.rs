@@ -7,9 +7,11 @@ use crate::host::{
     Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
     Signatures, Timestamp,
 };
+use crate::quota::Salt;
 use crate::session::{Arrival, Refusal};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
@@ -38,6 +40,16 @@ impl Clock for Envoy {
     fn monotonic(&self) -> Duration {
         STARTED.with(|started| started.elapsed())
     }
+}
+
+/// Random bytes, as WASI gives them to the standard library for its maps.
+pub(super) fn random() -> Salt {
+    let halves = [RandomState::new().hash_one(0u8), RandomState::new().hash_one(1u8)];
+    let mut bytes = [0; 16];
+    for (byte, random) in bytes.iter_mut().zip(halves.iter().flat_map(|half| half.to_be_bytes())) {
+        *byte = random;
+    }
+    Salt(bytes)
 }
 
 thread_local! {
@@ -151,6 +163,12 @@ pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) {
 
 /// The request of the current stream, from its headers callback.
 pub(super) fn arrival() -> Arrival {
+    #[cfg(feature = "trap")]
+    if hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "x-wsguard-trap")
+        .is_ok_and(|value| value.is_some())
+    {
+        std::process::abort();
+    }
     let mut head = RequestHead {
         method: Vec::new(),
         target: Vec::new(),

@@ -29,6 +29,14 @@ impl Default for QuotaRules {
     }
 }
 
+impl QuotaRules {
+    /// How many limits there are.
+    #[must_use]
+    pub fn limits(&self) -> usize {
+        [self.per_ip, self.per_user, self.total].iter().flatten().count()
+    }
+}
+
 /// Which limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
