@@ -373,6 +373,7 @@ impl<'a> Request<'a> {
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
             messages: crate::event::PerDirection::default(),
+            first_close: None,
             ended_for: None,
         };
         let admission = Admission::Guarded(Box::new(session), edits);
