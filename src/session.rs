@@ -28,12 +28,14 @@ mod admission;
 mod bench;
 mod flow;
 mod forward;
+mod fuzz;
 mod opening;
 mod refusal;
 mod verdict;
 
 pub use admission::{Admission, Admitted, Arrival, admit};
 pub use forward::Forwarded;
+pub use fuzz::fuzz_session;
 pub use opening::Opening;
 pub use refusal::Refusal;
 
