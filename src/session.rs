@@ -134,11 +134,14 @@ impl Session {
 
     /// To be called once, when the connection has ended in whatever way.
     pub fn on_end(&mut self) {
-        let (Phase::Open(since) | Phase::Unseen(since) | Phase::Closing(since, _)) = self.phase
-        else {
-            return;
+        let since = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
+            Phase::Open(since) | Phase::Unseen(since) | Phase::Closing(since, _) => since,
+            Phase::Opening(pending) if !pending.counted => {
+                let result = HandshakeResult::Abandoned;
+                return self.guard.count_handshake(Some(self.policy), result, None);
+            }
+            Phase::Opening(_) | Phase::NoTunnel => return,
         };
-        self.phase = Phase::NoTunnel;
         let now = self.guard.now();
         let ours = self.ended_for.and_then(Reason::close_code);
         let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);

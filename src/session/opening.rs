@@ -62,7 +62,8 @@ pub enum Opening {
     Refused(Refusal),
 }
 
-/// What an event says of an extension that only mode report lets through.
+/// What `opened` says where mode report let an extension through. Enforce strips
+/// the offer, so neither side has done anything wrong.
 const UNREAD: &str =
     "an extension was agreed that enforce strips from the offer: messages pass unseen";
 
@@ -79,7 +80,7 @@ impl Session {
         match pending.agreement.judge(status, headers) {
             Answer::Open { add_subprotocol } => {
                 let now = self.guard.now();
-                self.open(&pending, now, pending.early);
+                self.open(&pending, now, None);
                 let name = "sec-websocket-protocol".to_owned();
                 let set = add_subprotocol.map(|value| (name, value.into_bytes()));
                 // A client over HTTP/2 sent no key and expects no answer to one.
@@ -93,20 +94,16 @@ impl Session {
                 }
                 Opening::Pass
             }
+            Answer::Refused(AnswerError::ExtensionNotOffered) if self.mode() == Mode::Report => {
+                self.open(&pending, self.guard.now(), Some(UNREAD));
+                Opening::Pass
+            }
             Answer::Refused(error) => self.refuse_answer(pending, status, error),
         }
     }
 
     fn refuse_answer(&mut self, pending: Pending, status: u16, error: AnswerError) -> Opening {
-        let report = self.mode() == Mode::Report;
-        // Nothing is stripped in mode report, so upstream may have agreed to
-        // compression; that is no fault of its own.
-        let unread = report && error == AnswerError::ExtensionNotOffered;
-        let (reason, detail) = if unread {
-            (Reason::CompressionDenied, UNREAD.to_owned())
-        } else {
-            (error.reason(), error.to_string())
-        };
+        let reason = error.reason();
         let (kind, result) = match self.mode() {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
             Mode::Report => (Kind::Reported, HandshakeResult::Reported),
@@ -115,14 +112,14 @@ impl Session {
         let mut event = Event::new(now, kind, self.mode(), &self.about);
         event.reason = Some(reason);
         event.direction = Some(Sender::Server);
-        event.detail = Some(detail);
+        event.detail = Some(error.to_string());
         self.guard.tell(Some(self.policy), event);
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), result, Some(reason));
         }
-        if report {
+        if self.mode() == Mode::Report {
             if status == 101 {
-                self.open(&Pending { counted: true, ..pending }, now, unread || pending.early);
+                self.open(&Pending { counted: true, ..pending }, now, None);
             }
             return Opening::Pass;
         }
@@ -135,8 +132,9 @@ impl Session {
         })
     }
 
-    /// Frames go both ways from now on; `unseen` where they can't be read.
-    fn open(&mut self, pending: &Pending, now: Timestamp, unseen: bool) {
+    /// Frames go both ways from now on; `unread` says why they can't be read.
+    fn open(&mut self, pending: &Pending, now: Timestamp, unread: Option<&str>) {
+        let unseen = unread.is_some() || pending.early;
         self.phase = if unseen { Phase::Unseen(now) } else { Phase::Open(now) };
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), HandshakeResult::Accepted, None);
@@ -144,6 +142,7 @@ impl Session {
         let took = now.since(self.arrived).as_micros();
         self.guard.count_opened(self.policy, u64::try_from(took).unwrap_or(u64::MAX));
         let mut event = Event::new(now, Kind::Opened, self.mode(), &self.about);
+        event.detail = unread.map(str::to_owned);
         event.opened = Some(Opened {
             key_id: pending.key_id.as_deref(),
             authenticated_at: pending.authenticated_at,
