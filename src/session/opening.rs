@@ -12,7 +12,6 @@ use crate::handshake::answer::{Agreement, Answer, AnswerError};
 use crate::handshake::form::ValidHandshake;
 use crate::handshake::{HeadEdits, Headers, RefuseWith};
 use crate::host::Timestamp;
-use crate::reason::Reason;
 
 /// What is kept of the handshake until upstream answers.
 #[derive(Debug)]
