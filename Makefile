@@ -64,6 +64,11 @@ lint: ## Format, clippy (native and wasm) and documentation, warnings denied
 	@RUSTDOCFLAGS="-D warnings" $(TOOLS)/cargo.sh doc --locked --no-deps
 	@$(TOOLS)/build-wasm.sh clippy
 
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## Fuzz every parser, each for SECONDS=60 (needs a nightly compiler)
+	@$(TOOLS)/fuzz.sh $(SECONDS) $(TARGETS)
+
 .PHONY: demo
 demo: wasm envoy tools ## Guard a real WebSocket application and attack it (ONCE=1: then end)
 	@$(PYTHON) envoy/demo/demo.py $(if $(ONCE),--once)

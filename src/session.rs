@@ -13,25 +13,30 @@
 use crate::config::{Mode, Policy};
 use crate::event::{About, Closed, Event, Kind, PerDirection};
 use crate::frame::{Sender, close};
-use crate::guard::{Guard, effective};
+use crate::guard::{Guard, HandshakeResult};
 use crate::host::Timestamp;
-use crate::inspect::Action;
 use crate::message::Violation;
 use crate::quota::Permit;
 use crate::reason::Reason;
-use flow::{CloseSeen, Flow, Handling, Judge, Stopped, Surroundings, Verdict};
+use bench::Bench;
+use flow::{CloseSeen, Flow, Handling, Surroundings, to_u64};
 use forward::Forward;
 use std::rc::Rc;
 use std::time::Duration;
+use verdict::{Judge, Stopped};
 
 mod admission;
+mod bench;
 mod flow;
 mod forward;
+mod fuzz;
 mod opening;
 mod refusal;
+mod verdict;
 
 pub use admission::{Admission, Admitted, Arrival, admit};
 pub use forward::Forwarded;
+pub use fuzz::fuzz_session;
 pub use opening::Opening;
 pub use refusal::Refusal;
 
@@ -50,7 +55,7 @@ pub struct Session {
     client: Flow,
     server: Flow,
     messages: PerDirection,
-    /// The Close that went by first, from either side.
+    /// The first Close that went by.
     first_close: Option<CloseSeen>,
     /// What it holds of the quotas, as long as it lives.
     _permit: Permit,
@@ -90,7 +95,8 @@ pub struct Outcome {
     pub forwarded: Forwarded,
     /// Reset the connection, both sides, now.
     pub reset: bool,
-    /// Why bytes were refused, when they were in this call.
+    /// Why bytes of this call were first refused, or in mode report would have
+    /// been.
     pub refused: Option<Reason>,
 }
 
@@ -108,13 +114,15 @@ impl Session {
         match (&self.phase, sender) {
             (Phase::Open(_), _) => self.open_data(sender, input, out),
             (Phase::Closing(..), _) => self.closing_data(sender, input, out),
-            (Phase::Unseen(_), _) | (Phase::NoTunnel | Phase::Opening(_), Sender::Server) => {
+            (Phase::Unseen(_), _) => {
+                self.count_unread(sender, input);
                 Outcome::forward(Forwarded::Unchanged)
             }
-            (Phase::NoTunnel, Sender::Client) => {
+            (Phase::Opening(_), Sender::Client) => self.early_data(input, out),
+            (Phase::NoTunnel, Sender::Client) if self.mode() == Mode::Enforce => {
                 Outcome::forward(Forward::new(input, out).finish())
             }
-            (Phase::Opening(_), Sender::Client) => self.early_data(input, out),
+            (Phase::NoTunnel | Phase::Opening(_), _) => Outcome::forward(Forwarded::Unchanged),
         }
     }
 
@@ -129,11 +137,14 @@ impl Session {
 
     /// To be called once, when the connection has ended in whatever way.
     pub fn on_end(&mut self) {
-        let (Phase::Open(since) | Phase::Unseen(since) | Phase::Closing(since, _)) = self.phase
-        else {
-            return;
+        let since = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
+            Phase::Open(since) | Phase::Unseen(since) | Phase::Closing(since, _) => since,
+            Phase::Opening(pending) if !pending.counted => {
+                let result = HandshakeResult::Abandoned;
+                return self.guard.count_handshake(Some(self.policy), result, None);
+            }
+            Phase::Opening(_) | Phase::NoTunnel => return,
         };
-        self.phase = Phase::NoTunnel;
         let now = self.guard.now();
         let ours = self.ended_for.and_then(Reason::close_code);
         let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);
@@ -170,88 +181,64 @@ impl Session {
         self.policy().map_or(Mode::Enforce, |policy| policy.mode)
     }
 
-    /// How bytes of this sender are treated.
-    fn handling(&self, sender: Sender) -> Handling {
-        match (self.mode(), sender) {
-            (Mode::Report, _) => Handling::Observe,
-            (Mode::Enforce, Sender::Client) => Handling::Hold,
-            // There are no rules for what the server sends yet: only framing.
-            (Mode::Enforce, Sender::Server) => Handling::Relay,
-        }
-    }
-
     fn open_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let guard = Rc::clone(&self.guard);
-        let handling = self.handling(sender);
-        let mut forward = Forward::new(input, out);
-        if handling == Handling::Observe {
-            forward.pass(0, input.len());
-        }
+        let mut forward = match self.mode() {
+            Mode::Enforce => Forward::new(input, out),
+            Mode::Report => Forward::untouched(input, out),
+        };
+        // There are no rules for what the server sends yet: only framing.
+        let (flow, handling, rules) = match sender {
+            Sender::Client => {
+                let rules = guard.policy(self.policy).map(|policy| &policy.client);
+                (&mut self.client, Handling::Hold, rules)
+            }
+            Sender::Server => (&mut self.server, Handling::Relay, None),
+        };
         let mut scratch = guard.scratch().borrow_mut();
-        let mut with = Surroundings {
-            handling,
-            rules: guard
-                .policy(self.policy)
-                .filter(|_| sender == Sender::Client)
-                .map(|p| &p.client),
-            budget: guard.budget(),
-            scratch: &mut scratch,
-        };
-        let mut bench = Bench {
-            guard: &guard,
-            policy: self.policy,
-            mode: self.mode(),
-            about: &self.about,
-            sender,
-            messages: 0,
-            refused: None,
-        };
-        let flow = match sender {
-            Sender::Client => &mut self.client,
-            Sender::Server => &mut self.server,
-        };
+        let budget = guard.budget();
+        let mut with = Surroundings { handling, rules, budget, scratch: &mut scratch };
+        let mut bench = Bench::new(&guard, self.policy, &self.about, sender);
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
-        self.first_close = self.first_close.or_else(|| flow.close_seen());
+        self.first_close = self.first_close.or(flow.close_seen());
         let (messages, refused) = (bench.messages, bench.refused);
         self.messages.add(sender, messages);
-        let bytes = u64::try_from(input.len()).unwrap_or(u64::MAX);
-        guard.count_chunk(self.policy, sender, messages, bytes);
+        guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));
         match done {
             Ok(()) => Outcome { refused, ..Outcome::forward(forward.finish()) },
-            Err(Stopped) => self.stop(sender, handling, refused, forward),
+            Err(Stopped) => self.stop(sender, refused, forward),
         }
     }
 
     /// The sender broke a rule that ends the connection.
-    fn stop(
-        &mut self,
-        sender: Sender,
-        handling: Handling,
-        refused: Option<Reason>,
-        mut forward: Forward<'_>,
-    ) -> Outcome {
+    fn stop(&mut self, sender: Sender, refused: Option<Reason>, forward: Forward<'_>) -> Outcome {
         let since = match self.phase {
             Phase::Open(since) => since,
             _ => self.arrived,
         };
-        self.flow(sender).discard();
-        if handling == Handling::Observe {
-            self.flow(sender.other()).discard();
+        // Nothing of what either side holds will go on.
+        self.client.discard();
+        self.server.discard();
+        if self.mode() == Mode::Report {
             self.phase = Phase::Unseen(since);
             return Outcome { refused, ..Outcome::forward(forward.finish()) };
         }
         let reason = refused.unwrap_or(Reason::ProtocolError);
         self.ended_for = Some(reason);
-        let mut closing = Closing { since: self.guard.now(), to_client: None, to_server: None };
-        match sender {
-            Sender::Client => closing.to_client = Some(reason),
-            Sender::Server => closing.to_server = Some(reason),
-        }
-        self.phase = Phase::Closing(since, closing);
-        let reset = !self.flow(sender).at_boundary(handling);
+        // The sender is told too, at the next chance to write to it, unless the
+        // other end's own Close has gone there already: it is the last frame.
+        let due = self.flow(sender.other()).close_seen().is_none().then_some(reason);
+        let (to_client, to_server) = match sender {
+            Sender::Client => (due, None),
+            Sender::Server => (None, due),
+        };
+        self.phase =
+            Phase::Closing(since, Closing { since: self.guard.now(), to_client, to_server });
+        let reset = !self.flow(sender).at_boundary();
+        let mut forward = forward;
         if !reset {
             let mask = self.mask_towards(sender.other());
-            close::write(close_code(reason), "", mask, forward.insert());
+            forward.insert(|out| close::write(close_code(reason), "", mask, out));
         }
         Outcome { forwarded: forward.finish(), reset, refused }
     }
@@ -260,6 +247,7 @@ impl Session {
     /// the rest of a frame that has begun to; then our Close to the other side,
     /// if it is due.
     fn closing_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        self.count_unread(sender, input);
         let mask = self.mask_towards(sender.other());
         let mut forward = Forward::new(input, out);
         if let Phase::Closing(_, closing) = &mut self.phase {
@@ -267,12 +255,10 @@ impl Session {
                 Sender::Server => (&mut self.server, &mut closing.to_client),
                 Sender::Client => (&mut self.client, &mut closing.to_server),
             };
-            // What the client sends is held whole, so only the server can be
-            // inside a frame.
-            let boundary = sender == Sender::Client || flow.finish_frame(input, &mut forward);
-            if let (Some(reason), true) = (*due, boundary) {
-                close::write(close_code(reason), reason.name(), mask, forward.insert());
-                *due = None;
+            if flow.finish_frame(input, &mut forward)
+                && let Some(reason) = due.take()
+            {
+                forward.insert(|out| close::write(close_code(reason), reason.name(), mask, out));
             }
         }
         Outcome::forward(forward.finish())
@@ -281,28 +267,39 @@ impl Session {
     /// Bytes before upstream has answered: no conforming client sends any, and
     /// Envoy would hand them to upstream with whatever answer comes.
     fn early_data(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        if input.is_empty() || self.mode() == Mode::Report {
-            return Outcome::forward(Forwarded::Unchanged);
+        let unchanged = Outcome::forward(Forwarded::Unchanged);
+        let Phase::Opening(pending) = &mut self.phase else { return unchanged };
+        if input.is_empty() {
+            return unchanged;
         }
-        let mut bench = Bench {
-            guard: &self.guard,
-            policy: self.policy,
-            mode: self.mode(),
-            about: &self.about,
-            sender: Sender::Client,
-            messages: 0,
-            refused: None,
-        };
-        let _ = bench.violation(Violation::Early, 0);
-        let refused = bench.refused;
-        self.guard.count_handshake(
-            Some(self.policy),
-            crate::guard::HandshakeResult::Refused,
-            refused,
-        );
+        let mut refused = None;
+        if !std::mem::replace(&mut pending.early, true) {
+            let mut bench = Bench::new(&self.guard, self.policy, &self.about, Sender::Client);
+            // Which mode it is decides below what follows.
+            let _ = bench.violation(Violation::Early, 0);
+            refused = bench.refused;
+            if !std::mem::replace(&mut pending.counted, true) {
+                let result = match self.mode() {
+                    Mode::Enforce => HandshakeResult::Refused,
+                    Mode::Report => HandshakeResult::Reported,
+                };
+                self.guard.count_handshake(Some(self.policy), result, refused);
+            }
+        }
+        if self.mode() == Mode::Report {
+            self.count_unread(Sender::Client, input);
+            return Outcome { refused, ..unchanged };
+        }
         self.phase = Phase::NoTunnel;
         self.ended_for = refused;
         Outcome { forwarded: Forward::new(input, out).finish(), reset: true, refused }
+    }
+
+    /// Counts bytes that are not looked at.
+    fn count_unread(&mut self, sender: Sender, input: &[u8]) {
+        let bytes = to_u64(input.len());
+        self.flow(sender).count(bytes);
+        self.guard.count_chunk(self.policy, sender, 0, bytes);
     }
 
     fn flow(&mut self, sender: Sender) -> &mut Flow {
@@ -329,47 +326,4 @@ impl Session {
 /// 1008 says at least that it was policy.
 fn close_code(reason: Reason) -> u16 {
     reason.close_code().unwrap_or(1008)
-}
-
-/// Counts and tells what a flow finds, and says by mode and action what follows.
-struct Bench<'a> {
-    guard: &'a Guard,
-    policy: usize,
-    mode: Mode,
-    about: &'a About,
-    sender: Sender,
-    messages: u64,
-    refused: Option<Reason>,
-}
-
-impl Judge for Bench<'_> {
-    fn violation(&mut self, violation: Violation, offset: u64) -> Verdict {
-        let rules = self.guard.policy(self.policy).map(|policy| &policy.client);
-        let action = effective(self.mode, violation.action(rules));
-        let reason = violation.reason();
-        let kind = match action {
-            Action::Report => Kind::Reported,
-            Action::Close => Kind::Refused,
-        };
-        let mut event = Event::new(self.guard.now(), kind, self.mode, self.about);
-        event.reason = Some(reason);
-        event.direction = Some(self.sender);
-        event.offset = Some(offset);
-        event.detail = Some(violation.to_string());
-        if let Violation::RuleMatched { rule, .. } = violation {
-            event.rule = rules.and_then(|r| r.rules.as_ref()).map(|rules| rules.name(rule));
-        }
-        self.guard.count_violation(self.policy, self.sender, reason, action);
-        self.guard.tell(Some(self.policy), event);
-        self.refused = Some(reason);
-        match action {
-            Action::Report => Verdict::Pass,
-            Action::Close => Verdict::Stop,
-        }
-    }
-
-    fn message(&mut self, payload_bytes: u64) {
-        self.messages += 1;
-        self.guard.count_message(self.policy, self.sender, payload_bytes);
-    }
 }

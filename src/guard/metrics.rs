@@ -21,6 +21,8 @@ pub enum HandshakeResult {
     Reported,
     /// Upstream itself answered with another status than 101.
     Upstream,
+    /// The client left before upstream had answered.
+    Abandoned,
 }
 
 impl HandshakeResult {
@@ -30,6 +32,7 @@ impl HandshakeResult {
             Self::Refused => "refused",
             Self::Reported => "reported",
             Self::Upstream => "upstream",
+            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -74,6 +74,11 @@ impl MemoryHost {
         keys
     }
 
+    /// Sets the clock, also back.
+    pub fn set(&self, now: Timestamp) {
+        self.now.set(now);
+    }
+
     /// Takes the lines logged so far.
     pub fn take_lines(&self) -> Vec<(Level, String)> {
         self.lines.take()
@@ -83,6 +88,12 @@ impl MemoryHost {
     #[must_use]
     pub fn metric(&self, name: &str) -> i64 {
         self.metrics.borrow().iter().find(|m| m.name == name).map_or(0, |m| m.value)
+    }
+
+    /// Everything that was defined, in that order.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.metrics.borrow().clone()
     }
 
     fn change(&self, id: MetricId, change: impl FnOnce(&mut Metric)) {

@@ -2,10 +2,11 @@
 //! goes on.
 
 use super::forward::Forward;
+use super::verdict::{Judge, Stopped, judge_rules, judge_type, judge_whole, settle};
 use crate::frame::header::MAX_CONTROL_BYTES;
 use crate::frame::{Decoder, FrameError, FrameHeader, Item, Opcode, Sender, close, mask};
 use crate::message::budget::Budget;
-use crate::message::{Message, MessageRules, MessageType, Violation, begins};
+use crate::message::{Message, MessageRules, Violation, begins};
 use std::rc::Rc;
 
 /// What a flow does with the bytes it has read.
@@ -13,27 +14,8 @@ use std::rc::Rc;
 pub(super) enum Handling {
     /// Nothing of a message goes on before its verdict.
     Hold,
-    /// Framing is judged; payload goes on as it comes.
+    /// Framing is judged; payload goes on as it comes, unseen.
     Relay,
-    /// The caller has passed everything on already.
-    Observe,
-}
-
-/// What to do about a violation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Let it pass.
-    Pass,
-    /// Nothing more goes on.
-    Stop,
-}
-
-/// Who is told what a flow finds.
-pub(super) trait Judge {
-    /// A violation in the frame that begins `offset` bytes into the stream.
-    fn violation(&mut self, violation: Violation, offset: u64) -> Verdict;
-    /// A whole message of this many payload bytes went by.
-    fn message(&mut self, payload_bytes: u64);
 }
 
 /// What a flow works with; the same for every chunk of a connection.
@@ -45,10 +27,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) scratch: &'a mut Vec<u8>,
 }
 
-/// The sender must be cut off: why was told to the judge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stopped;
-
 /// The state of one direction.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -59,6 +37,8 @@ pub(super) struct Flow {
     frame_offset: u64,
     /// Bytes of the stream before the current chunk.
     stream_bytes: u64,
+    /// A relayed data frame has begun to go on and has not ended.
+    inside_relayed: bool,
     /// Masked payload of the control frame in progress, `<= 125` bytes.
     control: Vec<u8>,
     message: Option<Message>,
@@ -79,6 +59,7 @@ impl Flow {
             frame: None,
             frame_offset: 0,
             stream_bytes: 0,
+            inside_relayed: false,
             control: Vec::new(),
             message: None,
             close: None,
@@ -90,36 +71,33 @@ impl Flow {
         self.close
     }
 
-    /// Bytes seen so far.
+    /// Bytes that came so far, looked at or not.
     pub(super) const fn stream_bytes(&self) -> u64 {
         self.stream_bytes
     }
 
-    /// Whether what went on ends between two frames: always, but for data
-    /// frames that are relayed.
-    pub(super) fn at_boundary(&self, handling: Handling) -> bool {
-        let control = self.frame.is_some_and(|frame| frame.opcode.is_control());
-        match handling {
-            Handling::Hold => true,
-            Handling::Relay => self.decoder.at_boundary() || control,
-            Handling::Observe => self.decoder.at_boundary(),
-        }
+    /// Counts bytes that came.
+    pub(super) const fn count(&mut self, bytes: u64) {
+        self.stream_bytes = self.stream_bytes.saturating_add(bytes);
+    }
+
+    /// Whether what went on so far ends between two frames, so that a frame of
+    /// ours can follow. Only a data frame that is relayed goes on in pieces.
+    pub(super) const fn at_boundary(&self) -> bool {
+        !self.inside_relayed
     }
 
     /// Lets only the rest of a frame go on that has begun to; whether that is
     /// done.
     pub(super) fn finish_frame(&mut self, input: &[u8], forward: &mut Forward<'_>) -> bool {
-        if self.at_boundary(Handling::Relay) {
-            return true;
-        }
         let mut rest = input;
-        match self.decoder.next(&mut rest) {
-            Ok(Some(Item::Payload { end, .. })) => {
-                forward.pass(0, input.len() - rest.len());
-                end
-            }
-            _ => false,
+        if self.inside_relayed
+            && let Ok(Some(Item::Payload { end, .. })) = self.decoder.next(&mut rest)
+        {
+            forward.pass(0, input.len() - rest.len());
+            self.inside_relayed = !end;
         }
+        self.at_boundary()
     }
 
     /// Gives back whatever is held: nothing of it will go on.
@@ -137,7 +115,7 @@ impl Flow {
         judge: &mut dyn Judge,
     ) -> Result<(), Stopped> {
         let done = self.walk(input, forward, with, judge);
-        self.stream_bytes = self.stream_bytes.saturating_add(to_u64(input.len()));
+        self.count(to_u64(input.len()));
         done
     }
 
@@ -172,13 +150,14 @@ impl Flow {
                     self.begin_frame(&header, with, judge)?;
                     if with.handling == Handling::Relay && !header.opcode.is_control() {
                         pass_header(&header, begin, after, forward);
+                        self.inside_relayed = true;
                     }
                 }
                 Item::Payload { data, offset, end } => {
                     let Some(header) = self.frame else { return Err(Stopped) };
                     let piece = Piece { header, data, offset, end, begin, before, after };
                     if header.opcode.is_control() {
-                        self.control_piece(&piece, forward, with, judge)?;
+                        self.control_piece(&piece, forward, judge)?;
                     } else {
                         self.data_piece(&piece, forward, with, judge)?;
                     }
@@ -219,9 +198,9 @@ impl Flow {
         }
         let offset = self.frame_offset;
         let Some(message) = &mut self.message else { return Err(Stopped) };
-        settle(denied, message, false, offset, judge)?;
+        settle(denied, message, offset, judge)?;
         let counted = message.count(header, with.rules);
-        settle(counted, message, true, offset, judge)
+        settle(counted, message, offset, judge)
     }
 
     /// Control frames go on at once, ahead of a held message, but whole.
@@ -229,7 +208,6 @@ impl Flow {
         &mut self,
         piece: &Piece<'_>,
         forward: &mut Forward<'_>,
-        with: &Surroundings<'_>,
         judge: &mut dyn Judge,
     ) -> Result<(), Stopped> {
         debug_assert!(piece.header.payload_bytes <= MAX_CONTROL_BYTES);
@@ -240,16 +218,12 @@ impl Flow {
         if piece.header.opcode == Opcode::Close {
             self.judge_close(piece, judge)?;
         }
-        if with.handling == Handling::Observe {
-            return Ok(());
-        }
         match piece.begin {
             Some(begin) => forward.pass(begin, piece.after),
-            None => {
-                let out = forward.insert();
+            None => forward.insert(|out| {
                 piece.header.encode(out);
                 out.extend_from_slice(&self.control);
-            }
+            }),
         }
         Ok(())
     }
@@ -262,6 +236,8 @@ impl Flow {
         let violation = match close::judge(&payload) {
             Ok(code) => {
                 self.close = Some(CloseSeen { code });
+                // Nothing goes on after it: what is held never will.
+                self.message = None;
                 return Ok(());
             }
             Err(close::CloseError::Frame(error)) => Violation::Frame(error),
@@ -281,30 +257,25 @@ impl Flow {
         let Some(message) = &mut self.message else { return Err(Stopped) };
         let offset = self.frame_offset;
         let last = piece.end && piece.header.fin;
-        if with.rules.is_none() {
-            // Nothing to look for in payloads, so nothing is kept of them.
-            if with.handling != Handling::Observe {
-                forward.pass(piece.before, piece.after);
-            }
+        if with.handling == Handling::Relay {
+            forward.pass(piece.before, piece.after);
+            self.inside_relayed = !piece.end;
         } else if last && piece.offset == 0 && message.is_fresh() && !message.is_skipped() {
             // The whole message stands in this chunk: look at it in the
             // worker's scratch, hold nothing.
-            let verdict = inspect_whole(message.kind(), piece, with);
-            settle(verdict, message, true, offset, judge)?;
-            if with.handling == Handling::Hold {
-                pass_header(&piece.header, piece.begin, piece.before, forward);
-                forward.pass(piece.before, piece.after);
-            }
+            let (kind, key) = (message.kind(), piece.header.mask);
+            let verdict = judge_whole(kind, piece.data, key, with.rules, with.scratch);
+            settle(verdict, message, offset, judge)?;
+            pass_header(&piece.header, piece.begin, piece.before, forward);
+            forward.pass(piece.before, piece.after);
         } else if !message.is_skipped() {
             let held = message.hold(&piece.header, piece.data, piece.offset);
-            settle(held, message, true, offset, judge)?;
+            settle(held, message, offset, judge)?;
             if last && !message.is_skipped() {
-                let verdict =
-                    message.complete().and_then(|payload| judge_rules(payload, with.rules));
-                settle(verdict, message, true, offset, judge)?;
-                if with.handling == Handling::Hold {
-                    message.release(forward.insert());
-                }
+                let payload = message.complete();
+                let verdict = payload.and_then(|payload| judge_rules(payload, with.rules));
+                settle(verdict, message, offset, judge)?;
+                forward.insert(|out| message.release(out));
             }
         }
         if last {
@@ -333,69 +304,10 @@ struct Piece<'a> {
 fn pass_header(header: &FrameHeader, begin: Option<usize>, end: usize, forward: &mut Forward<'_>) {
     match begin {
         Some(begin) => forward.pass(begin, end),
-        None => header.encode(forward.insert()),
+        None => forward.insert(|out| header.encode(out)),
     }
 }
 
-/// Tells the judge of a violation. Where it may pass and `skip` is set, the
-/// rest of the message is not looked at any more.
-fn settle(
-    outcome: Result<(), Violation>,
-    message: &mut Message,
-    skip: bool,
-    offset: u64,
-    judge: &mut dyn Judge,
-) -> Result<(), Stopped> {
-    let Err(violation) = outcome else { return Ok(()) };
-    match judge.violation(violation, offset) {
-        Verdict::Stop => Err(Stopped),
-        Verdict::Pass => {
-            if skip && !matches!(violation, Violation::RuleMatched { .. }) {
-                message.skip();
-            }
-            Ok(())
-        }
-    }
-}
-
-const fn judge_type(kind: MessageType, rules: Option<&MessageRules>) -> Result<(), Violation> {
-    match (rules, kind) {
-        (Some(MessageRules { text: false, .. }), MessageType::Text)
-        | (Some(MessageRules { binary: false, .. }), MessageType::Binary) => {
-            Err(Violation::TypeDenied(kind))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn judge_rules(payload: &[u8], rules: Option<&MessageRules>) -> Result<(), Violation> {
-    let found = rules.and_then(|rules| rules.rules.as_ref()).and_then(|rules| rules.find(payload));
-    match found {
-        Some(found) => Err(Violation::RuleMatched { rule: found.rule, action: found.action }),
-        None => Ok(()),
-    }
-}
-
-fn inspect_whole(
-    kind: MessageType,
-    piece: &Piece<'_>,
-    with: &mut Surroundings<'_>,
-) -> Result<(), Violation> {
-    let has_rules = with.rules.is_some_and(|rules| rules.rules.is_some());
-    if kind == MessageType::Binary && !has_rules {
-        return Ok(());
-    }
-    with.scratch.clear();
-    with.scratch.extend_from_slice(piece.data);
-    if let Some(key) = piece.header.mask {
-        mask::apply(with.scratch, key, 0);
-    }
-    if kind == MessageType::Text {
-        simdutf8::basic::from_utf8(with.scratch).map_err(|_| Violation::InvalidUtf8)?;
-    }
-    judge_rules(with.scratch, with.rules)
-}
-
-fn to_u64(bytes: usize) -> u64 {
+pub(super) fn to_u64(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -18,6 +18,8 @@ pub(super) struct Forward<'a> {
     /// untouched.
     clean: usize,
     rewritten: bool,
+    /// All of `input` goes on as it came, whatever is asked.
+    untouched: bool,
     out: &'a mut Vec<u8>,
 }
 
@@ -25,11 +27,20 @@ impl<'a> Forward<'a> {
     /// Nothing of `input` goes on yet; what does, in other than its own form,
     /// is appended to `out`.
     pub(super) const fn new(input: &'a [u8], out: &'a mut Vec<u8>) -> Self {
-        Self { input, clean: 0, rewritten: false, out }
+        Self { input, clean: 0, rewritten: false, untouched: false, out }
+    }
+
+    /// All of `input` goes on as it came, whatever is asked below (mode
+    /// report).
+    pub(super) const fn untouched(input: &'a [u8], out: &'a mut Vec<u8>) -> Self {
+        Self { input, clean: 0, rewritten: false, untouched: true, out }
     }
 
     /// `input[begin..end]` goes on.
     pub(super) fn pass(&mut self, begin: usize, end: usize) {
+        if self.untouched {
+            return;
+        }
         if !self.rewritten && begin == self.clean {
             self.clean = end;
             return;
@@ -38,16 +49,18 @@ impl<'a> Forward<'a> {
         self.out.extend_from_slice(self.input.get(begin..end).unwrap_or_default());
     }
 
-    /// Other bytes go on: the buffer to append them to.
-    pub(super) fn insert(&mut self) -> &mut Vec<u8> {
-        self.rewrite();
-        self.out
+    /// Other bytes go on, which `write` appends.
+    pub(super) fn insert(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.untouched {
+            self.rewrite();
+            write(self.out);
+        }
     }
 
     /// All of the chunk has been seen.
     #[must_use]
     pub(super) fn finish(mut self) -> Forwarded {
-        if !self.rewritten && self.clean == self.input.len() {
+        if self.untouched || !self.rewritten && self.clean == self.input.len() {
             return Forwarded::Unchanged;
         }
         self.rewrite();
@@ -74,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_watched_goes_on_as_it_came_whatever_is_asked() {
+        let mut out = Vec::new();
+        let mut forward = Forward::untouched(b"abcdef", &mut out);
+        forward.pass(2, 3);
+        forward.insert(|out| out.push(b'!'));
+        assert_eq!(forward.finish(), Forwarded::Unchanged);
+        assert_eq!(out, b"");
+    }
+
+    #[test]
     fn a_chunk_that_goes_on_whole_is_not_copied() {
         let (forwarded, out) = run(|f| {
             f.pass(0, 2);
@@ -89,7 +112,7 @@ mod tests {
         assert_eq!(run(|f| f.pass(2, 6)), (Forwarded::Replaced, b"cdef".to_vec()));
         let (_, out) = run(|f| {
             f.pass(0, 2);
-            f.insert().push(b'!');
+            f.insert(|out| out.push(b'!'));
             f.pass(4, 6);
         });
         assert_eq!(out, b"ab!ef");

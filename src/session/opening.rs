@@ -12,7 +12,6 @@ use crate::handshake::answer::{Agreement, Answer, AnswerError};
 use crate::handshake::form::ValidHandshake;
 use crate::handshake::{HeadEdits, Headers, RefuseWith};
 use crate::host::Timestamp;
-use crate::reason::Reason;
 
 /// What is kept of the handshake until upstream answers.
 #[derive(Debug)]
@@ -24,8 +23,11 @@ pub(super) struct Pending {
     http2: bool,
     key_id: Option<String>,
     authenticated_at: Option<Timestamp>,
-    /// The handshake has been counted as reported already.
+    /// The handshake has been counted as refused or reported already.
     pub(super) counted: bool,
+    /// The client has sent bytes, which in mode report have gone on: what
+    /// follows begins nobody knows where in a frame.
+    pub(super) early: bool,
 }
 
 impl Pending {
@@ -43,6 +45,7 @@ impl Pending {
             key_id: identity.map(|identity| identity.key_id.clone()),
             authenticated_at: identity.map(|identity| identity.authenticated_at),
             counted: false,
+            early: false,
         }
     }
 }
@@ -58,17 +61,25 @@ pub enum Opening {
     Refused(Refusal),
 }
 
+/// What `opened` says where mode report let an extension through. Enforce strips
+/// the offer, so neither side has done anything wrong.
+const UNREAD: &str =
+    "an extension was agreed that enforce strips from the offer: messages pass unseen";
+
 impl Session {
     /// Takes upstream's answer to the upgrade.
     pub fn on_response(&mut self, status: u16, headers: &Headers) -> Opening {
-        let Phase::Opening(pending) = std::mem::replace(&mut self.phase, Phase::NoTunnel) else {
-            return Opening::Pass;
+        let pending = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
+            Phase::Opening(pending) => pending,
+            other => {
+                self.phase = other;
+                return Opening::Pass;
+            }
         };
         match pending.agreement.judge(status, headers) {
             Answer::Open { add_subprotocol } => {
                 let now = self.guard.now();
-                self.phase = Phase::Open(now);
-                self.tell_opened(&pending, now);
+                self.open(&pending, now, None);
                 let name = "sec-websocket-protocol".to_owned();
                 let set = add_subprotocol.map(|value| (name, value.into_bytes()));
                 // A client over HTTP/2 sent no key and expects no answer to one.
@@ -82,16 +93,16 @@ impl Session {
                 }
                 Opening::Pass
             }
-            Answer::Refused(error) => self.refuse_answer(&pending, status, error),
+            Answer::Refused(AnswerError::ExtensionNotOffered) if self.mode() == Mode::Report => {
+                self.open(&pending, self.guard.now(), Some(UNREAD));
+                Opening::Pass
+            }
+            Answer::Refused(error) => self.refuse_answer(pending, status, error),
         }
     }
 
-    fn refuse_answer(&mut self, pending: &Pending, status: u16, error: AnswerError) -> Opening {
-        let report = self.mode() == Mode::Report;
-        // Nothing is stripped in mode report, so upstream may have agreed to
-        // compression; that is no fault of its own.
-        let unread = report && error == AnswerError::ExtensionNotOffered;
-        let reason = if unread { Reason::CompressionDenied } else { error.reason() };
+    fn refuse_answer(&mut self, pending: Pending, status: u16, error: AnswerError) -> Opening {
+        let reason = error.reason();
         let (kind, result) = match self.mode() {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
             Mode::Report => (Kind::Reported, HandshakeResult::Reported),
@@ -100,38 +111,37 @@ impl Session {
         let mut event = Event::new(now, kind, self.mode(), &self.about);
         event.reason = Some(reason);
         event.direction = Some(Sender::Server);
-        event.detail = Some(if unread {
-            "an extension was agreed that enforce strips from the offer: messages pass unseen"
-                .to_owned()
-        } else {
-            error.to_string()
-        });
+        event.detail = Some(error.to_string());
         self.guard.tell(Some(self.policy), event);
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), result, Some(reason));
         }
-        if report {
+        if self.mode() == Mode::Report {
             if status == 101 {
-                self.phase = if unread { Phase::Unseen(now) } else { Phase::Open(now) };
+                self.open(&Pending { counted: true, ..pending }, now, None);
             }
             return Opening::Pass;
         }
         self.ended_for = Some(reason);
         let refuse_with = self.policy().map(|policy| policy.handshake.refuse_with);
         Opening::Refused(if refuse_with == Some(RefuseWith::Close) {
-            Refusal::close(reason, pending.accept.clone(), pending.offered.as_deref())
+            Refusal::close(reason, pending.accept, pending.offered.as_deref())
         } else {
             Refusal::http(reason, &error.to_string())
         })
     }
 
-    fn tell_opened(&self, pending: &Pending, now: Timestamp) {
+    /// Frames go both ways from now on; `unread` says why they can't be read.
+    fn open(&mut self, pending: &Pending, now: Timestamp, unread: Option<&str>) {
+        let unseen = unread.is_some() || pending.early;
+        self.phase = if unseen { Phase::Unseen(now) } else { Phase::Open(now) };
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), HandshakeResult::Accepted, None);
         }
         let took = now.since(self.arrived).as_micros();
         self.guard.count_opened(self.policy, u64::try_from(took).unwrap_or(u64::MAX));
         let mut event = Event::new(now, Kind::Opened, self.mode(), &self.about);
+        event.detail = unread.map(str::to_owned);
         event.opened = Some(Opened {
             key_id: pending.key_id.as_deref(),
             authenticated_at: pending.authenticated_at,

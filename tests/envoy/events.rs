@@ -33,12 +33,16 @@ const FIELDS: [&str; 17] = [
 const OF_CLOSED: [&str; 4] = ["messages", "bytes", "duration_ms", "code"];
 
 /// Holds that the event has the fields of every line and `more`, no others, and
-/// these values.
+/// these values, and that the README explains each field.
 #[track_caller]
 fn has_fields(event: &Value, more: &[&str], values: &[&Value]) {
     let expected: BTreeSet<_> = FIELDS.iter().chain(more).copied().collect();
     let seen: BTreeSet<_> = event.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(seen, expected, "{event}");
+    let readme = include_str!("../../README.md");
+    for field in expected {
+        assert!(readme.contains(&format!("`{field}`")), "{field}");
+    }
     for (name, value) in values.iter().flat_map(|values| values.as_object().unwrap()) {
         assert_eq!(&event[name], value, "{name} of {event}");
     }

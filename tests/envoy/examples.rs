@@ -1,10 +1,14 @@
 //! The configurations in `envoy/`: each starts as it stands, with ports and the
 //! filter's path put in, guards what it says, and has what wsguard relies on.
 
-use super::client::{Client, Request};
+use super::client::{Client, Request, frame};
 use super::support::{Envoy, wasm};
 use super::upstream::{Recorder, Script};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -111,6 +115,54 @@ fn every_example_starts_guards_and_has_what_wsguard_relies_on() {
 
         relies_on(example.file, &envoy.get("/config_dump").parse().unwrap());
     }
+}
+
+/// The README's policy in the place of the example's.
+fn with_policy_of_readme(upstream: SocketAddr) -> String {
+    let readme = include_str!("../../README.md");
+    let policy = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(policy.lines().count(), 10, "a policy in ten lines");
+    let policy: String = policy.lines().map(|l| format!("{:20}{l}\n", "")).collect();
+    let text = text("http.yaml", upstream);
+    let begin =
+        text.find("                  value:\n").unwrap() + "                  value:\n".len();
+    let end = text.find("          - name: envoy.filters.http.router").unwrap();
+    let text = [&text[..begin], &policy, &text[end..]].concat();
+    text.replace("host_env_keys: [DASHBOARD_KEY]", "host_env_keys: [JWT_SECRET]")
+}
+
+/// A token with these claims, HS256 by [`KEY`].
+fn token(claims: &Value) -> String {
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let signed = format!("{}.{}", part(br#"{"alg":"HS256"}"#), part(claims.to_string().as_bytes()));
+    let mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
+    let tag = mac.chain_update(&signed).finalize().into_bytes();
+    format!("{signed}.{}", part(&tag))
+}
+
+#[test]
+fn the_policy_of_the_readme_guards_what_it_says() {
+    let upstream = Recorder::start(Script::Accept(Vec::new()));
+    let envoy = Envoy::start_with(&with_policy_of_readme(upstream.address), &[("JWT_SECRET", KEY)]);
+    let token = token(&json!({
+        "iss": "https://issuer.example.com", "aud": "chat", "exp": 4_102_444_800_u64,
+    }));
+    let page = of_the_page("/ws");
+    let offer =
+        |token: &str| page.clone().with("sec-websocket-protocol", format!("bearer, {token}"));
+    for (request, status, reason) in [
+        (page.clone().set("host", "other.example.com"), 403, "no_policy"),
+        (page.clone().set("origin", "https://evil.example"), 403, "origin_denied"),
+        (page.clone(), 401, "credentials_missing"),
+        (offer("a.b.c"), 401, "credentials_invalid"),
+    ] {
+        let (_, answer) = Client::ask(envoy.address(), &request);
+        assert_eq!((answer.status, answer.reason().as_str()), (status, reason));
+    }
+    let (mut client, answer) = Client::ask(envoy.address(), &offer(&token));
+    assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some("bearer")));
+    client.send(&frame(0x81, b"<SCRIPT>"));
+    assert_eq!(client.frame().unwrap().close(), (1008, "rule_matched".to_owned()));
 }
 
 /// Holds what the contract asks of every example, by what Envoy says it runs

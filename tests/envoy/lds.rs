@@ -1,7 +1,7 @@
 //! Listeners that come from a file which Envoy watches, as a control plane's
 //! would: what an update does to them.
 
-use super::support::{Envoy, cluster, listener, socket_address, wait_for};
+use super::support::{Envoy, cluster, socket_address, wait_for};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tempfile::TempDir;

@@ -61,6 +61,8 @@ fn the_example_names_metrics_and_labels_as_the_contract_does() {
         ("message_bytes", "histogram"),
     ] {
         envoy.metric(&format!("# TYPE wsguard_{name} {kind}"));
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&format!("| `wsguard_{name}` | {kind} |")), "{name}");
     }
     // A label that no tag has taken would still stand in a name.
     let page = page(&envoy);

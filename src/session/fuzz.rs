@@ -1,0 +1,354 @@
+//! Entry for the fuzzer: one connection, any bytes, any cut.
+
+use super::{Admission, Arrival, Forwarded, Opening, Session, admit, close_code};
+use crate::config::Config;
+use crate::frame::{FrameHeader, Opcode, Sender, mask};
+use crate::guard::Guard;
+use crate::handshake::{Headers, RequestHead};
+use crate::host::Timestamp;
+use crate::host::memory::MemoryHost;
+use crate::reason::Reason;
+use serde_json::json;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Limits of the documents that are tried, low enough for a fuzzer to meet.
+const MAX_FRAME_BYTES: u64 = 100;
+const MAX_MESSAGE_BYTES: u64 = 150;
+const MAX_FRAGMENTS: usize = 3;
+
+/// Text that the rule of these documents looks for.
+const NEEDLE: &str = "<s";
+
+/// Longest time a connection lives once it is refused.
+const PATIENCE: Duration = super::CLOSE_TIMEOUT;
+
+/// Holds, for one connection in any mode, with the bytes of either side in any
+/// cut: the cut shows in nothing; what goes on are the sender's frames as they
+/// came, none of a refused message, none beyond a limit, and nothing behind a
+/// Close; a violation ends both sides with one Close each, and the connection
+/// after 2 s; report changes nothing; and nothing stays held.
+///
+/// # Panics
+/// Where one of these does not hold.
+pub fn fuzz_session(data: &[u8]) {
+    let Some(([setting, seed], stream)) = data.split_first_chunk::<2>() else { return };
+    let setting = Setting {
+        report: setting & 1 != 0,
+        sender: if setting & 2 == 0 { Sender::Client } else { Sender::Server },
+        rule: setting & 4 != 0,
+        text_only: setting & 8 != 0,
+    };
+    let whole = run(&setting, &[stream]);
+    assert_eq!(whole, run(&setting, &cut(stream, *seed)), "the cut shows");
+    if setting.report {
+        assert_eq!(whole.forwarded, stream, "report changed something");
+        assert!(whole.told.is_empty() && !whole.reset);
+    } else {
+        judge(&setting, stream, &whole);
+    }
+}
+
+/// Which document, and whose bytes.
+struct Setting {
+    report: bool,
+    sender: Sender,
+    rule: bool,
+    text_only: bool,
+}
+
+/// Everything that can be seen of a connection.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    forwarded: Vec<u8>,
+    refused: Option<Reason>,
+    reset: bool,
+    /// What the sender was told in the place of the other side's bytes.
+    told: Vec<u8>,
+    lines: Vec<String>,
+}
+
+/// Pieces of any size, the empty ones among them.
+fn cut(stream: &[u8], seed: u8) -> Vec<&[u8]> {
+    let mut state = u32::from(seed).wrapping_mul(2_654_435_761).wrapping_add(1);
+    let (mut pieces, mut rest) = (Vec::new(), stream);
+    while !rest.is_empty() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let longest = if seed & 1 == 0 { 3 } else { 40 };
+        let take = usize::try_from((state >> 16) % longest).unwrap_or(0).min(rest.len());
+        let (piece, after) = rest.split_at_checked(take).unwrap_or((rest, &[]));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+fn run(setting: &Setting, pieces: &[&[u8]]) -> Seen {
+    let host = Rc::new(MemoryHost::at(Timestamp::from_unix(Duration::from_secs(1_795_341_600))));
+    let guard = guard(setting, &host);
+    let mut seen = Seen {
+        forwarded: Vec::new(),
+        refused: None,
+        reset: false,
+        told: Vec::new(),
+        lines: Vec::new(),
+    };
+    let Some(mut session) = guard.as_ref().and_then(open) else {
+        assert!(guard.is_none(), "a proper handshake was refused");
+        return seen;
+    };
+    for piece in pieces {
+        let mut out = Vec::new();
+        let outcome = session.on_data(setting.sender, piece, &mut out);
+        match outcome.forwarded {
+            Forwarded::Unchanged => seen.forwarded.extend_from_slice(piece),
+            Forwarded::Replaced => seen.forwarded.append(&mut out),
+        }
+        seen.refused = seen.refused.or(outcome.refused);
+        seen.reset |= outcome.reset;
+    }
+    if !setting.report && seen.refused.is_some() {
+        seen.told = end(&mut session, setting.sender, &host);
+    }
+    session.on_end();
+    session.on_end();
+    drop(session);
+    if let Some(guard) = guard {
+        guard.on_tick();
+    }
+    assert_eq!(host.metric("wsguard_buffered_bytes"), 0, "something is still held");
+    seen.lines = host.take_lines().into_iter().map(|(_, line)| line).collect();
+    let closed = seen.lines.iter().filter(|line| line.contains(r#""event":"closed""#));
+    assert_eq!(closed.count(), 1);
+    seen
+}
+
+/// What a refused sender is told, and that the connection lives 2 s at most.
+fn end(session: &mut Session, sender: Sender, host: &MemoryHost) -> Vec<u8> {
+    let mut told = Vec::new();
+    let _ = session.on_data(sender.other(), b"whatever it says", &mut told);
+    let once = told.len();
+    let _ = session.on_data(sender.other(), b"and says again", &mut told);
+    assert_eq!(told.len(), once, "told twice");
+    let mut out = Vec::new();
+    let after = session.on_data(sender, b"more", &mut out);
+    assert!(after.forwarded == Forwarded::Replaced && out.is_empty(), "bytes behind the end");
+    assert!(!session.on_tick());
+    host.advance(PATIENCE.saturating_sub(Duration::from_millis(1)));
+    assert!(!session.on_tick(), "reset too early");
+    host.advance(Duration::from_millis(1));
+    assert!(session.on_tick(), "not reset in time");
+    told
+}
+
+fn guard(setting: &Setting, host: &Rc<MemoryHost>) -> Option<Rc<Guard>> {
+    let mut client = json!({
+        "max_frame": MAX_FRAME_BYTES,
+        "max_message": MAX_MESSAGE_BYTES,
+        "max_fragments": MAX_FRAGMENTS,
+        "types": if setting.text_only { &["text"][..] } else { &["text", "binary"] },
+    });
+    if let (true, Some(client)) = (setting.rule, client.as_object_mut()) {
+        client.insert("rules".to_owned(), json!([{"name": "r", "pattern": NEEDLE}]));
+    }
+    let mode = if setting.report { "report" } else { "enforce" };
+    let document = json!({"mode": mode, "policies": [{"name": "p", "client": client}]});
+    let config = Config::parse(&document.to_string(), &|_| None);
+    assert!(config.is_ok(), "{config:?}");
+    Some(Guard::new(config.ok()?, Rc::<MemoryHost>::clone(host)))
+}
+
+/// A connection that is open, by the example of RFC 6455 §1.3.
+fn open(guard: &Rc<Guard>) -> Option<Session> {
+    let lines = |lines: &[(&str, &str)]| {
+        Headers::new(lines.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect())
+    };
+    let head = RequestHead {
+        method: b"GET".to_vec(),
+        target: b"/".to_vec(),
+        authority: b"chat.example.com".to_vec(),
+        headers: lines(&[
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+        ]),
+        source: None,
+        https: false,
+        http2: false,
+    };
+    let arrival = Arrival { head, connection: None, request_id: None };
+    let Admission::Guarded(mut session, _) = admit(guard, &arrival).admission else { return None };
+    let answer = lines(&[
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ]);
+    matches!(session.on_response(101, &answer), Opening::Open(_) | Opening::Pass)
+        .then_some(*session)
+}
+
+/// A whole frame, and its bytes as they came.
+type Raw<'a> = (FrameHeader, &'a [u8]);
+
+/// The whole, well-formed frames that `bytes` begin with, and what is left.
+fn frames(bytes: &[u8], sender: Sender) -> (Vec<Raw<'_>>, &[u8]) {
+    let (mut found, mut rest) = (Vec::new(), bytes);
+    while let Ok(Some((header, length))) = FrameHeader::parse(rest, sender) {
+        let end = usize::try_from(header.payload_bytes).ok().and_then(|p| p.checked_add(length));
+        let Some((frame, after)) = end.and_then(|end| rest.split_at_checked(end)) else { break };
+        found.push((header, frame));
+        rest = after;
+    }
+    (found, rest)
+}
+
+fn payload(frame: &Raw<'_>) -> Vec<u8> {
+    let length = usize::try_from(frame.0.payload_bytes).unwrap_or(0);
+    let mut payload = frame.1.get(frame.1.len() - length..).unwrap_or_default().to_vec();
+    if let Some(key) = frame.0.mask {
+        mask::apply(&mut payload, key, 0);
+    }
+    payload
+}
+
+/// Mode enforce: what went on, and what both sides were told.
+fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
+    let (mut sent, _) = frames(stream, setting.sender);
+    if let Some(end) = sent.iter().position(|frame| frame.0.opcode == Opcode::Close) {
+        sent.truncate(end + 1);
+    }
+    let (mut gone_on, rest) = frames(&seen.forwarded, setting.sender);
+    // The server's payload goes on as it comes, so its last frame may be open.
+    assert!(rest.is_empty() || setting.sender == Sender::Server && stream.ends_with(rest));
+    assert!(!seen.reset);
+    if let Some(reason) = seen.refused {
+        assert!(rest.is_empty());
+        let last = gone_on.pop();
+        assert!(last.as_ref().is_some_and(|frame| {
+            frame.0.opcode == Opcode::Close && payload(frame) == close_code(reason).to_be_bytes()
+        }));
+        let (told, rest) = frames(&seen.told, setting.sender.other());
+        let mut expected = close_code(reason).to_be_bytes().to_vec();
+        expected.extend_from_slice(reason.name().as_bytes());
+        assert!(rest.is_empty() && told.len() == 1);
+        assert!(told.iter().all(|f| f.0.opcode == Opcode::Close && payload(f) == expected));
+    }
+    for control in [true, false] {
+        let of_kind = |frame: &&Raw<'_>| frame.0.opcode.is_control() == control;
+        let mut came = sent.iter().filter(of_kind);
+        assert!(gone_on.iter().filter(of_kind).all(|frame| came.next() == Some(frame)));
+        // What did not go on is refused, or of a message that has no end yet.
+        let unfinished = |frame: &Raw<'_>| !frame.0.fin && setting.sender == Sender::Client;
+        assert!(seen.refused.is_some() || came.all(unfinished), "a good frame is lost");
+    }
+    if setting.sender == Sender::Client {
+        judge_messages(setting, &gone_on);
+    }
+}
+
+/// Every message that went on is whole and within its limits.
+fn judge_messages(setting: &Setting, frames: &[Raw<'_>]) {
+    let (mut message, mut fragments, mut text) = (Vec::new(), 0, false);
+    for frame in frames.iter().filter(|frame| !frame.0.opcode.is_control()) {
+        if frame.0.opcode != Opcode::Continuation {
+            assert_eq!(fragments, 0, "a message in another");
+            text = frame.0.opcode == Opcode::Text;
+        }
+        fragments += 1;
+        assert!(frame.0.payload_bytes <= MAX_FRAME_BYTES);
+        message.extend(payload(frame));
+        if !frame.0.fin {
+            continue;
+        }
+        assert!(u64::try_from(message.len()).is_ok_and(|bytes| bytes <= MAX_MESSAGE_BYTES));
+        assert!(fragments <= MAX_FRAGMENTS);
+        assert!(if text { std::str::from_utf8(&message).is_ok() } else { !setting.text_only });
+        let found = message.windows(NEEDLE.len()).any(|part| part == NEEDLE.as_bytes());
+        assert!(!setting.rule || !found);
+        (message, fragments) = (Vec::new(), 0);
+    }
+    assert_eq!(fragments, 0, "a message without its end");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Frames of which a fuzzer makes others.
+    const SEEDS: &[&[u8]] = &[
+        b"",
+        b"\x00\x00",
+        b"\x04\x03\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58",
+        b"\x04\x07\x01\x81\0\0\0\0<\x89\x81\0\0\0\0!\x80\x83\0\0\0\0s a",
+        b"\x08\x02\x82\x81\0\0\0\0a",
+        b"\x00\x05\x88\x82\0\0\0\0\x03\xe8\x81\x81\0\0\0\0a",
+        b"\x00\x04\x81\x81\0\0\0\0\xff",
+        b"\x02\x06\x01\x02ab\x89\x00\x80\x01c\x88\x02\x03\xe8",
+        b"\x02\x03\x80\x01c",
+        b"\x01\x09\x83\x81\0\0\0\0a and whatever follows",
+    ];
+
+    #[test]
+    fn the_fuzz_entry_holds_on_its_seeds() {
+        for seed in SEEDS {
+            fuzz_session(seed);
+        }
+    }
+
+    /// Mostly well-formed frames, small enough to meet every limit.
+    fn frames_of(sender: Sender) -> impl Strategy<Value = Vec<u8>> {
+        let first = prop_oneof![
+            12 => prop::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x00, 0x00, 0x80, 0x80]),
+            3 => prop::sample::select(vec![0x88u8, 0x89, 0x8A]),
+            1 => any::<u8>(),
+        ];
+        let payload = prop_oneof![
+            6 => "[<s a-c€]{0,40}".prop_map(String::into_bytes),
+            2 => prop::collection::vec(any::<u8>(), 0..200),
+            1 => Just(b"\x03\xe8bye".to_vec()),
+        ];
+        let frame = (first, payload, any::<[u8; 4]>()).prop_map(move |(first, payload, key)| {
+            let mut bytes = vec![first];
+            let masked = if sender == Sender::Client { 0x80 } else { 0 };
+            match u8::try_from(payload.len()) {
+                Ok(short) if short < 126 => bytes.push(masked | short),
+                _ => {
+                    bytes.push(masked | 126);
+                    bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+                }
+            }
+            let mut payload = payload;
+            if sender == Sender::Client {
+                bytes.extend(key);
+                mask::apply(&mut payload, key, 0);
+            }
+            bytes.extend(payload);
+            bytes
+        });
+        prop::collection::vec(frame, 0..8).prop_map(|frames| frames.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn holds_on_frames_that_are_mostly_well_formed(
+            setting in 0u8..16,
+            seed: u8,
+            (client, server) in (frames_of(Sender::Client), frames_of(Sender::Server)),
+            flip in prop::option::weighted(0.3, (any::<prop::sample::Index>(), 0u8..8)),
+        ) {
+            let mut stream = if setting & 2 == 0 { client } else { server };
+            if let (Some((at, bit)), false) = (flip, stream.is_empty()) {
+                let at = at.index(stream.len());
+                stream[at] ^= 1 << bit;
+            }
+            fuzz_session(&[&[setting, seed], stream.as_slice()].concat());
+        }
+
+        #[test]
+        fn holds_on_any_bytes(data in prop::collection::vec(any::<u8>(), 0..300)) {
+            fuzz_session(&data);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What README.md says of reasons, refusals and what is not built is what the
+//! code does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on should say where"
+)]
+
+use wsguard::config::Config;
+use wsguard::reason::Reason;
+use wsguard::session::Refusal;
+
+const README: &str = include_str!("../README.md");
+
+/// The text under a heading, up to the next one.
+fn section(heading: &str) -> &'static str {
+    let begin = README.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+    let rest = &README[begin + heading.len() + 2..];
+    &rest[..rest.find("\n#").unwrap_or(rest.len())]
+}
+
+#[test]
+fn every_reason_is_listed_with_its_status_and_close_code() {
+    let told = |code: Option<u16>| code.map_or("–".to_owned(), |code| code.to_string());
+    let rows: Vec<Vec<&str>> = section("### Reasons")
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).skip(1).take(3).collect())
+        .collect();
+    let expected: Vec<Vec<String>> = Reason::ALL
+        .iter()
+        .map(|r| vec![format!("`{}`", r.name()), told(r.http_status()), told(r.close_code())])
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_refusal_is_shown_as_it_is() {
+    let refusal = Refusal::http(Reason::OriginDenied, "pages of this origin may not connect here");
+    let shown: String = section("### The client").lines().map(str::trim).collect();
+    assert!(shown.contains(std::str::from_utf8(&refusal.body).unwrap()), "{shown}");
+    for (name, value) in refusal.headers {
+        assert!(shown.contains(&format!("{name}: {value}")), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_built_is_said_to_be() {
+    let document = include_str!("fuzz/seeds/config/every-section");
+    let errors = Config::parse(document, &|_| Some("x".repeat(64))).unwrap_err();
+    let section = section("### Not built yet");
+    for error in &errors {
+        assert!(error.is_not_supported_yet(), "{error}");
+        // `…client.rate`, or `…client.json: required`
+        let told = error.to_string();
+        let path = told.strip_prefix("not supported yet: ").unwrap();
+        let last = path.rsplit('.').next().unwrap();
+        assert!(section.contains(last), "{told}");
+    }
+}
+
+#[test]
+fn links_go_somewhere() {
+    let anchor = |heading: &str| {
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+        kept.collect::<String>().trim().to_lowercase().replace(' ', "-")
+    };
+    let headings: Vec<String> = README
+        .lines()
+        .filter_map(|l| Some(anchor(l.strip_prefix('#')?.trim_start_matches('#'))))
+        .collect();
+    let links = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    for link in links.filter(|link| !link.starts_with("https://")) {
+        let there = match link.strip_prefix('#') {
+            Some(heading) => headings.iter().any(|h| h == heading),
+            None => std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(),
+        };
+        assert!(there, "{link}");
+    }
+}

@@ -1,0 +1,133 @@
+//! tungstenite, which this project did not write, as the server behind the
+//! guard: whatever goes on it must read as the same messages, and nothing that
+//! it refuses may go on.
+
+use super::rig::{Rig, client, raw};
+use proptest::prelude::*;
+use serde_json::json;
+use std::io::{Cursor, Read, Write};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
+
+/// Bytes to read; what is written is nobody's business.
+struct Wire(Cursor<Vec<u8>>);
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a tungstenite server reads, and whether it ended for a violation.
+fn read(bytes: &[u8]) -> (Vec<Message>, Option<Error>) {
+    let mut server =
+        WebSocket::from_raw_socket(Wire(Cursor::new(bytes.to_vec())), Role::Server, None);
+    let mut messages = Vec::new();
+    loop {
+        match server.read() {
+            Ok(message) => messages.push(message),
+            // Its way of saying that the bytes have run out, or that a Close
+            // has been answered.
+            Err(Error::Protocol(
+                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+            ) | Error::ConnectionClosed) => return (messages, None),
+            Err(error) => return (messages, Some(error)),
+        }
+    }
+}
+
+fn is_data(message: &&Message) -> bool {
+    matches!(message, Message::Text(_) | Message::Binary(_))
+}
+
+/// Messages cut into fragments, control frames between them, some of it broken.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let message = (
+        any::<bool>(),
+        prop_oneof![
+            ".{0,60}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..200)
+        ],
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        prop::option::of((0x88u8..0x8B, prop::collection::vec(any::<u8>(), 0..10))),
+        any::<[u8; 4]>(),
+    );
+    let message = message.prop_map(|(text, payload, cuts, control, key)| {
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
+        places.extend([0, payload.len()]);
+        places.sort_unstable();
+        let last = places.len() - 2;
+        let mut bytes = Vec::new();
+        for (index, part) in places.windows(2).enumerate() {
+            let opcode = if index > 0 {
+                0
+            } else if text {
+                1
+            } else {
+                2
+            };
+            let fin = if index == last { 0x80 } else { 0 };
+            bytes.extend(raw(fin | opcode, &payload[part[0]..part[1]], Some(key)));
+            if let (0, Some((first, payload))) = (index, &control) {
+                bytes.extend(raw(*first, payload, Some([7; 4])));
+            }
+        }
+        bytes
+    });
+    prop::collection::vec(message, 0..6).prop_map(|messages| messages.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+    #[test]
+    fn what_goes_on_a_tungstenite_server_reads_as_the_same(
+        stream in stream(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 0..3),
+        chunk in 1usize..60,
+    ) {
+        let mut stream = stream;
+        for (at, bit) in flips {
+            if !stream.is_empty() {
+                let at = at.index(stream.len());
+                stream[at] ^= 1 << bit;
+            }
+        }
+        let mut rig = Rig::open(&client(json!({"max_fragments": 1000})));
+        let (mut gone_on, mut refused) = (Vec::new(), None);
+        for piece in stream.chunks(chunk) {
+            let step = rig.client(piece);
+            gone_on.extend(step.bytes);
+            refused = refused.or(step.refused);
+        }
+        let (direct, direct_error) = read(&stream);
+        let (behind, behind_error) = read(&gone_on);
+        prop_assert!(behind_error.is_none(), "it refuses what went on: {behind_error:?}");
+        if let Some(error) = direct_error {
+            prop_assert!(refused.is_some(), "went on, though it says {error}");
+        }
+        // Control frames overtake held messages, so each kind has its own order.
+        for data in [true, false] {
+            let of_kind = |message: &&Message| is_data(message) == data;
+            let all: Vec<&Message> = direct.iter().filter(of_kind).collect();
+            let mut got: Vec<&Message> = behind.iter().filter(of_kind).collect();
+            if refused.is_none() {
+                prop_assert_eq!(&got, &all);
+            } else if !data {
+                let close = got.pop();
+                prop_assert!(matches!(close, Some(Message::Close(Some(_)))), "{:?}", close);
+            }
+            prop_assert_eq!(&got[..], &all[..got.len()]);
+        }
+    }
+}
