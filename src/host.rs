@@ -51,14 +51,14 @@ pub struct CasMismatch;
 /// and no atomic add: only compare-and-set (`cas`) on whole values.
 pub trait SharedData {
     /// The value of a key and its version; `None` when it was never set.
-    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)>;
+    fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)>;
     /// Sets a value if it is still the one that was read as `cas`. Without
     /// `cas` it is set whatever stands there: an absent key has no version, so
     /// of two who find it absent, the second overwrites the first.
     ///
     /// # Errors
     /// [`CasMismatch`], and nothing is set.
-    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch>;
+    fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch>;
 }
 
 /// How loud an event line is.

@@ -264,7 +264,7 @@ impl Fleet {
                 worker.host.inner.advance(ROUND);
                 if fleet.below(20) == 0 {
                     let jump = Duration::from_secs(fleet.below(7200));
-                    worker.host.inner.set_clock(Timestamp::from_unix(jump));
+                    worker.host.inner.set(Timestamp::from_unix(jump));
                 }
                 worker.stalled = worker.stalled.saturating_sub(1);
                 if worker.stalled == 0 {
@@ -309,7 +309,7 @@ impl Fleet {
         let keys = self.shared.shared_keys();
         assert_eq!(keys.len(), 1025);
         for key in keys.iter().filter(|key| !key.ends_with("members")) {
-            assert_eq!(self.shared.get(key).unwrap().0, [1], "an entry lives on in {key}");
+            assert_eq!(self.shared.load(key).unwrap().0, [1], "an entry lives on in {key}");
         }
     }
 }
@@ -319,19 +319,19 @@ fn subject(quotas: &Quotas, user: usize) -> Subject {
 }
 
 impl SharedData for Interleaved {
-    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+    fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
         if let Some(fleet) = self.fleet.upgrade() {
             fleet.trap();
         }
-        self.inner.get(key)
+        self.inner.load(key)
     }
 
-    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
+    fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
         let fleet = self.fleet.upgrade();
         if let Some(fleet) = &fleet {
             fleet.between();
         }
-        let done = self.inner.set(key, value, cas);
+        let done = self.inner.store(key, value, cas);
         if let Some(fleet) = &fleet {
             fleet.mismatches.set(fleet.mismatches.get() + u64::from(done.is_err()));
             fleet.trap();

@@ -9,12 +9,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use wsguard::{auth, config, frame, handshake};
+use wsguard::{auth, config, frame, handshake, quota};
 
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 14] = [
+const TARGETS: [(&str, Entry); 16] = [
     ("answer", handshake::answer::fuzz_answer),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
@@ -24,9 +24,11 @@ const TARGETS: [(&str, Entry); 14] = [
     ("from_envoy", config::fuzz_from_envoy),
     ("host", handshake::host::fuzz_host),
     ("jwks", auth::jwk::fuzz_jwks),
+    ("members", quota::fuzz_members),
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),
     ("query", auth::fuzz_query),
+    ("shard", quota::fuzz_shard),
     ("token", auth::fuzz_token),
     ("units", config::fuzz_units),
 ];

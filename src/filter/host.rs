@@ -58,13 +58,13 @@ thread_local! {
 }
 
 impl SharedData for Envoy {
-    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+    fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
         let (value, cas) = hostcalls::get_shared_data(key).ok()?;
         // An empty value comes as none, but with a version.
         Some((value.unwrap_or_default(), Cas(NonZeroU32::new(cas?)?)))
     }
 
-    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
+    fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
         let cas = cas.map(|Cas(version)| version.get());
         hostcalls::set_shared_data(key, Some(value), cas).map_err(|_| CasMismatch)
     }

@@ -60,7 +60,7 @@ impl Worker {
     }
 
     fn configure(&self, config: Config) {
-        let guard = Guard::new(config, Rc::new(Envoy), QUOTAS.with(Rc::clone));
+        let guard = Guard::with_quotas(config, Rc::new(Envoy), QUOTAS.with(Rc::clone));
         if let Some(old) = self.guard.replace(Some(guard)) {
             self.retired.borrow_mut().push(old);
         }

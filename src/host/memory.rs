@@ -61,11 +61,6 @@ impl MemoryHost {
         self.monotonic.set(self.monotonic.get().saturating_add(by));
     }
 
-    /// Sets the wall clock, as NTP does.
-    pub fn set_clock(&self, now: Timestamp) {
-        self.now.set(now);
-    }
-
     /// The keys of shared data, in order.
     #[must_use]
     pub fn shared_keys(&self) -> Vec<String> {
@@ -123,13 +118,13 @@ impl Clock for MemoryHost {
 }
 
 impl SharedData for MemoryHost {
-    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+    fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
         let shared = self.shared.borrow();
         let (value, cas) = shared.values.get(key)?;
         Some((value.clone(), Cas(*cas)))
     }
 
-    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
+    fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
         let mut shared = self.shared.borrow_mut();
         let current = shared.values.get(key).map(|(_, current)| *current);
         if let (Some(current), Some(Cas(read))) = (current, cas)
@@ -195,48 +190,48 @@ mod tests {
     #[test]
     fn a_value_is_set_only_over_the_one_that_was_read() {
         let (one, other) = two();
-        assert_eq!(one.get("k"), None);
-        one.set("k", b"1", None).unwrap();
-        let (value, read) = other.get("k").unwrap();
+        assert_eq!(one.load("k"), None);
+        one.store("k", b"1", None).unwrap();
+        let (value, read) = other.load("k").unwrap();
         assert_eq!(value, b"1");
-        one.set("k", b"2", Some(read)).unwrap();
-        assert_eq!(other.set("k", b"3", Some(read)), Err(CasMismatch), "the same bytes or not");
-        assert_eq!(one.get("k").unwrap().0, b"2");
+        one.store("k", b"2", Some(read)).unwrap();
+        assert_eq!(other.store("k", b"3", Some(read)), Err(CasMismatch), "the same bytes or not");
+        assert_eq!(one.load("k").unwrap().0, b"2");
     }
 
     #[test]
     fn the_same_bytes_set_again_are_another_version() {
         let (one, other) = two();
-        one.set("k", b"1", None).unwrap();
-        let (_, read) = other.get("k").unwrap();
-        one.set("k", b"2", Some(read)).unwrap();
-        let (_, again) = one.get("k").unwrap();
-        one.set("k", b"1", Some(again)).unwrap();
-        assert_eq!(other.set("k", b"3", Some(read)), Err(CasMismatch));
+        one.store("k", b"1", None).unwrap();
+        let (_, read) = other.load("k").unwrap();
+        one.store("k", b"2", Some(read)).unwrap();
+        let (_, again) = one.load("k").unwrap();
+        one.store("k", b"1", Some(again)).unwrap();
+        assert_eq!(other.store("k", b"3", Some(read)), Err(CasMismatch));
     }
 
     #[test]
     fn without_a_version_a_value_is_overwritten() {
         let (one, other) = two();
-        one.set("k", b"1", None).unwrap();
-        other.set("k", b"2", None).unwrap();
-        assert_eq!(one.get("k").unwrap().0, b"2");
+        one.store("k", b"1", None).unwrap();
+        other.store("k", b"2", None).unwrap();
+        assert_eq!(one.load("k").unwrap().0, b"2");
     }
 
     #[test]
     fn an_absent_key_takes_any_version() {
         let (one, _) = two();
-        one.set("a", b"1", None).unwrap();
-        let (_, cas) = one.get("a").unwrap();
-        one.set("b", b"2", Some(cas)).unwrap();
-        assert_eq!(one.get("b").unwrap().0, b"2");
+        one.store("a", b"1", None).unwrap();
+        let (_, cas) = one.load("a").unwrap();
+        one.store("b", b"2", Some(cas)).unwrap();
+        assert_eq!(one.load("b").unwrap().0, b"2");
     }
 
     #[test]
     fn the_wall_clock_jumps_and_the_monotonic_one_does_not() {
         let (one, _) = two();
         one.advance(Duration::from_secs(10));
-        one.set_clock(Timestamp::from_unix(Duration::from_secs(3)));
+        one.set(Timestamp::from_unix(Duration::from_secs(3)));
         assert_eq!(one.monotonic(), Duration::from_secs(10));
     }
 }

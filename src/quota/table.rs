@@ -72,15 +72,15 @@ impl Table {
     pub(super) fn open(host: Rc<dyn Host>, fresh: Salt) -> Self {
         let empty = Shard::default().encode().unwrap_or_default();
         for key in (0..SHARDS).map(shard_key) {
-            if host.get(&key).is_none() {
+            if host.load(&key).is_none() {
                 // Nobody can have put anything in it since: see the module's doc.
-                let _ = host.set(&key, &empty, None);
+                let _ = host.store(&key, &empty, None);
             }
         }
-        if host.get(MEMBERS_KEY).is_none() {
-            let _ = host.set(MEMBERS_KEY, &Members::new(fresh, None).encode(), None);
+        if host.load(MEMBERS_KEY).is_none() {
+            let _ = host.store(MEMBERS_KEY, &Members::new(fresh, None).encode(), None);
         }
-        let members = host.get(MEMBERS_KEY).and_then(|(m, _)| Members::decode(&m).ok());
+        let members = host.load(MEMBERS_KEY).and_then(|(m, _)| Members::decode(&m).ok());
         Self {
             salt: members.map_or(fresh, |members| members.salt()),
             host,
@@ -125,7 +125,7 @@ impl Table {
             }
             shard.add(me, subject);
             let bytes = shard.encode().map_err(|_| Unavailable::Full)?;
-            if self.host.set(&shard_key(index), &bytes, cas).is_ok() {
+            if self.host.store(&shard_key(index), &bytes, cas).is_ok() {
                 self.ledger.add(subject);
                 self.ledger.published(index);
                 return Ok(());
@@ -224,7 +224,7 @@ impl Table {
             shard.settle(me, self.ledger.of_shard(index));
             let wanted = shard.encode().map_err(|_| Unavailable::Full)?;
             let stands = bytes.as_ref() == Some(&wanted);
-            if stands || self.host.set(&shard_key(index), &wanted, cas).is_ok() {
+            if stands || self.host.store(&shard_key(index), &wanted, cas).is_ok() {
                 self.ledger.published(index);
                 return Ok(());
             }
@@ -246,7 +246,7 @@ impl Table {
     fn beat(&mut self, round: bool) -> Result<(), Unavailable> {
         let mut observed = !round;
         for _ in 0..TRIES {
-            let (bytes, cas) = self.host.get(MEMBERS_KEY).unzip();
+            let (bytes, cas) = self.host.load(MEMBERS_KEY).unzip();
             let members = bytes.and_then(|bytes| Members::decode(&bytes).ok());
             let mut members = members.unwrap_or_else(|| self.members_anew());
             if members.salt() != self.salt {
@@ -264,7 +264,7 @@ impl Table {
                 self.me = None;
                 return Err(Unavailable::NoPlace);
             };
-            if self.host.set(MEMBERS_KEY, &members.encode(), cas).is_ok() {
+            if self.host.store(MEMBERS_KEY, &members.encode(), cas).is_ok() {
                 self.me = Some(me);
                 if known.is_none() {
                     self.ledger.touch_all();
@@ -284,12 +284,12 @@ impl Table {
     /// Those that live; `None` when that can't be read, or is of another process
     /// than ours: the next round mends or accepts it.
     fn members(&self) -> Option<Members> {
-        let (bytes, _) = self.host.get(MEMBERS_KEY)?;
+        let (bytes, _) = self.host.load(MEMBERS_KEY)?;
         Members::decode(&bytes).ok().filter(|members| members.salt() == self.salt)
     }
 
     fn read(&self, index: u16) -> Current {
-        let Some((bytes, cas)) = self.host.get(&shard_key(index)) else {
+        let Some((bytes, cas)) = self.host.load(&shard_key(index)) else {
             return Current { shard: Shard::default(), bytes: None, cas: None };
         };
         match Shard::decode(&bytes) {

@@ -128,7 +128,7 @@ fn nothing_of_the_dead_stays_in_the_table() {
     process.rounds(1 + members::LEASE_ROUNDS, &[&live]);
     process.rounds(10, &[&live]);
     for key in process.first.shared_keys().iter().filter(|key| *key != MEMBERS) {
-        assert_eq!(process.first.get(key).unwrap().0, [1], "{key}");
+        assert_eq!(process.first.load(key).unwrap().0, [1], "{key}");
     }
 }
 
@@ -196,7 +196,7 @@ fn the_wall_clock_neither_frees_nor_kills_anybody() {
     let _held = take(&one, 1).unwrap();
     for jump in [7200, 3600, 0, 7200] {
         for host in &process.hosts {
-            host.set_clock(Timestamp::from_unix(Duration::from_secs(jump)));
+            host.set(Timestamp::from_unix(Duration::from_secs(jump)));
         }
         process.rounds(3, &[&one, &other]);
         assert_eq!(take(&other, 1).unwrap_err(), Refused::Limit(0));
@@ -282,13 +282,13 @@ fn bytes_of_somebody_else_refuse_and_are_mended() {
     let (one, other) = (process.worker(), process.worker());
     let held = [take(&one, 3).unwrap(), take(&other, 3).unwrap()];
     let key = format!("wsguard/quota/1/{:04}", subject(&one).shard());
-    process.first.set(&key, b"somebody else's", None).unwrap();
+    process.first.store(&key, b"somebody else's", None).unwrap();
     let damaged = Refused::Unavailable(Unavailable::Damaged);
     assert_eq!(take(&one, 3).unwrap_err(), damaged);
     assert_eq!(one.held(subject(&one)), None);
     process.rounds(10, &[&one, &other]);
     assert_eq!(one.held(subject(&one)), Some(2));
-    process.first.set(MEMBERS, b"", None).unwrap();
+    process.first.store(MEMBERS, b"", None).unwrap();
     assert_eq!(take(&one, 3).unwrap_err(), damaged);
     process.rounds(1, &[&one, &other]);
     assert_eq!(one.held(subject(&one)), Some(2), "under new numbers");
@@ -304,7 +304,7 @@ fn a_worker_accepts_the_secret_that_stands_in_the_place_of_its_own() {
     let other = MemoryHost::at(Timestamp::default());
     let elsewhere = Quotas::open(Rc::new(other.beside()), Salt([99; 16]));
     elsewhere.on_tick();
-    process.first.set(MEMBERS, &other.get(MEMBERS).unwrap().0, None).unwrap();
+    process.first.store(MEMBERS, &other.load(MEMBERS).unwrap().0, None).unwrap();
     process.rounds(1, &[&one]);
     assert_eq!(subject(&one), subject(&elsewhere));
     assert_ne!(subject(&one), before);

@@ -108,6 +108,8 @@ fn the_metrics_have_the_names_of_the_contract() {
         ("wsguard_message_bytes.policy.chat.direction.client", 2),
         ("wsguard_message_bytes.policy.chat.direction.server", 1),
         ("wsguard_buffered_bytes", 0),
+        ("wsguard_connections.policy.chat", 0),
+        ("wsguard_table_fill", 0),
     ];
     hand(&mut session, Sender::Client, &masked(0x82, b""));
     all[4].1 += 6;

@@ -15,6 +15,7 @@ mod closing;
 mod events;
 mod limits;
 mod oracle;
+mod quotas;
 mod report;
 mod rig;
 mod server;
