@@ -20,6 +20,7 @@ endif
 
 # By these the tests and the demo find their parts.
 export WSGUARD_WASM := $(CURDIR)/dist/wsguard.wasm
+export WSGUARD_TRAP_WASM := $(CURDIR)/dist/wsguard-trap.wasm
 export PYTHON := $(CURDIR)/.tools/venv/bin/python
 export ENVOY ENVOY_VERSION
 
@@ -31,6 +32,11 @@ help: ## Print this
 wasm: ## Build dist/wsguard.wasm and check that Envoy can load it
 	@$(TOOLS)/build-wasm.sh build dist/wsguard.wasm
 
+# The module with a way to trap its VM, for the tests that do so.
+.PHONY: wasm-trap
+wasm-trap:
+	@$(TOOLS)/build-wasm.sh build dist/wsguard-trap.wasm --features trap
+
 .PHONY: envoy
 envoy: tools ## Fetch stock Envoy (ENVOY_VERSION=1.36 … 1.40, or ENVOY=/path)
 	@$(fetch_envoy)
@@ -41,7 +47,7 @@ tools:
 	@$(TOOLS)/venv.sh
 
 .PHONY: test
-test: wasm envoy tools ## Unit, property and integration tests with the real Envoy
+test: wasm wasm-trap envoy tools ## Unit, property and integration tests with the real Envoy
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
 

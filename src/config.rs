@@ -15,13 +15,14 @@
 //! any `max_message`), `missing_origin` without `origins`, a cookie credential
 //! without `origins` or with `*` among them, credentials without a verifier and
 //! the other way round, an identity header that some policy takes credentials
-//! from, and a policy that an earlier one leaves nothing to match.
+//! from, `per_user` without `auth`, `ipv6_prefix` without `per_ip`, and a policy that an earlier one leaves nothing to match.
 
 use crate::auth::AuthRules;
 use crate::handshake::HandshakeRules;
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 use crate::message::MessageRules;
+use crate::quota::connections::QuotaRules;
 
 mod auth;
 mod client;
@@ -36,6 +37,7 @@ mod node;
 mod object;
 mod patterns;
 mod policy;
+mod quotas;
 mod relations;
 mod secret;
 #[cfg(test)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub unmatched: Unmatched,
     /// Most message bytes held over all connections of a worker.
     pub buffered_per_worker_bytes: u64,
+    /// What may be open at once over all policies.
+    pub quotas: QuotaRules,
     /// The first that matches wins.
     pub policies: Vec<Policy>,
     /// Identity headers of all policies, lower case with `-`; removed from
@@ -131,6 +135,8 @@ pub struct Policy {
     pub handshake: HandshakeRules,
     /// Who may connect; `None`: anybody.
     pub auth: Option<AuthRules>,
+    /// What may be open at once.
+    pub quotas: QuotaRules,
     /// What clients may send.
     pub client: MessageRules,
 }
@@ -152,6 +158,7 @@ pub fn fuzz_config(data: &[u8]) {
         }
         Ok(config) => {
             let written: Option<serde_json::Value> = serde_json::from_str(text).ok();
+            assert_eq!(Some(config.quotas.limits()), written.as_ref().map(written_limits));
             let written =
                 written.as_ref().and_then(|document| document.get("policies")?.as_array());
             assert_eq!(written.map(Vec::len), Some(config.policies.len()));
@@ -163,10 +170,17 @@ pub fn fuzz_config(data: &[u8]) {
                 assert_eq!(sources, places.map_or(0, Vec::len));
                 let issuers = auth.and_then(|auth| auth.get("jwt")?.as_array()).map_or(0, Vec::len);
                 assert_eq!(policy.auth.as_ref().map_or(0, |auth| auth.issuers.len()), issuers);
+                assert_eq!(policy.quotas.limits(), written_limits(written));
                 let client = &policy.client;
                 assert!(client.max_frame_bytes > 0 && client.max_message_bytes > 0);
                 assert!(client.max_fragments > 0 && (client.text || client.binary));
             }
         }
     }
+}
+
+/// How many limits `quotas` of a policy or document has.
+fn written_limits(section: &serde_json::Value) -> usize {
+    let limits = section.get("quotas").and_then(|quotas| quotas.get("connections")?.as_object());
+    limits.map_or(0, serde_json::Map::len)
 }

@@ -8,6 +8,7 @@ use crate::frame::Sender;
 use crate::host::{Host, Level, Timestamp};
 use crate::inspect::Action;
 use crate::message::budget::Budget;
+use crate::quota::{Permit, Quotas, connections};
 use crate::reason::Reason;
 use metrics::MetricTable;
 use std::cell::{Cell, RefCell};
@@ -30,15 +31,16 @@ pub struct Guard {
     /// One per policy, and one for what no policy matches.
     limiters: RefCell<Vec<Limiter>>,
     budget: Rc<Budget>,
+    quotas: Rc<Quotas>,
     /// What `wsguard_buffered_bytes` has been told of this worker.
     buffered_bytes_told: Cell<u64>,
     scratch: RefCell<Vec<u8>>,
 }
 
 impl Guard {
-    /// Puts a document to work.
+    /// Puts a document to work. All guards of a VM share its `quotas`.
     #[must_use]
-    pub fn new(config: Config, host: Rc<dyn Host>) -> Rc<Self> {
+    pub fn new(config: Config, host: Rc<dyn Host>, quotas: Rc<Quotas>) -> Rc<Self> {
         let metrics = MetricTable::define(&config, &*host);
         let limiters = vec![Limiter::default(); config.policies.len() + 1];
         let budget = Budget::new(config.buffered_per_worker_bytes);
@@ -48,6 +50,7 @@ impl Guard {
             metrics,
             limiters: RefCell::new(limiters),
             budget,
+            quotas,
             buffered_bytes_told: Cell::new(0),
             scratch: RefCell::default(),
         })
@@ -62,6 +65,7 @@ impl Guard {
     /// To be called on every tick: tells what has gathered since the last one.
     pub fn on_tick(&self) {
         let now = self.now();
+        self.tell_quotas();
         let used = self.budget.used_bytes();
         let told = self.buffered_bytes_told.replace(used);
         if used != told {
@@ -88,6 +92,35 @@ impl Guard {
 
     pub(crate) const fn budget(&self) -> &Rc<Budget> {
         &self.budget
+    }
+
+    /// Takes what a connection needs of its policy's and the document's quotas.
+    pub(crate) fn take_quotas(
+        &self,
+        policy: &Policy,
+        client: connections::Client<'_>,
+    ) -> Result<Permit, connections::QuotaExceeded> {
+        let rules = (policy.name.as_str(), &policy.quotas);
+        connections::take(&self.quotas, rules, &self.config.quotas, client)
+    }
+
+    /// Makes a connection count as open, with what it has taken.
+    pub(crate) fn count_open(&self, policy: &Policy, permit: Option<Permit>) -> Permit {
+        let mut permit = permit.unwrap_or_else(|| Permit::empty(Rc::clone(&self.quotas)));
+        permit.count(connections::open_in(&self.quotas, &policy.name));
+        permit
+    }
+
+    /// The gauges are what the table says, whoever holds it: so they are right
+    /// again by themselves after a worker has trapped.
+    fn tell_quotas(&self) {
+        for (index, policy) in self.config.policies.iter().enumerate() {
+            let open = self.quotas.held(connections::open_in(&self.quotas, &policy.name));
+            if let Some(open) = open {
+                self.metrics.connections(&*self.host, index, open);
+            }
+        }
+        self.metrics.table_fill(&*self.host, self.quotas.fill_percent());
     }
 
     pub(crate) const fn scratch(&self) -> &RefCell<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! What the core asks of its surroundings, one small trait per thing. Envoy
 //! answers them in the filter, [`memory::MemoryHost`] in tests.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 pub mod memory;
@@ -33,6 +34,31 @@ impl Timestamp {
 pub trait Clock {
     /// Wall-clock time now.
     fn now(&self) -> Timestamp;
+    /// Time since some moment of this process; never goes back, whatever
+    /// happens to the wall clock.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The version of a shared value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cas(pub NonZeroU32);
+
+/// The value is not the one that was read: somebody was faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CasMismatch;
+
+/// Values that all workers of the process share. There is no delete, no expiry
+/// and no atomic add: only compare-and-set (`cas`) on whole values.
+pub trait SharedData {
+    /// The value of a key and its version; `None` when it was never set.
+    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)>;
+    /// Sets a value if it is still the one that was read as `cas`. Without
+    /// `cas` it is set whatever stands there: an absent key has no version, so
+    /// of two who find it absent, the second overwrites the first.
+    ///
+    /// # Errors
+    /// [`CasMismatch`], and nothing is set.
+    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch>;
 }
 
 /// How loud an event line is.
@@ -110,6 +136,6 @@ pub trait Signatures {
 }
 
 /// Everything together; implemented for whatever implements the parts.
-pub trait Host: Clock + Log + Metrics + Signatures {}
+pub trait Host: Clock + Log + Metrics + SharedData + Signatures {}
 
-impl<T: Clock + Log + Metrics + Signatures> Host for T {}
+impl<T: Clock + Log + Metrics + SharedData + Signatures> Host for T {}

@@ -19,6 +19,7 @@
 //! | [`host`] | what the core asks of its surroundings, as small traits; an in-process one for tests |
 //! | [`handshake`] | RFC 6455 §4: request head → checks → upstream's answer |
 //! | [`auth`] | credentials → identity |
+//! | [`quota`] | counts that hold over all workers, in shared data |
 //! | [`frame`] | frame header, masking, the streaming decoder |
 //! | [`message`] | fragments → messages, with their limits |
 //! | [`inspect`] | what a complete message may contain |
@@ -41,5 +42,6 @@ pub mod handshake;
 pub mod host;
 pub mod inspect;
 pub mod message;
+pub mod quota;
 pub mod reason;
 pub mod session;

@@ -33,9 +33,16 @@ pub enum Reason {
     CredentialsInvalid,
     /// The credential was good and is past its time.
     CredentialsExpired,
+    /// This address has as many connections open as it may.
+    ConnectionsPerIp,
+    /// This user has as many connections open as one may.
+    ConnectionsPerUser,
+    /// As many connections are open as may be.
+    ConnectionsTotal,
     /// Upstream answered the upgrade in a way that opens no agreed tunnel.
     UpstreamHandshake,
-    /// All connections of this worker hold as many bytes as they may.
+    /// All connections of this worker hold as many bytes as they may, or
+    /// connections can't be counted.
     Overloaded,
     /// RFC 6455 framing is broken.
     ProtocolError,
@@ -76,7 +83,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -90,6 +97,9 @@ impl Reason {
         Self::CredentialsMissing,
         Self::CredentialsInvalid,
         Self::CredentialsExpired,
+        Self::ConnectionsPerIp,
+        Self::ConnectionsPerUser,
+        Self::ConnectionsTotal,
         Self::UpstreamHandshake,
         Self::Overloaded,
         Self::ProtocolError,
@@ -117,6 +127,9 @@ impl Reason {
             Self::CredentialsMissing => row("credentials_missing", 401, 1008, "Credentials required"),
             Self::CredentialsInvalid => row("credentials_invalid", 401, 1008, "Credentials not valid"),
             Self::CredentialsExpired => row("credentials_expired", 401, 1008, "Credentials expired"),
+            Self::ConnectionsPerIp   => row("connections_per_ip",  429, 1008, "Too many connections of this address"),
+            Self::ConnectionsPerUser => row("connections_per_user", 429, 1008, "Too many connections of this user"),
+            Self::ConnectionsTotal   => row("connections_total",   503, 1013, "Too many connections"),
             Self::UpstreamHandshake  => row("upstream_handshake",  502, 1011, "Upstream did not complete the upgrade"),
             Self::Overloaded         => row("overloaded",          503, 1013, "Overloaded"),
             Self::ProtocolError      => row("protocol_error",        0, 1002, "WebSocket protocol error"),

@@ -16,6 +16,7 @@ use crate::frame::{Sender, close};
 use crate::guard::{Guard, HandshakeResult};
 use crate::host::Timestamp;
 use crate::message::Violation;
+use crate::quota::Permit;
 use crate::reason::Reason;
 use bench::Bench;
 use flow::{CloseSeen, Flow, Handling, Surroundings, to_u64};
@@ -56,6 +57,8 @@ pub struct Session {
     messages: PerDirection,
     /// The first Close that went by.
     first_close: Option<CloseSeen>,
+    /// What it holds of the quotas, as long as it lives.
+    _permit: Permit,
     /// Why we ended it, if we did.
     ended_for: Option<Reason>,
 }

@@ -4,7 +4,7 @@ use super::node::{Node, Words};
 use super::policy::{self, Checked};
 use super::relations::Relation;
 use super::units::Bound;
-use super::{Config, Mode, Policy, Unmatched};
+use super::{Config, Mode, Policy, Unmatched, quotas};
 use crate::auth::CredentialSource;
 use std::collections::HashMap;
 
@@ -27,7 +27,6 @@ const BUFFERED_DEFAULT: u64 = 256 << 20;
 pub(super) fn read(root: &Node<'_>) -> Option<Config> {
     let document = root.object(KEYS)?;
     document.get("filter").and_then(|node| node.word(FILTERS));
-    document.not_yet(&["quotas"]);
     let mode = document.get("mode").and_then(|n| n.word(MODES)).unwrap_or(Mode::Enforce);
     let unmatched = document.get("unmatched").and_then(|n| n.word(UNMATCHED));
     let buffered = document.get("limits").and_then(|node| {
@@ -42,10 +41,12 @@ pub(super) fn read(root: &Node<'_>) -> Option<Config> {
         nodes.iter().filter_map(|node| policy::read(node, mode)).collect();
     unique_names(&checked);
     never_reached(&checked);
+    let users = nodes.iter().any(|policy| policy.has_member("auth"));
     let policies: Vec<Policy> = checked.iter().map(|checked| checked.policy.clone()).collect();
     Some(Config {
         unmatched: unmatched.unwrap_or(Unmatched::Reject),
         buffered_per_worker_bytes: buffered.unwrap_or(BUFFERED_DEFAULT),
+        quotas: quotas::read_document(document.get("quotas"), users),
         identity_headers: identity_headers(&checked),
         policies,
         mode,

@@ -4,7 +4,7 @@ use super::document::MODES;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{Mode, Policy, auth, client, handshake, names};
+use super::{Mode, Policy, auth, client, handshake, names, quotas};
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 
@@ -36,7 +36,7 @@ pub(super) struct Checked<'a> {
 /// Reads one policy; `document_mode` is for those that have none of their own.
 pub(super) fn read<'a>(node: &Node<'a>, document_mode: Mode) -> Option<Checked<'a>> {
     let policy = node.object(KEYS)?;
-    policy.not_yet(&["quotas", "server", "lifetime", "bans"]);
+    policy.not_yet(&["server", "lifetime", "bans"]);
     let name = policy
         .require("name", "one that is unique, for metrics and events")
         .filter(|node| node.line().and_then(|name| node.take(names::label(name))).is_some());
@@ -54,6 +54,7 @@ pub(super) fn read<'a>(node: &Node<'a>, document_mode: Mode) -> Option<Checked<'
             paths: matched.paths,
             handshake: handshake.rules,
             auth,
+            quotas: quotas::read_policy(policy.get("quotas"), policy.is_meant("auth")),
             client: client::read(policy.get("client")),
         },
         node: node.clone(),

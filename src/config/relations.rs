@@ -15,6 +15,10 @@ pub(super) enum Relation {
     NoVerifier,
     /// `max_frame` above `max_message`.
     FrameAboveMessage,
+    /// `per_user` where no credential names a user.
+    PerUserWithoutAuth,
+    /// `ipv6_prefix` with nothing that counts addresses.
+    Ipv6PrefixAlone,
     /// An identity header that is also where a credential stands.
     IdentityIsCredential {
         /// The policy whose credential it is.
@@ -45,6 +49,14 @@ impl fmt::Display for Relation {
             }
             Self::NoVerifier => f.write_str(
                 "has credentials and nothing to verify them with; write `jwt` or `api_keys`",
+            ),
+            Self::PerUserWithoutAuth => f.write_str(
+                "has no effect without `auth`, since nobody is known by name; write that too, or \
+                 remove it",
+            ),
+            Self::Ipv6PrefixAlone => f.write_str(
+                "has no effect without `per_ip`, which counts addresses by it; write that too, or \
+                 remove it",
             ),
             Self::FrameAboveMessage => f.write_str(
                 "is above max_message, and no frame is larger than its message; write at most \

@@ -13,6 +13,7 @@ mod document;
 mod example;
 mod handshake;
 mod leaves;
+mod quotas;
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2";
 
@@ -148,7 +149,7 @@ fn the_defaults_are_the_contracts() {
 
 #[test]
 fn empty_sections_are_the_defaults_too() {
-    let empty = good(r#""match": {}, "handshake": {}, "client": {}"#);
+    let empty = good(r#""match": {}, "handshake": {}, "quotas": {}, "client": {}"#);
     assert_eq!(format!("{empty:?}"), format!("{:?}", good("")));
 }
 
@@ -156,7 +157,7 @@ fn empty_sections_are_the_defaults_too() {
 fn errors_come_in_the_documents_order_whatever_is_checked_first() {
     let document = r#"{"policies": [
         {"client": {"types": [], "max_frame": 0}, "auth": 1, "zzz": 1, "name": ""},
-        {"bans": {}, "name": "B", "match": {"paths": 1}}], "quotas": {}, "mode": 1}"#;
+        {"bans": {}, "name": "B", "match": {"paths": 1}}], "quotas": 1, "mode": 1}"#;
     let paths: Vec<_> =
         parse(document).unwrap_err().iter().map(|error| error.path().to_owned()).collect();
     assert_eq!(

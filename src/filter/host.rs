@@ -3,12 +3,18 @@
 //! don't expect, so each is called only where the host can't refuse it.
 
 use crate::handshake::{HeadEdits, Headers, RequestHead};
-use crate::host::{Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, Signatures, Timestamp};
+use crate::host::{
+    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
+    Signatures, Timestamp,
+};
+use crate::quota::Salt;
 use crate::session::{Arrival, Refusal};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Envoy, as the core sees it.
 #[derive(Debug)]
@@ -28,6 +34,39 @@ impl Clock for Envoy {
     fn now(&self) -> Timestamp {
         let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
         Timestamp::from_unix(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
+
+    /// By WASI's `clock_time_get`, which Envoy answers with its steady clock.
+    fn monotonic(&self) -> Duration {
+        STARTED.with(|started| started.elapsed())
+    }
+}
+
+/// Random bytes, as WASI gives them to the standard library for its maps.
+pub(super) fn random() -> Salt {
+    let halves = [RandomState::new().hash_one(0u8), RandomState::new().hash_one(1u8)];
+    let mut bytes = [0; 16];
+    for (byte, random) in bytes.iter_mut().zip(halves.iter().flat_map(|half| half.to_be_bytes())) {
+        *byte = random;
+    }
+    Salt(bytes)
+}
+
+thread_local! {
+    /// When this VM first asked for the monotonic time.
+    static STARTED: Instant = Instant::now();
+}
+
+impl SharedData for Envoy {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+        let (value, cas) = hostcalls::get_shared_data(key).ok()?;
+        // An empty value comes as none, but with a version.
+        Some((value.unwrap_or_default(), Cas(NonZeroU32::new(cas?)?)))
+    }
+
+    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
+        let cas = cas.map(|Cas(version)| version.get());
+        hostcalls::set_shared_data(key, Some(value), cas).map_err(|_| CasMismatch)
     }
 }
 
@@ -124,6 +163,12 @@ pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) {
 
 /// The request of the current stream, from its headers callback.
 pub(super) fn arrival() -> Arrival {
+    #[cfg(feature = "trap")]
+    if hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "x-wsguard-trap")
+        .is_ok_and(|value| value.is_some())
+    {
+        std::process::abort();
+    }
     let mut head = RequestHead {
         method: Vec::new(),
         target: Vec::new(),

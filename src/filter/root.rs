@@ -5,16 +5,28 @@ use super::http::HttpFilter;
 use crate::config::{Config, Document};
 use crate::guard::Guard;
 use crate::host::{Level, Log};
+use crate::quota::Quotas;
 use crate::session::Session;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
-/// How often sessions are looked at for what no callback brings.
-const TICK: Duration = Duration::from_millis(500);
+/// How often what has ended is given back (see [`Quotas::settle`]): a client
+/// that comes back at once, to another worker, finds its place free.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Of how many of those one looks at sessions for what no callback brings:
+/// every 500 ms.
+const TICKS: u32 = 10;
+
+thread_local! {
+    /// This VM's part in the table of counts. A VM has a root context for each
+    /// listener and document, and what it owns in the table is its own.
+    static QUOTAS: Rc<Quotas> = Quotas::open(Rc::new(Envoy), host::random());
+}
 
 /// A session that both its stream's callbacks and the tick can reach.
 pub(super) type SharedSession = Rc<RefCell<Session>>;
@@ -24,7 +36,9 @@ pub(super) type SharedSession = Rc<RefCell<Session>>;
 pub(super) struct Worker {
     guard: RefCell<Option<Rc<Guard>>>,
     /// Guards of earlier documents, as long as a session lives on them.
-    retired: RefCell<Vec<Weak<Guard>>>,
+    retired: RefCell<Vec<Rc<Guard>>>,
+    /// Counts to [`TICKS`].
+    ticks: Cell<u32>,
     /// By context id.
     sessions: RefCell<BTreeMap<u32, SharedSession>>,
 }
@@ -46,9 +60,9 @@ impl Worker {
     }
 
     fn configure(&self, config: Config) {
-        let guard = Guard::new(config, Rc::new(Envoy));
+        let guard = Guard::new(config, Rc::new(Envoy), QUOTAS.with(Rc::clone));
         if let Some(old) = self.guard.replace(Some(guard)) {
-            self.retired.borrow_mut().push(Rc::downgrade(&old));
+            self.retired.borrow_mut().push(old);
         }
     }
 
@@ -56,7 +70,11 @@ impl Worker {
         if let Some(guard) = self.guard() {
             guard.on_tick();
         }
-        self.retired.borrow_mut().retain(|old| old.upgrade().inspect(|g| g.on_tick()).is_some());
+        self.retired.borrow_mut().retain(|old| {
+            // Once more after its last session: its gauges go to 0.
+            old.on_tick();
+            Rc::strong_count(old) > 1
+        });
         let due: Vec<u32> = self
             .sessions
             .borrow()
@@ -87,7 +105,14 @@ impl Root {
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    /// Its listener and all streams of it have gone.
+    fn on_done(&mut self) -> bool {
+        QUOTAS.with(|quotas| quotas.on_tick());
+        self.worker.tick();
+        true
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
@@ -98,7 +123,7 @@ impl RootContext for Root {
         match parsed {
             Ok(config) => {
                 self.worker.configure(config);
-                host::tick_every(TICK);
+                host::tick_every(SETTLE);
                 true
             }
             Err(errors) => {
@@ -111,7 +136,12 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.worker.tick();
+        QUOTAS.with(|quotas| quotas.on_tick());
+        let ticks = self.worker.ticks.get() + 1;
+        self.worker.ticks.set(ticks % TICKS);
+        if ticks == TICKS {
+            self.worker.tick();
+        }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

@@ -49,12 +49,14 @@ type ViolationLabels = (usize, Sender, Reason, Action);
 pub(super) struct MetricTable {
     policies: Vec<PolicyMetrics>,
     buffered_bytes: MetricId,
+    table_fill: MetricId,
     handshakes: RefCell<HashMap<HandshakeLabels, MetricId>>,
     violations: RefCell<HashMap<ViolationLabels, MetricId>>,
 }
 
 #[derive(Debug)]
 struct PolicyMetrics {
+    connections: MetricId,
     handshake_us: MetricId,
     client: FlowMetrics,
     server: FlowMetrics,
@@ -73,6 +75,7 @@ impl MetricTable {
         Self {
             policies: policies.collect(),
             buffered_bytes: host.define(MetricKind::Gauge, "wsguard_buffered_bytes"),
+            table_fill: host.define(MetricKind::Gauge, "wsguard_table_fill"),
             handshakes: RefCell::default(),
             violations: RefCell::default(),
         }
@@ -144,6 +147,18 @@ impl MetricTable {
         host.add(self.buffered_bytes, change);
     }
 
+    /// What is open over all workers.
+    pub(super) fn connections(&self, host: &dyn Metrics, policy: usize, open: u64) {
+        if let Some(metrics) = self.policies.get(policy) {
+            host.record(metrics.connections, open);
+        }
+    }
+
+    /// How full the fullest part of the table of counts is, in percent.
+    pub(super) fn table_fill(&self, host: &dyn Metrics, percent: u64) {
+        host.record(self.table_fill, percent);
+    }
+
     fn flow(&self, policy: usize, sender: Sender) -> Option<&FlowMetrics> {
         let metrics = self.policies.get(policy)?;
         Some(match sender {
@@ -157,7 +172,10 @@ impl PolicyMetrics {
     fn define(policy: &str, host: &dyn Metrics) -> Self {
         let mut handshake_us = "wsguard_handshake_us".to_owned();
         label(&mut handshake_us, "policy", policy);
+        let mut connections = "wsguard_connections".to_owned();
+        label(&mut connections, "policy", policy);
         Self {
+            connections: host.define(MetricKind::Gauge, &connections),
             handshake_us: host.define(MetricKind::Histogram, &handshake_us),
             client: FlowMetrics::define(policy, Sender::Client, host),
             server: FlowMetrics::define(policy, Sender::Server, host),

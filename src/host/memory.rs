@@ -1,8 +1,14 @@
 //! The in-process host: a clock that tests set, a log and metrics that they
-//! read, and no native signatures.
+//! read, shared data as Envoy keeps it, and no native signatures.
 
-use super::{Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, Signatures, Timestamp};
+use super::{
+    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
+    Signatures, Timestamp,
+};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A metric as the in-process host keeps it.
@@ -20,6 +26,8 @@ pub struct Metric {
 #[derive(Debug)]
 pub struct MemoryHost {
     now: Cell<Timestamp>,
+    monotonic: Cell<Duration>,
+    shared: Rc<RefCell<Shared>>,
     lines: RefCell<Vec<(Level, String)>>,
     metrics: RefCell<Vec<Metric>>,
 }
@@ -28,13 +36,42 @@ impl MemoryHost {
     /// A host whose clock stands at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self { now: Cell::new(now), lines: RefCell::default(), metrics: RefCell::default() }
+        Self {
+            now: Cell::new(now),
+            monotonic: Cell::default(),
+            shared: Rc::default(),
+            lines: RefCell::default(),
+            metrics: RefCell::default(),
+        }
+    }
+
+    /// The host of another worker of the same process: shared data is the same,
+    /// all else its own.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let beside = Self { shared: Rc::clone(&self.shared), ..Self::at(self.now.get()) };
+        beside.monotonic.set(self.monotonic.get());
+        beside
     }
 
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         let now = self.now.get().since_epoch().saturating_add(by);
         self.now.set(Timestamp::from_unix(now));
+        self.monotonic.set(self.monotonic.get().saturating_add(by));
+    }
+
+    /// Sets the wall clock, as NTP does.
+    pub fn set_clock(&self, now: Timestamp) {
+        self.now.set(now);
+    }
+
+    /// The keys of shared data, in order.
+    #[must_use]
+    pub fn shared_keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.shared.borrow().values.keys().cloned().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Sets the clock, also back.
@@ -67,9 +104,43 @@ impl MemoryHost {
     }
 }
 
+/// What the workers of a process share. As in Envoy, versions count over all
+/// keys and are never 0.
+#[derive(Debug, Default)]
+struct Shared {
+    values: HashMap<String, (Vec<u8>, NonZeroU32)>,
+    last_cas: u32,
+}
+
 impl Clock for MemoryHost {
     fn now(&self) -> Timestamp {
         self.now.get()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.monotonic.get()
+    }
+}
+
+impl SharedData for MemoryHost {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+        let shared = self.shared.borrow();
+        let (value, cas) = shared.values.get(key)?;
+        Some((value.clone(), Cas(*cas)))
+    }
+
+    fn set(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
+        let mut shared = self.shared.borrow_mut();
+        let current = shared.values.get(key).map(|(_, current)| *current);
+        if let (Some(current), Some(Cas(read))) = (current, cas)
+            && current != read
+        {
+            return Err(CasMismatch);
+        }
+        shared.last_cas = shared.last_cas.checked_add(1).unwrap_or(1);
+        let next = NonZeroU32::new(shared.last_cas).unwrap_or(NonZeroU32::MIN);
+        shared.values.insert(key.to_owned(), (value.to_vec(), next));
+        Ok(())
     }
 }
 
@@ -106,5 +177,66 @@ impl Metrics for MemoryHost {
 impl Signatures for MemoryHost {
     fn verify(&self, _: Hash, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two() -> (MemoryHost, MemoryHost) {
+        let one = MemoryHost::at(Timestamp::default());
+        let other = one.beside();
+        (one, other)
+    }
+
+    /// The rules of proxy-wasm-cpp-host's `SharedData`, which the end-to-end
+    /// tests meet in Envoy.
+    #[test]
+    fn a_value_is_set_only_over_the_one_that_was_read() {
+        let (one, other) = two();
+        assert_eq!(one.get("k"), None);
+        one.set("k", b"1", None).unwrap();
+        let (value, read) = other.get("k").unwrap();
+        assert_eq!(value, b"1");
+        one.set("k", b"2", Some(read)).unwrap();
+        assert_eq!(other.set("k", b"3", Some(read)), Err(CasMismatch), "the same bytes or not");
+        assert_eq!(one.get("k").unwrap().0, b"2");
+    }
+
+    #[test]
+    fn the_same_bytes_set_again_are_another_version() {
+        let (one, other) = two();
+        one.set("k", b"1", None).unwrap();
+        let (_, read) = other.get("k").unwrap();
+        one.set("k", b"2", Some(read)).unwrap();
+        let (_, again) = one.get("k").unwrap();
+        one.set("k", b"1", Some(again)).unwrap();
+        assert_eq!(other.set("k", b"3", Some(read)), Err(CasMismatch));
+    }
+
+    #[test]
+    fn without_a_version_a_value_is_overwritten() {
+        let (one, other) = two();
+        one.set("k", b"1", None).unwrap();
+        other.set("k", b"2", None).unwrap();
+        assert_eq!(one.get("k").unwrap().0, b"2");
+    }
+
+    #[test]
+    fn an_absent_key_takes_any_version() {
+        let (one, _) = two();
+        one.set("a", b"1", None).unwrap();
+        let (_, cas) = one.get("a").unwrap();
+        one.set("b", b"2", Some(cas)).unwrap();
+        assert_eq!(one.get("b").unwrap().0, b"2");
+    }
+
+    #[test]
+    fn the_wall_clock_jumps_and_the_monotonic_one_does_not() {
+        let (one, _) = two();
+        one.advance(Duration::from_secs(10));
+        one.set_clock(Timestamp::from_unix(Duration::from_secs(3)));
+        assert_eq!(one.monotonic(), Duration::from_secs(10));
     }
 }

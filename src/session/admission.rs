@@ -20,6 +20,8 @@ use crate::handshake::path::{PathError, careless};
 use crate::handshake::tls::TlsVerdict;
 use crate::handshake::upgrade::Upgrade;
 use crate::handshake::{HeadEdits, PlainHttp, RefuseWith, RequestHead, subprotocol, user_agent};
+use crate::quota::Permit;
+use crate::quota::connections::{Client, QuotaExceeded};
 use crate::reason::Reason;
 use std::rc::Rc;
 
@@ -82,6 +84,8 @@ struct Denial {
     detail: String,
     /// Told as a redirect to this place.
     location: Option<String>,
+    /// Who it was, once that is known.
+    identity: Option<Box<Identity>>,
 }
 
 macro_rules! denial_from {
@@ -105,11 +109,12 @@ denial_from!(
     crate::handshake::subprotocol::SubprotocolDenied<'_>,
     crate::handshake::tls::TlsRequired,
     crate::handshake::user_agent::UserAgentDenied,
+    QuotaExceeded,
 );
 
 impl Denial {
     const fn new(reason: Reason, detail: String) -> Self {
-        Self { reason, detail, location: None }
+        Self { reason, detail, location: None, identity: None }
     }
 }
 
@@ -130,6 +135,7 @@ struct Passed {
     marker: Option<String>,
     identity: Option<Identity>,
     identity_headers: Vec<(String, Vec<u8>)>,
+    permit: Permit,
 }
 
 impl<'a> Request<'a> {
@@ -198,7 +204,7 @@ impl<'a> Request<'a> {
     }
 
     /// Every check of the contract, in its order; what later work brings (bans,
-    /// rates, authorize, quotas) has its place marked.
+    /// rates, authorize) has its place marked.
     fn checks(
         &self,
         target: &Target,
@@ -240,8 +246,14 @@ impl<'a> Request<'a> {
             marker = presented.subprotocol_marker().map(str::to_owned);
             subprotocols.extend_from_slice(presented.offer_forwarded());
         }
-        // authorize, connection quotas
-        Ok(Passed { subprotocols, marker, identity, identity_headers })
+        // authorize
+        let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
+        let taken = self.guard.take_quotas(policy, Client { address: head.source, user });
+        let permit = match taken {
+            Ok(permit) => permit,
+            Err(error) => return Err(Denial { identity: identity.map(Box::new), ..error.into() }),
+        };
+        Ok(Passed { subprotocols, marker, identity, identity_headers, permit })
     }
 
     /// Lets the request through with nothing but made-up identity headers
@@ -263,14 +275,14 @@ impl<'a> Request<'a> {
         handshake: Option<&ValidHandshake>,
         denial: Denial,
     ) -> Admitted {
-        let Denial { reason, detail, location } = denial;
+        let Denial { reason, detail, location, identity } = denial;
         let rules = policy.and_then(|index| self.guard.policy(index));
         let (kind, result) = match mode {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
             Mode::Report => (Kind::Reported, HandshakeResult::Reported),
         };
         self.guard.count_handshake(policy, result, Some(reason));
-        let about = self.about(None);
+        let about = self.about(identity.as_deref());
         let mut event = Event::new(self.guard.now(), kind, mode, &about);
         event.reason = Some(reason);
         event.direction = Some(Sender::Client);
@@ -324,7 +336,9 @@ impl<'a> Request<'a> {
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
         let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
-        self.guarded(index, self.about(passed.identity.as_ref()), pending, edits)
+        let about = self.about(passed.identity.as_ref());
+        let permit = self.guard.count_open(policy, Some(passed.permit));
+        self.guarded(index, about, pending, edits, permit)
     }
 
     /// What goes on to upstream is the path that was judged, not another
@@ -358,13 +372,25 @@ impl<'a> Request<'a> {
         pending.counted = passed.is_none();
         let mut edits = self.base_edits();
         add_key(handshake, &mut edits);
-        self.guarded(index, self.about(identity), pending, edits)
+        let about = self.about(identity);
+        // What is over a limit counts as open, and not against the limit: so
+        // the next one gets the answer that it would get in mode enforce.
+        let permit = self.guard.count_open(policy, passed.map(|passed| passed.permit));
+        self.guarded(index, about, pending, edits, permit)
     }
 
-    fn guarded(&self, index: usize, about: About, pending: Pending, edits: HeadEdits) -> Admitted {
+    fn guarded(
+        &self,
+        index: usize,
+        about: About,
+        pending: Pending,
+        edits: HeadEdits,
+        permit: Permit,
+    ) -> Admitted {
         let session = Session {
             guard: Rc::clone(self.guard),
             policy: index,
+            _permit: permit,
             about,
             arrived: self.guard.now(),
             phase: Phase::Opening(pending),

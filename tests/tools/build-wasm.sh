@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build-wasm.sh build OUT | clippy
+# build-wasm.sh build OUT [CARGO_ARGS…] | clippy
 #
 # Compiles the filter for wasm32-wasip1, with the first of these that can:
 #   1. the active toolchain, when it has the target's standard library already;
@@ -67,9 +67,10 @@ debian_has_compiler() {
 
 build() {
   local out=$1 built
+  shift
   # The manifest names no cdylib on purpose: beside an rlib, cargo would leave
   # link-time optimization out without a word.
-  "$cargo" rustc "${cargo_args[@]}" --release --crate-type cdylib -- -Dwarnings
+  "$cargo" rustc "${cargo_args[@]}" "$@" --release --crate-type cdylib -- -Dwarnings
   built=$target_dir/$target/release/wsguard.wasm
   mkdir -p "$(dirname "$out")"
   # Checked first: a module that Envoy cannot load never gets the name.
@@ -95,7 +96,7 @@ CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${rustflags[*]}")
 export CARGO_ENCODED_RUSTFLAGS
 
 case ${1-} in
-  build) build "${2:?build-wasm.sh build OUT}" ;;
+  build) shift && build "${@:?build-wasm.sh build OUT}" ;;
   clippy) clippy ;;
-  *) die "usage: build-wasm.sh build OUT | clippy" ;;
+  *) die "usage: build-wasm.sh build OUT [CARGO_ARGS…] | clippy" ;;
 esac

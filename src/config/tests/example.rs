@@ -88,9 +88,9 @@ pub(super) const EVERY_SECTION: &str = r#"{
 /// The example with only what is built.
 pub(super) fn built_now() -> String {
     let mut tree: Value = serde_json::from_str(EVERY_SECTION).unwrap();
-    tree.as_object_mut().unwrap().remove("quotas");
     let policy = &mut tree["policies"][0];
-    for section in ["quotas", "server", "lifetime", "bans"] {
+    policy["quotas"].as_object_mut().unwrap().remove("handshakes");
+    for section in ["server", "lifetime", "bans"] {
         policy.as_object_mut().unwrap().remove(section);
     }
     policy["handshake"]["compression"] = "strip".into();
@@ -116,7 +116,6 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
     assert_eq!(
         errors(EVERY_SECTION),
         [
-            "not supported yet: quotas",
             "not supported yet: policies[0].handshake.compression: inspect",
             "not supported yet: policies[0].handshake.upstream: http2",
             "not supported yet: policies[0].auth.credentials[5].first_message",
@@ -125,7 +124,7 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
             "not supported yet: policies[0].auth.session",
             "not supported yet: policies[0].auth.authorize",
             "not supported yet: policies[0].auth.close_at_expiry",
-            "not supported yet: policies[0].quotas",
+            "not supported yet: policies[0].quotas.handshakes",
             "not supported yet: policies[0].client.rate",
             "not supported yet: policies[0].client.bytes",
             "not supported yet: policies[0].client.json: required",
@@ -176,6 +175,11 @@ fn the_built_part_of_the_example_is_read_as_it_says() {
     let claims: Vec<_> =
         auth.identity_headers.iter().map(|h| (h.name.as_str(), h.claim.as_str())).collect();
     assert_eq!(claims, [("x-user-id", "sub"), ("x-workspace-id", "workspace")]);
+    let document = QuotaRules { per_ip: Some(50), total: Some(20_000), ..QuotaRules::default() };
+    assert_eq!(config.quotas, document);
+    let quotas =
+        QuotaRules { per_ip: Some(10), per_user: Some(5), total: Some(10_000), ipv6_prefix: 64 };
+    assert_eq!(policy.quotas, quotas);
     assert_eq!(policy.client.max_frame_bytes, 64 << 10);
     assert!(policy.client.rules.is_some());
 }

@@ -1,0 +1,243 @@
+//! Quotas that hold over all workers of an Envoy, and after one has crashed.
+//!
+//! Envoy's shared data is a map of keys to bytes that all VMs with one `vm_id`
+//! see. It has no delete, no expiry and no atomic add; only compare-and-set
+//! ("CAS") on whole values. And a VM that traps never says goodbye: none of its
+//! streams' ends is told. So nothing here adds and subtracts on a shared number.
+//!
+//! # The table
+//!
+//! What is counted is a *subject*: an address, a user or everybody, in a policy
+//! or in the document, hashed with a secret of the process. The table has
+//! [`SHARDS`] shards of at most 8 KiB, each one key; a subject stands in one of
+//! them, chosen by its hash. One more key holds the members: the VM instances
+//! that live. So there are 1,025 keys and at most 8 MiB whatever clients send,
+//! room for some 240,000 subjects of one worker each before the first shard is
+//! full. A connection takes one place for each of its limits.
+//!
+//! Each VM keeps a ledger of what it holds, in its own memory. Its
+//! entries in the table, `(subject, owner, count)`, are a copy: to publish a
+//! shard is to read it, put the ledger's counts in the place of the own entries,
+//! and set it by CAS. That can be done at any time and any number of times, so a
+//! write that fails is repaired by the next, and so is whatever else goes wrong.
+//!
+//! # Why a limit holds
+//!
+//! To take one, a VM (1) reads the shard, (2) reads the members, (3) leaves out
+//! entries of owners that are no members, (4) refuses if what remains of the
+//! subject is the limit, (5) sets the shard with one more, by the CAS of (1),
+//! and begins again when that fails. All entries of a subject are in one value,
+//! so two that take at once can't both pass (5) on the same count. An entry is
+//! raised before its connection exists and lowered after it has gone, so the
+//! sum is never below what is open. And (2) comes after (1): whoever has an
+//! entry in what was read had joined before, so if it is not among the members
+//! it has been struck out, and is not somebody whom we don't know yet.
+//!
+//! Several limits are taken one by one, and given back when one refuses. For
+//! that moment others may see one more than there is, never one less.
+//!
+//! # Who is dead
+//!
+//! Every round (500 ms) a VM raises its beat among the members, and looks at
+//! the others'. One that has not moved in ten rounds *of the observer* is struck
+//! out, by CAS on the members, so not if it has beaten since. Its entries count
+//! for nothing from then on, and the rounds sweep them out, a tenth of the table
+//! each. So what a trapped VM held is free after 4 to 6 seconds: the *lease*.
+//! No clock is compared between VMs: when the wall clock jumps nothing happens,
+//! and when the whole process was stopped for an hour, nobody looks dead.
+//!
+//! Numbers of owners are never given twice, so the VM that takes the place of a
+//! trapped one owns nothing of it. A worker that stood still for longer than the
+//! lease while others ran finds at its next look that it was struck out, joins
+//! under a new number and publishes its ledger again, whole. In between others
+//! may have taken what it held: then there are more than the limit until enough
+//! of them have ended, and nobody gets in before. Its connections are not cut.
+//!
+//! # What is given back when
+//!
+//! A [`Permit`] gives back when it is dropped, but others see it at the next
+//! callback of this VM ([`Quotas::settle`], at most one tick later): while Envoy
+//! tears a stream down it tells the filter first and closes upstream's
+//! connection after that, and a client of another worker must not be there
+//! earlier than that.
+//!
+//! # What is not counted
+//!
+//! When the table can't count, a connection with a limit is refused
+//! ([`Unavailable`], `overloaded`); what has no limit is let in. That is when
+//! its shard is full, when 256 owners live already, when a hundred tries lost
+//! against other workers, and when there are bytes in the table that we can't
+//! have written. Those are overwritten at the next sweep; as every VM publishes
+//! what it holds when its own sweep comes along, the shard is whole again within
+//! ten rounds, and counts too little until then. Nobody but wsguard may write
+//! keys that begin with `wsguard/`.
+//!
+//! Keys are made when a document is loaded: that happens on the main thread, in
+//! a VM of its own, before workers get theirs. An absent key has no CAS, so two
+//! workers that made it would overwrite one another.
+
+use crate::host::Host;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use table::{NotTaken, Table};
+
+pub mod connections;
+mod ledger;
+mod members;
+mod shard;
+mod subject;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use members::fuzz_members;
+pub use shard::fuzz_shard;
+pub use subject::{Dimension, Network, Salt, Scope, Subject};
+
+/// Shards of the table, each one key.
+pub const SHARDS: u16 = 1024;
+
+/// One VM's part in the table.
+pub struct Quotas {
+    table: RefCell<Table>,
+    /// What dropped permits held, to be given back at the next callback.
+    ended: RefCell<Vec<Subject>>,
+}
+
+impl Quotas {
+    /// To be called when a document is loaded: makes the keys that are not there
+    /// yet. `fresh` are random bytes for the process' secret, in case there is
+    /// none.
+    #[must_use]
+    pub fn open(host: Rc<dyn Host>, fresh: Salt) -> Rc<Self> {
+        let table = RefCell::new(Table::open(host, fresh));
+        Rc::new(Self { table, ended: RefCell::default() })
+    }
+
+    /// The subject of a count.
+    #[must_use]
+    pub fn subject(&self, scope: Scope<'_>, dimension: Dimension<'_>) -> Subject {
+        self.table.borrow().salt().subject(scope, dimension)
+    }
+
+    /// To be called at the beginning of ticks, and of whatever else begins
+    /// after a stream has been torn down: gives back what permits held that
+    /// were dropped.
+    pub fn settle(&self) {
+        let ended = self.ended.take();
+        if !ended.is_empty() {
+            self.table.borrow_mut().give_back(&ended);
+        }
+    }
+
+    /// To be called on every tick.
+    pub fn on_tick(&self) {
+        self.settle();
+        self.table.borrow_mut().on_tick();
+    }
+
+    /// What all VMs that live hold of a subject; `None` when it can't be read.
+    #[must_use]
+    pub fn held(&self, subject: Subject) -> Option<u64> {
+        self.table.borrow().held(subject)
+    }
+
+    /// How full the fullest shard is, in percent, rounded up: at 100, new
+    /// subjects of that shard are refused.
+    #[must_use]
+    pub fn fill_percent(&self) -> u64 {
+        self.table.borrow().fill_percent()
+    }
+}
+
+impl fmt::Debug for Quotas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quotas").finish_non_exhaustive()
+    }
+}
+
+/// Why something can't be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The subject's shard is full.
+    Full,
+    /// As many VMs as can own anything live already.
+    NoPlace,
+    /// Other workers were faster at every try.
+    Contended,
+    /// There are bytes in the table that wsguard did not write.
+    Damaged,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the table of connection counts is full",
+            Self::NoPlace => "more workers count connections than the table has places for",
+            Self::Contended => "too many connections are being opened at once to count them",
+            Self::Damaged => "the table of connection counts has been overwritten",
+        })
+    }
+}
+
+/// What one connection holds. It gives all of it back, once, when it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    quotas: Rc<Quotas>,
+    subjects: Vec<Subject>,
+}
+
+/// A limit that was not kept, by its place in what was asked for, or the reason
+/// why it could not be held against anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// This one is reached.
+    Limit(usize),
+    /// It can't be counted.
+    Unavailable(Unavailable),
+}
+
+impl Permit {
+    /// Holds nothing yet.
+    #[must_use]
+    pub const fn empty(quotas: Rc<Quotas>) -> Self {
+        Self { quotas, subjects: Vec::new() }
+    }
+
+    /// Takes one of each subject that is below its limit.
+    ///
+    /// # Errors
+    /// The first that is refused; then none of these is held, and what was held
+    /// before still is.
+    pub fn take(&mut self, limits: &[(Subject, u64)]) -> Result<(), Refused> {
+        self.quotas.settle();
+        let mut table = self.quotas.table.borrow_mut();
+        let before = self.subjects.len();
+        for (place, (subject, limit)) in limits.iter().enumerate() {
+            if let Err(error) = table.take(*subject, *limit) {
+                table.give_back(self.subjects.get(before..).unwrap_or_default());
+                self.subjects.truncate(before);
+                return Err(match error {
+                    NotTaken::Limit => Refused::Limit(place),
+                    NotTaken::Unavailable(cause) => Refused::Unavailable(cause),
+                });
+            }
+            self.subjects.push(*subject);
+        }
+        Ok(())
+    }
+
+    /// Counts one more of a subject that has no limit; others see it at the
+    /// next round.
+    pub fn count(&mut self, subject: Subject) {
+        self.quotas.table.borrow_mut().count(subject);
+        self.subjects.push(subject);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.quotas.ended.borrow_mut().append(&mut self.subjects);
+    }
+}
