@@ -1,18 +1,22 @@
 //! The opening handshake's way in: the checks in their order, and what of the
 //! request head goes on to upstream.
 
+mod request;
+
+use request::{Request, Target, TargetError, matches_path};
+
 use super::opening::Pending;
 use super::refusal::Refusal;
 use super::{Flow, Phase, Session};
 use crate::auth::{self, AuthError, CredentialSource, Identity, Presented};
 use crate::config::{Mode, Policy, Unmatched};
-use crate::event::{About, Event, Kind, bounded};
+use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
 use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::answer::Agreement;
 use crate::handshake::form::{self, HandshakeError, ValidHandshake};
-use crate::handshake::host::{Host, HostError};
-use crate::handshake::path::{NormalPath, PathError, careless, split_target};
+use crate::handshake::host::HostError;
+use crate::handshake::path::{PathError, careless};
 use crate::handshake::tls::TlsVerdict;
 use crate::handshake::upgrade::Upgrade;
 use crate::handshake::{HeadEdits, PlainHttp, RefuseWith, RequestHead, subprotocol, user_agent};
@@ -54,12 +58,6 @@ pub struct Admitted {
     /// Why it was refused, or in mode report would have been.
     pub reason: Option<Reason>,
 }
-
-/// Longest part of a client's value that an event repeats, in bytes.
-const EVENT_VALUE_BYTES: usize = 256;
-
-/// Longest part of a path that an event repeats, in bytes.
-const EVENT_PATH_BYTES: usize = 1024;
 
 /// Judges a request.
 #[must_use]
@@ -120,6 +118,15 @@ impl Denial {
     }
 }
 
+impl From<TargetError> for Denial {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Host(error) => error.into(),
+            TargetError::Path(error) => error.into(),
+        }
+    }
+}
+
 /// A handshake that passed every check, and what of it goes on.
 struct Passed {
     /// What is left of the subprotocol offer.
@@ -131,60 +138,7 @@ struct Passed {
     permit: Permit,
 }
 
-/// Where a request goes, in the one form that policies match.
-struct Target {
-    host: Host,
-    path: NormalPath,
-}
-
-/// Why a target has no such form.
-#[derive(Clone, Copy)]
-enum TargetError {
-    Host(HostError),
-    Path(PathError),
-}
-
-impl From<TargetError> for Denial {
-    fn from(error: TargetError) -> Self {
-        match error {
-            TargetError::Host(error) => error.into(),
-            TargetError::Path(error) => error.into(),
-        }
-    }
-}
-
-/// A request and what is read from it once.
-struct Request<'a> {
-    guard: &'a Rc<Guard>,
-    arrival: &'a Arrival,
-    raw_path: &'a [u8],
-    query: Option<&'a [u8]>,
-    target: Result<Target, TargetError>,
-}
-
 impl<'a> Request<'a> {
-    fn read(guard: &'a Rc<Guard>, arrival: &'a Arrival) -> Self {
-        let (raw_path, query) = split_target(&arrival.head.target);
-        let host = Host::parse(&arrival.head.authority).map_err(TargetError::Host);
-        let path = NormalPath::parse(raw_path).map_err(TargetError::Path);
-        let target = path.and_then(|path| Ok(Target { host: host?, path }));
-        Self { guard, arrival, raw_path, query, target }
-    }
-
-    fn head(&self) -> &'a RequestHead {
-        &self.arrival.head
-    }
-
-    /// The first policy for this host and path.
-    fn policy(&self, target: &Target) -> Option<(usize, &'a Policy)> {
-        let mut policies = self.guard.config().policies.iter().enumerate();
-        policies.find(|(_, policy)| {
-            let mut hosts = policy.hosts.iter();
-            let host = policy.hosts.is_empty() || hosts.any(|host| host.matches(&target.host));
-            host && matches_path(policy, target.path.as_str())
-        })
-    }
-
     /// A host or path that another server may read in another way: no policy
     /// can be said to match, so the strictest that might decides. An upgrade is
     /// never meant for anything but a WebSocket; a plain request is refused
@@ -449,25 +403,6 @@ impl<'a> Request<'a> {
         let admission = Admission::Guarded(Box::new(session), edits);
         Admitted { admission, policy: Some(index), reason: None }
     }
-
-    fn about(&self, identity: Option<&Identity>) -> About {
-        let head = self.head();
-        let value =
-            |name| head.headers.all(name).next().map(|value| bounded(value, EVENT_VALUE_BYTES));
-        let path = self.target.as_ref().ok().map(|target| target.path.as_str().as_bytes());
-        About {
-            ip: head.source,
-            path: bounded(path.unwrap_or(self.raw_path), EVENT_PATH_BYTES),
-            origin: value("origin"),
-            user_agent: value("user-agent"),
-            connection: self.arrival.connection,
-            request_id: self.arrival.request_id.as_ref().map(|id| bounded(id, EVENT_VALUE_BYTES)),
-            user: identity
-                .and_then(|identity| identity.user.as_ref())
-                .map(|user| bounded(user.as_bytes(), EVENT_VALUE_BYTES)),
-            credential: identity.map(|identity| identity.kind.name()),
-        }
-    }
 }
 
 /// Gives upstream the key that a client over HTTP/2 has not.
@@ -475,10 +410,6 @@ fn add_key(handshake: &ValidHandshake, edits: &mut HeadEdits) {
     if handshake.is_http2() {
         edits.set.push(("sec-websocket-key".to_owned(), handshake.key().into()));
     }
-}
-
-fn matches_path(policy: &Policy, path: &str) -> bool {
-    policy.paths.is_empty() || policy.paths.iter().any(|pattern| pattern.matches(path))
 }
 
 /// The subprotocol that a refusal by close names, so that a browser takes the
