@@ -173,21 +173,22 @@ impl<'a> Request<'a> {
     fn policy(&self, target: &Target) -> Option<(usize, &'a Policy)> {
         let mut policies = self.guard.config().policies.iter().enumerate();
         policies.find(|(_, policy)| {
-            let mut hosts = policy.hosts.iter();
-            let host = policy.hosts.is_empty() || hosts.any(|host| host.matches(&target.host));
-            host && matches_path(policy, target.path.as_str())
+            matches_host(policy, &target.host) && matches_path(policy, target.path.as_str())
         })
     }
 
     /// A host or path that another server may read in another way: no policy
     /// can be said to match, so the strictest that might decides. An upgrade is
     /// never meant for anything but a WebSocket; a plain request is refused
-    /// where a careless server might find a path that takes upgrades only.
+    /// where a careless server might find a path that takes upgrades only. It
+    /// passes at a host that is certain, and that only others' policies name.
     fn ambiguous(&self, upgrade: Upgrade, error: &TargetError) -> Admitted {
         let careless = careless(self.raw_path);
+        let host = Host::parse(&self.head().authority).ok();
         let meant = |policy: &&Policy| {
             upgrade != Upgrade::None
                 || policy.handshake.plain_http == PlainHttp::Reject
+                    && host.as_ref().is_none_or(|host| matches_host(policy, host))
                     && careless.as_ref().is_some_and(|path| matches_path(policy, path))
         };
         let config = self.guard.config();
@@ -449,6 +450,10 @@ fn add_key(handshake: &ValidHandshake, edits: &mut HeadEdits) {
     if handshake.is_http2() {
         edits.set.push(("sec-websocket-key".to_owned(), handshake.key().into()));
     }
+}
+
+fn matches_host(policy: &Policy, host: &Host) -> bool {
+    policy.hosts.is_empty() || policy.hosts.iter().any(|pattern| pattern.matches(host))
 }
 
 fn matches_path(policy: &Policy, path: &str) -> bool {
