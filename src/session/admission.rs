@@ -3,7 +3,7 @@
 
 mod request;
 
-use request::{Request, Target, TargetError, matches_path};
+use request::{Request, Target, TargetError, matches_host, matches_path};
 
 use super::opening::Pending;
 use super::refusal::Refusal;
@@ -15,7 +15,7 @@ use crate::frame::Sender;
 use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::answer::Agreement;
 use crate::handshake::form::{self, HandshakeError, ValidHandshake};
-use crate::handshake::host::HostError;
+use crate::handshake::host::{Host, HostError};
 use crate::handshake::path::{PathError, careless};
 use crate::handshake::tls::TlsVerdict;
 use crate::handshake::upgrade::Upgrade;
@@ -142,12 +142,15 @@ impl<'a> Request<'a> {
     /// A host or path that another server may read in another way: no policy
     /// can be said to match, so the strictest that might decides. An upgrade is
     /// never meant for anything but a WebSocket; a plain request is refused
-    /// where a careless server might find a path that takes upgrades only.
+    /// where a careless server might find a path that takes upgrades only. It
+    /// passes at a host that is certain, and that only others' policies name.
     fn ambiguous(&self, upgrade: Upgrade, error: &TargetError) -> Admitted {
         let careless = careless(self.raw_path);
+        let host = Host::parse(&self.head().authority).ok();
         let meant = |policy: &&Policy| {
             upgrade != Upgrade::None
                 || policy.handshake.plain_http == PlainHttp::Reject
+                    && host.as_ref().is_none_or(|host| matches_host(policy, host))
                     && careless.as_ref().is_some_and(|path| matches_path(policy, path))
         };
         let config = self.guard.config();

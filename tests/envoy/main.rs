@@ -11,6 +11,7 @@
 )]
 
 mod client;
+mod edge;
 mod lds;
 mod support;
 mod upstream;

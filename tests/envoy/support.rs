@@ -139,9 +139,25 @@ impl Envoy {
 
     /// Body of a page of Envoy's admin interface.
     pub fn get(&self, path: &str) -> String {
+        self.ask_admin("GET", path)
+    }
+
+    /// Sets the level of one of Envoy's loggers.
+    pub fn set_log_level(&self, logger: &str, level: &str) {
+        let answer = self.ask_admin("POST", &format!("/logging?{logger}={level}"));
+        assert!(answer.contains(&format!("{logger}: {level}")), "{answer}");
+    }
+
+    /// The folder of its log, which goes when it does.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn ask_admin(&self, method: &str, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(self.admin) else { return String::new() };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);

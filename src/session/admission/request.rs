@@ -55,9 +55,7 @@ impl<'a> Request<'a> {
     pub(super) fn policy(&self, target: &Target) -> Option<(usize, &'a Policy)> {
         let mut policies = self.guard.config().policies.iter().enumerate();
         policies.find(|(_, policy)| {
-            let mut hosts = policy.hosts.iter();
-            let host = policy.hosts.is_empty() || hosts.any(|host| host.matches(&target.host));
-            host && matches_path(policy, target.path.as_str())
+            matches_host(policy, &target.host) && matches_path(policy, target.path.as_str())
         })
     }
 
@@ -79,6 +77,11 @@ impl<'a> Request<'a> {
             credential: identity.map(|identity| identity.kind.name()),
         }
     }
+}
+
+/// Whether a policy is for this host, whatever the path.
+pub(super) fn matches_host(policy: &Policy, host: &Host) -> bool {
+    policy.hosts.is_empty() || policy.hosts.iter().any(|pattern| pattern.matches(host))
 }
 
 /// Whether a policy is for this path, whatever the host.
