@@ -156,9 +156,11 @@ pub(super) fn body(which: Body, size: usize) -> Option<Vec<u8>> {
     (bytes.len() == size).then_some(bytes)
 }
 
-/// Puts `bytes` in the place of this body callback's bytes.
-pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) {
-    let _ = hostcalls::set_buffer(which.buffer(), 0, size, bytes);
+/// Puts `bytes` in the place of this body callback's bytes; whether that was
+/// done.
+#[must_use]
+pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) -> bool {
+    hostcalls::set_buffer(which.buffer(), 0, size, bytes).is_ok()
 }
 
 /// The request of the current stream, from its headers callback.

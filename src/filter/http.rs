@@ -50,8 +50,8 @@ impl HttpFilter {
         if self.answered {
             // Upstream may still be there; whatever the client sends is for
             // nobody.
-            if matches!(which, Body::Request) {
-                host::replace_body(which, size, &[]);
+            if matches!(which, Body::Request) && !host::replace_body(which, size, &[]) {
+                host::reset();
             }
             return Action::Continue;
         }
@@ -61,19 +61,19 @@ impl HttpFilter {
         };
         let Some(input) = host::body(which, size) else {
             // What can't be read must not go on.
-            host::replace_body(which, size, &[]);
             host::reset();
             return Action::Continue;
         };
         let mut out = Vec::new();
         let outcome = session.borrow_mut().on_data(sender, &input, &mut out);
-        if outcome.forwarded == Forwarded::Replaced {
-            host::replace_body(which, size, &out);
-        }
+        let applied = match outcome.forwarded {
+            Forwarded::Unchanged => true,
+            Forwarded::Replaced => host::replace_body(which, size, &out),
+        };
         if let Some(reason) = outcome.refused {
             self.tell_reason(reason);
         }
-        if outcome.reset {
+        if outcome.reset || !applied {
             host::reset();
         }
         Action::Continue
