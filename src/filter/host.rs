@@ -2,13 +2,14 @@
 //! the VM on bytes that are not UTF-8, and its setters trap on a status they
 //! don't expect, so each is called only where the host can't refuse it.
 
+use crate::frame::Sender;
 use crate::handshake::{HeadEdits, Headers, RequestHead};
 use crate::host::{
     Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
     Signatures, Timestamp,
 };
 use crate::quota::Salt;
-use crate::session::{Arrival, Refusal};
+use crate::session::{Arrival, Peer, Refusal};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use std::hash::{BuildHasher, RandomState};
@@ -135,13 +136,27 @@ fn varint(value: usize, out: &mut Vec<u8>) {
 pub(super) enum Body {
     Request,
     Response,
+    /// What the client of a connection before `tcp_proxy` sent.
+    Downstream,
+    /// What upstream sent on it.
+    Upstream,
 }
 
 impl Body {
+    /// Who sent what stands in it.
+    pub(super) const fn sender(self) -> Sender {
+        match self {
+            Self::Request | Self::Downstream => Sender::Client,
+            Self::Response | Self::Upstream => Sender::Server,
+        }
+    }
+
     const fn buffer(self) -> BufferType {
         match self {
             Self::Request => BufferType::HttpRequestBody,
             Self::Response => BufferType::HttpResponseBody,
+            Self::Downstream => BufferType::DownstreamData,
+            Self::Upstream => BufferType::UpstreamData,
         }
     }
 }
@@ -195,10 +210,17 @@ pub(super) fn arrival() -> Arrival {
     let scheme = |value: &[u8]| value == b"https";
     head.https = head.headers.all("x-forwarded-proto").next().is_some_and(scheme)
         && head.headers.all("x-forwarded-proto").all(scheme);
-    let connection = property(&["connection", "id"])
-        .and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
-    let request_id = property(&["request", "id"]);
-    Arrival { head, connection, request_id }
+    Arrival { head, connection: connection_id(), request_id: property(&["request", "id"]) }
+}
+
+/// The client of the current connection.
+pub(super) fn peer() -> Peer {
+    Peer { source: source_address(), connection: connection_id() }
+}
+
+/// Whether the current connection is TLS, once its TLS handshake is over.
+pub(super) fn is_tls() -> bool {
+    property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty())
 }
 
 /// Status and headers of the answer, from its headers callback.
@@ -264,6 +286,13 @@ pub(super) fn reset() {
     let _ = hostcalls::reset_http_request();
 }
 
+/// Closes the current connection, once what was written to it before has been
+/// sent; upstream's with it. The last thing a callback may do: what it leaves in
+/// its buffer does not go on any more.
+pub(super) fn close() {
+    let _ = hostcalls::close_downstream();
+}
+
 /// Makes host calls be about the stream `id`; false when it has gone.
 pub(super) fn enter(id: u32) -> bool {
     hostcalls::set_effective_context(id).is_ok()
@@ -291,6 +320,11 @@ pub(super) fn document(size: usize) -> Vec<u8> {
 
 fn property(path: &[&str]) -> Option<Vec<u8>> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+fn connection_id() -> Option<u64> {
+    let bytes = property(&["connection", "id"])?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 fn source_address() -> Option<std::net::IpAddr> {
