@@ -21,12 +21,17 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Debug)]
 pub(super) struct Envoy;
 
+const OTHER_KIND: &str = "; does `filter` in its configuration say what it is in Envoy, http before \
+                          the router or stream before tcp_proxy?";
+
 /// Registers the root context, and makes a panic say where it happened (but
 /// nothing of what it was about: that may be a client's data).
 pub(super) fn start(root: proxy_wasm::types::NewRootContext) {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let _ = hostcalls::log(LogLevel::Critical, &format!("wsguard trapped at {place}"));
+        // The SDK finds no context of the kind that Envoy calls.
+        let hint = if place.contains("dispatcher.rs") { OTHER_KIND } else { "" };
+        let _ = hostcalls::log(LogLevel::Critical, &format!("wsguard trapped at {place}{hint}"));
     }));
     proxy_wasm::set_root_context(root);
 }

@@ -19,6 +19,9 @@
 //!   the answer's last byte where `Content-Length` tells it, with upstream's own
 //!   end, or after [`SILENCE_TIMEOUT`] without a byte.
 //!
+//! A client that stays although upstream has ended is closed after
+//! [`CLOSE_TIMEOUT`].
+//!
 //! In mode report a request that would be refused, and plain HTTP, go on too:
 //! that one request, with the body that its `Content-Length` announces. Heads
 //! that can't be read, chunked bodies and bytes before the answer are refused in
@@ -26,15 +29,14 @@
 //! be an identity header.
 
 use super::admission::{self, Admission, Arrival, admit};
-use super::{Forwarded, Opening, Outcome, Session};
+use super::{CLOSE_TIMEOUT, Forwarded, Opening, Outcome, Session};
 use crate::config::Mode;
-use crate::event::{About, Event, Kind};
+use crate::event::{About, Kind};
 use crate::frame::Sender;
-use crate::guard::{Guard, HandshakeResult};
+use crate::guard::Guard;
 use crate::handshake::HeadEdits;
 use crate::host::Timestamp;
 use crate::http1::{HEAD_TIMEOUT, HeadError, Request, Response};
-use crate::reason::Reason;
 use parts::{Answered, Held, State};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -72,6 +74,8 @@ pub struct StreamConnection {
     policy: Option<usize>,
     /// Mode report: bytes of the request's body that are still due.
     body_bytes_left: u64,
+    /// When upstream had sent its last byte.
+    upstream_ended: Option<Timestamp>,
     reason_told: bool,
 }
 
@@ -88,6 +92,7 @@ impl StreamConnection {
             session: None,
             policy: None,
             body_bytes_left: 0,
+            upstream_ended: None,
             reason_told: false,
         }
     }
@@ -127,6 +132,9 @@ impl StreamConnection {
         out: &mut Vec<u8>,
     ) -> Outcome {
         let outcome = self.route(sender, input, ends, out);
+        if ends && sender == Sender::Server {
+            self.upstream_ended.get_or_insert(self.guard.now());
+        }
         self.settle(outcome)
     }
 
@@ -153,6 +161,11 @@ impl StreamConnection {
         let now = self.guard.now();
         let past = |since: Timestamp, limit| now.since(since) >= limit || now < since;
         let outcome = match &self.state {
+            State::Over => unchanged(),
+            // TCP would leave the client's half open for as long as it likes.
+            _ if self.upstream_ended.is_some_and(|since| past(since, CLOSE_TIMEOUT)) => {
+                Outcome { reset: true, ..unchanged() }
+            }
             State::Request(held) if past(held.since, HEAD_TIMEOUT) => {
                 self.give_up(Trouble::RequestTimeout)
             }
@@ -252,7 +265,7 @@ impl StreamConnection {
         let about = admission::about(&self.guard, arrival);
         let enforce = self.guard.config().mode == Mode::Enforce;
         let kind = if enforce { Kind::Refused } else { Kind::Reported };
-        let refused = self.tell(kind, &about, Trouble::NotAnUpgrade);
+        let refused = Trouble::NotAnUpgrade.tell(&self.guard, None, kind, &about);
         if enforce { Outcome { refused, ..self.over() } } else { unchanged() }
     }
 
@@ -341,25 +354,8 @@ impl StreamConnection {
     fn give_up(&mut self, trouble: Trouble) -> Outcome {
         let about = self.session.as_ref().map(|session| session.about.clone());
         let about = about.unwrap_or_else(|| self.about());
-        let refused = self.tell(Kind::Refused, &about, trouble);
+        let refused = trouble.tell(&self.guard, self.policy, Kind::Refused, &about);
         Outcome { refused, ..self.over() }
-    }
-
-    fn tell(&self, kind: Kind, about: &About, trouble: Trouble) -> Option<Reason> {
-        let mode = self.guard.policy(self.policy.unwrap_or(usize::MAX));
-        let mode = mode.map_or(self.guard.config().mode, |policy| policy.mode);
-        let mut event = Event::new(self.guard.now(), kind, mode, about);
-        let reason = Some(trouble.reason());
-        event.reason = reason;
-        event.direction = Some(trouble.direction());
-        event.detail = Some(trouble.to_string());
-        let result = match kind {
-            Kind::Reported => HandshakeResult::Reported,
-            _ => HandshakeResult::Refused,
-        };
-        self.guard.count_handshake(self.policy, result, reason);
-        self.guard.tell(self.policy, event);
-        reason
     }
 
     fn about(&self) -> About {

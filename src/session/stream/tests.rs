@@ -3,6 +3,7 @@ use crate::config::Config;
 use crate::frame::{FrameHeader, Opcode};
 use crate::host::memory::MemoryHost;
 use crate::http1::MAX_HEADERS;
+use crate::reason::Reason;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -320,6 +321,21 @@ fn upstreams_own_refusal_passes_and_no_second_request_does() {
     assert!(rig.connection.on_tick().reset);
     rig.connection.on_end();
     assert!(rig.events().is_empty());
+}
+
+#[test]
+fn a_client_does_not_stay_when_upstream_has_ended() {
+    let mut rig = Rig::open();
+    let mut out = Vec::new();
+    let outcome = rig.connection.on_data(Sender::Server, b"\x88\0", true, &mut out);
+    assert_eq!((outcome.forwarded, outcome.reset), (Forwarded::Unchanged, false));
+    rig.host.advance(CLOSE_TIMEOUT / 2);
+    assert!(!rig.connection.on_tick().reset, "it has its time to answer");
+    assert_eq!(rig.client(b"\x88\x80\0\0\0\0"), on(b"\x88\x80\0\0\0\0"));
+    rig.host.advance(CLOSE_TIMEOUT / 2);
+    let outcome = rig.connection.on_tick();
+    assert_eq!((outcome.reset, outcome.refused), (true, None));
+    assert!(!rig.connection.on_tick().reset, "once");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What goes wrong around the heads.
 
+use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
+use crate::guard::{Guard, HandshakeResult};
 use crate::http1::HeadError;
 use crate::reason::Reason;
 
@@ -25,8 +27,32 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// Writes and counts that a connection ends, or in mode report would, for
+    /// this; gives the reason.
+    pub(super) fn tell(
+        self,
+        guard: &Guard,
+        policy: Option<usize>,
+        kind: Kind,
+        about: &About,
+    ) -> Option<Reason> {
+        let mode = policy.and_then(|index| guard.policy(index)).map(|policy| policy.mode);
+        let mut event = Event::new(guard.now(), kind, mode.unwrap_or(guard.config().mode), about);
+        let reason = Some(self.reason());
+        event.reason = reason;
+        event.direction = Some(self.direction());
+        event.detail = Some(self.to_string());
+        let result = match kind {
+            Kind::Reported => HandshakeResult::Reported,
+            _ => HandshakeResult::Refused,
+        };
+        guard.count_handshake(policy, result, reason);
+        guard.tell(policy, event);
+        reason
+    }
+
     /// What the refusal is called.
-    pub(super) const fn reason(self) -> Reason {
+    const fn reason(self) -> Reason {
         match self {
             Self::Request(error) => error.reason(),
             Self::RequestTimeout | Self::Body => Reason::HandshakeMalformed,
@@ -38,7 +64,7 @@ impl Trouble {
     }
 
     /// Whose bytes it is about.
-    pub(super) const fn direction(self) -> Sender {
+    const fn direction(self) -> Sender {
         match self {
             Self::Memory(sender) => sender,
             Self::Answer(_) | Self::AnswerTimeout | Self::Unasked => Sender::Server,
