@@ -26,6 +26,7 @@ mod metrics;
 mod peers;
 mod quotas;
 mod report;
+mod stream;
 mod tls;
 
 /// What the module's environment holds for documents that name secrets.
