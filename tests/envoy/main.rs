@@ -23,6 +23,7 @@ mod frames;
 mod handshake;
 mod metrics;
 mod peers;
+mod quotas;
 mod report;
 mod tls;
 
