@@ -6,7 +6,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -18,9 +17,12 @@ pub struct Envoy {
     child: Child,
     admin: SocketAddr,
     dir: TempDir,
-    /// A trap is what its test is about.
-    trapped: AtomicBool,
+    /// A test that traps a VM says so.
+    pub may_trap: bool,
 }
+
+/// Worker threads, where a test does not say how many.
+const WORKERS: u8 = 2;
 
 /// `make test` says where things are; without it, where it puts them.
 fn tool(variable: &str, fallback: &str) -> PathBuf {
@@ -33,6 +35,11 @@ fn tool(variable: &str, fallback: &str) -> PathBuf {
 /// The module under test.
 pub fn wasm() -> PathBuf {
     tool("WSGUARD_WASM", "dist/wsguard.wasm")
+}
+
+/// The module that a header traps.
+pub fn trap_wasm() -> PathBuf {
+    tool("WSGUARD_TRAP_WASM", "dist/wsguard-trap.wasm")
 }
 
 /// The interpreter with the pinned packages.
@@ -67,14 +74,19 @@ impl Envoy {
 
     /// The same from a text in YAML or JSON, with environment variables.
     pub fn start_with(bootstrap: &str, environment: &[(&str, &str)]) -> Self {
+        Self::launch(bootstrap, environment, WORKERS)
+    }
+
+    /// Starts Envoy with so many worker threads.
+    pub fn start_on(workers: u8, bootstrap: &Value) -> Self {
+        Self::launch(&bootstrap.to_string(), &[], workers)
+    }
+
+    fn launch(bootstrap: &str, environment: &[(&str, &str)], workers: u8) -> Self {
         let dir = TempDir::new().unwrap();
-        let child = Self::spawn(&dir, bootstrap, environment);
-        let mut envoy = Self {
-            child,
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
-            dir,
-            trapped: false.into(),
-        };
+        let child = Self::spawn(&dir, bootstrap, environment, workers);
+        let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Self { child, admin, dir, may_trap: false };
         let path = envoy.dir.path().join("admin");
         envoy.admin = wait_for("Envoy's admin address", || {
             if let Some(status) = envoy.child.try_wait().unwrap() {
@@ -113,19 +125,20 @@ impl Envoy {
     /// Starts Envoy with a bootstrap that it must refuse; gives its log.
     pub fn refuses(bootstrap: &Value) -> String {
         let dir = TempDir::new().unwrap();
-        let mut child = Self::spawn(&dir, &bootstrap.to_string(), &[]);
+        let mut child = Self::spawn(&dir, &bootstrap.to_string(), &[], WORKERS);
         let status = wait_for("Envoy to refuse", || child.try_wait().unwrap());
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
         assert!(!status.success(), "Envoy ended well:\n{log}");
         log
     }
 
-    fn spawn(dir: &TempDir, bootstrap: &str, environment: &[(&str, &str)]) -> Child {
+    fn spawn(dir: &TempDir, bootstrap: &str, environment: &[(&str, &str)], workers: u8) -> Child {
         let config = dir.path().join("bootstrap.yaml");
         std::fs::write(&config, bootstrap).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         tied(&tool("ENVOY", ".tools/envoy-1.40.0/envoy"))
-            .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
+            .args(["--concurrency", &workers.to_string()])
+            .args(["--disable-hot-restart", "-l", "warning"])
             .args(["--component-log-level", "wasm:info"])
             // Access logs without the ten seconds that Envoy may keep them.
             .args(["--file-flush-interval-msec", "50"])
@@ -229,9 +242,9 @@ impl Envoy {
     }
 
     /// The VM has trapped, as it should.
-    pub fn assert_trapped(&self) {
+    pub fn assert_trapped(&mut self) {
         wait_for("a trap", || self.log().contains("trapped").then_some(()));
-        self.trapped.store(true, Ordering::Relaxed);
+        self.may_trap = true;
     }
 
     /// The VM has not trapped.
@@ -249,7 +262,7 @@ impl Drop for Envoy {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- Envoy's log ---\n{}", self.log());
-        } else if !self.trapped.load(Ordering::Relaxed) {
+        } else if !self.may_trap {
             self.assert_sound();
         }
     }

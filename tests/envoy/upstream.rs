@@ -144,7 +144,7 @@ pub fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     found
 }
 
-fn accept(head: &str) -> String {
+pub fn accept(head: &str) -> String {
     let key = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())

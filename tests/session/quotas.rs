@@ -82,7 +82,8 @@ fn one_too_many_is_told_what_the_limit_is() {
 
 #[test]
 fn every_way_to_end_gives_the_place_back() {
-    let endings: [(&str, fn(Session)); 7] = [
+    type End = fn(Session);
+    let endings: [(&str, End); 7] = [
         ("without a word", drop),
         ("by its end", |mut session| session.on_end()),
         ("by an end that is told twice", |mut session| {

@@ -12,7 +12,7 @@ fn a_document_of_the_other_kind_lets_nothing_through() {
     for listener in
         [stream_listener(&of_kind("http", &document)), listener(&of_kind("stream", &document))]
     {
-        let envoy = Envoy::start(&bootstrap_of(&[listener], upstream.address));
+        let mut envoy = Envoy::start(&bootstrap_of(&[listener], upstream.address));
         for _ in 0..3 {
             let mut client = Client::connect(envoy.address());
             client.send(&Request::upgrade("/ws").bytes());
