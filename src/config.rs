@@ -15,7 +15,11 @@
 //! any `max_message`), `missing_origin` without `origins`, a cookie credential
 //! without `origins` or with `*` among them, credentials without a verifier and
 //! the other way round, an identity header that some policy takes credentials
-//! from, `per_user` without `auth`, `ipv6_prefix` without `per_ip`, and a policy that an earlier one leaves nothing to match.
+//! from, `per_user` without `auth`, `ipv6_prefix` without `per_ip`, and a policy
+//! that an earlier one leaves nothing to match. With `filter: stream`, whatever
+//! needs an answer in upstream's place, or lets anything but guarded upgrades
+//! through: `unmatched: pass`, `plain_http: pass`, `tls: redirect` and
+//! `refuse_with: close`.
 
 use crate::auth::AuthRules;
 use crate::handshake::HandshakeRules;
@@ -53,6 +57,8 @@ pub use units::fuzz_units;
 /// A checked document. It can only be made by [`Config::parse`].
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Which kind of Envoy's filters it is for.
+    pub filter: FilterKind,
     /// What happens to upgrades that no policy matches.
     pub unmatched: Unmatched,
     /// Most message bytes held over all connections of a worker.
@@ -100,6 +106,16 @@ impl Config {
             (None, None) => Err(ConfigErrors::of_document(fault::Written::Empty)),
         }
     }
+}
+
+/// `filter`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilterKind {
+    /// HTTP filter, before the router.
+    #[default]
+    Http,
+    /// Network filter, before `tcp_proxy`.
+    Stream,
 }
 
 /// `mode`

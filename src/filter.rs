@@ -6,10 +6,12 @@
 //! | `host` | every host call |
 //! | `root` | one worker: configuration, ticks, the sessions that are open |
 //! | `http` | one HTTP stream |
+//! | `stream` | one connection before `tcp_proxy` |
 
 mod host;
 mod http;
 mod root;
+mod stream;
 
 proxy_wasm::main! {{
     host::start(|_| Box::new(root::Root::new()));

@@ -20,6 +20,7 @@
 //! | [`handshake`] | RFC 6455 §4: request head → checks → upstream's answer |
 //! | [`auth`] | credentials → identity |
 //! | [`quota`] | counts that hold over all workers, in shared data |
+//! | [`http1`] | HTTP/1.1 heads out of a byte stream, for the stream filter |
 //! | [`frame`] | frame header, masking, the streaming decoder |
 //! | [`message`] | fragments → messages, with their limits |
 //! | [`inspect`] | what a complete message may contain |
@@ -40,6 +41,7 @@ pub mod frame;
 pub mod guard;
 pub mod handshake;
 pub mod host;
+pub mod http1;
 pub mod inspect;
 pub mod message;
 pub mod quota;

@@ -2,7 +2,8 @@
 //!
 //! A session is sans-IO. A filter hands it heads and bytes as they come and
 //! applies what it answers; the session alone knows the order of checks, and
-//! the filter kinds (HTTP, stream) differ only in how they apply the answers.
+//! the filter kinds differ only in how they apply the answers: before `tcp_proxy` a
+//! [`StreamConnection`] reads the heads and speaks to the session.
 //!
 //! ```text
 //! admit ─► Refused                       (nothing reaches upstream)
@@ -32,6 +33,7 @@ mod forward;
 mod fuzz;
 mod opening;
 mod refusal;
+mod stream;
 mod verdict;
 
 pub use admission::{Admission, Admitted, Arrival, admit};
@@ -39,6 +41,7 @@ pub use forward::Forwarded;
 pub use fuzz::fuzz_session;
 pub use opening::Opening;
 pub use refusal::Refusal;
+pub use stream::{ANSWER_TIMEOUT, Peer, SILENCE_TIMEOUT, StreamConnection};
 
 /// How long a peer has to answer our Close before the connection is reset.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -9,12 +9,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use wsguard::{auth, config, frame, handshake, quota};
+use wsguard::{auth, config, frame, handshake, quota, session};
 
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 16] = [
+const TARGETS: [(&str, Entry); 17] = [
     ("answer", handshake::answer::fuzz_answer),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
@@ -28,6 +28,7 @@ const TARGETS: [(&str, Entry); 16] = [
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),
     ("query", auth::fuzz_query),
+    ("session", session::fuzz_session),
     ("shard", quota::fuzz_shard),
     ("token", auth::fuzz_token),
     ("units", config::fuzz_units),
@@ -60,7 +61,7 @@ fn every_fuzz_entry_holds_on_its_seeds_and_on_every_prefix_of_them() {
             let seed = std::fs::read(&path).unwrap();
             entry(&seed);
             // Large seeds are cut at some places only, to keep this quick.
-            let step = (seed.len() / 64).max(1);
+            let step = (seed.len() / 32).max(1);
             (0..seed.len()).step_by(step).for_each(|end| entry(&seed[..end]));
         }
     }

@@ -2,15 +2,16 @@
 
 use super::node::{Node, Words};
 use super::policy::{self, Checked};
-use super::relations::Relation;
+use super::relations::{NotInStream, Relation};
 use super::units::Bound;
-use super::{Config, Mode, Policy, Unmatched, quotas};
+use super::{Config, FilterKind, Mode, Policy, Unmatched, quotas};
 use crate::auth::CredentialSource;
 use std::collections::HashMap;
 
 const KEYS: &[&str] = &["filter", "mode", "unmatched", "limits", "quotas", "policies"];
 
-const FILTERS: &Words<()> = &[("http", Some(())), ("stream", None)];
+const FILTERS: &Words<FilterKind> =
+    &[("http", Some(FilterKind::Http)), ("stream", Some(FilterKind::Stream))];
 
 /// `mode`, of the document and of a policy.
 pub(super) const MODES: &Words<Mode> =
@@ -26,9 +27,14 @@ const BUFFERED_DEFAULT: u64 = 256 << 20;
 /// Reads the whole document. What it gives holds only if nothing was reported.
 pub(super) fn read(root: &Node<'_>) -> Option<Config> {
     let document = root.object(KEYS)?;
-    document.get("filter").and_then(|node| node.word(FILTERS));
+    let filter = document.get("filter").and_then(|n| n.word(FILTERS)).unwrap_or_default();
     let mode = document.get("mode").and_then(|n| n.word(MODES)).unwrap_or(Mode::Enforce);
     let unmatched = document.get("unmatched").and_then(|n| n.word(UNMATCHED));
+    if let (FilterKind::Stream, Some(Unmatched::Pass), Some(node)) =
+        (filter, unmatched, document.get("unmatched"))
+    {
+        node.report(Relation::Stream(NotInStream::Unguarded));
+    }
     let buffered = document.get("limits").and_then(|node| {
         let limits = node.object(&["buffered_per_worker"])?;
         limits.get("buffered_per_worker")?.size(BUFFERED)
@@ -38,12 +44,13 @@ pub(super) fn read(root: &Node<'_>) -> Option<Config> {
         .and_then(Node::list)
         .unwrap_or_default();
     let checked: Vec<Checked<'_>> =
-        nodes.iter().filter_map(|node| policy::read(node, mode)).collect();
+        nodes.iter().filter_map(|node| policy::read(node, mode, filter)).collect();
     unique_names(&checked);
     never_reached(&checked);
     let users = nodes.iter().any(|policy| policy.has_member("auth"));
     let policies: Vec<Policy> = checked.iter().map(|checked| checked.policy.clone()).collect();
     Some(Config {
+        filter,
         unmatched: unmatched.unwrap_or(Unmatched::Reject),
         buffered_per_worker_bytes: buffered.unwrap_or(BUFFERED_DEFAULT),
         quotas: quotas::read_document(document.get("quotas"), users),

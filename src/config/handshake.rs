@@ -3,8 +3,8 @@
 use super::fault::{Fault, Network, Shape};
 use super::node::{Node, Words};
 use super::object::Object;
-use super::relations::Relation;
-use super::{names, patterns};
+use super::relations::{NotInStream, Relation};
+use super::{FilterKind, names, patterns};
 use crate::handshake::address::AddressRules;
 use crate::handshake::origin::{OriginPattern, OriginRules};
 use crate::handshake::{Compression, HandshakeRules, PlainHttp, RefuseWith, TlsRule};
@@ -71,7 +71,7 @@ fn defaults() -> HandshakeRules {
 }
 
 /// Reads `handshake`, if it is written.
-pub(super) fn read(node: Option<&Node<'_>>) -> Checked {
+pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Checked {
     let Some(node) = node else { return Checked { rules: defaults(), origins_meant: false } };
     let Some(handshake) = node.object(KEYS) else {
         return Checked { rules: defaults(), origins_meant: true };
@@ -95,12 +95,30 @@ pub(super) fn read(node: Option<&Node<'_>>) -> Checked {
     word(&handshake, "compression", COMPRESSION, &mut rules.compression);
     word(&handshake, "plain_http", PLAIN_HTTP, &mut rules.plain_http);
     word(&handshake, "refuse_with", REFUSE_WITH, &mut rules.refuse_with);
+    if filter == FilterKind::Stream {
+        not_in_stream(&handshake, &rules);
+    }
     Checked { rules, origins_meant: handshake.is_meant("origins") }
 }
 
 fn word<T: Copy>(handshake: &Object<'_>, key: &str, words: &Words<T>, place: &mut T) {
     if let Some(meaning) = handshake.get(key).and_then(|node| node.word(words)) {
         *place = meaning;
+    }
+}
+
+/// Before `tcp_proxy` nothing can be answered in upstream's place, and whatever
+/// passes unguarded would take the rest of its connection along.
+fn not_in_stream(handshake: &Object<'_>, rules: &HandshakeRules) {
+    let found = [
+        ("plain_http", rules.plain_http == PlainHttp::Pass, NotInStream::Unguarded),
+        ("tls", rules.tls == TlsRule::Redirect, NotInStream::Answers("required")),
+        ("refuse_with", rules.refuse_with == RefuseWith::Close, NotInStream::Answers("http")),
+    ];
+    for (key, _, why) in found.into_iter().filter(|(_, written, _)| *written) {
+        if let Some(node) = handshake.get(key) {
+            node.report(Relation::Stream(why));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::document::MODES;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{Mode, Policy, auth, client, handshake, names, quotas};
+use super::{FilterKind, Mode, Policy, auth, client, handshake, names, quotas};
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 
@@ -34,7 +34,11 @@ pub(super) struct Checked<'a> {
 }
 
 /// Reads one policy; `document_mode` is for those that have none of their own.
-pub(super) fn read<'a>(node: &Node<'a>, document_mode: Mode) -> Option<Checked<'a>> {
+pub(super) fn read<'a>(
+    node: &Node<'a>,
+    document_mode: Mode,
+    filter: FilterKind,
+) -> Option<Checked<'a>> {
     let policy = node.object(KEYS)?;
     policy.not_yet(&["server", "lifetime", "bans"]);
     let name = policy
@@ -42,7 +46,7 @@ pub(super) fn read<'a>(node: &Node<'a>, document_mode: Mode) -> Option<Checked<'
         .filter(|node| node.line().and_then(|name| node.take(names::label(name))).is_some());
     let mode = policy.get("mode").and_then(|node| node.word(MODES));
     let matched = Matched::read(&policy);
-    let handshake = handshake::read(policy.get("handshake"));
+    let handshake = handshake::read(policy.get("handshake"), filter);
     let auth = policy.get("auth").map(auth::read);
     cookies_need_origins(&auth, &handshake);
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));

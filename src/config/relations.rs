@@ -29,11 +29,39 @@ pub(super) enum Relation {
         /// The earlier policy.
         earlier: usize,
     },
+    /// What `filter: stream` can't do.
+    Stream(NotInStream),
+}
+
+/// Why something is for `filter: http` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotInStream {
+    /// It lets something through that is no guarded upgrade.
+    Unguarded,
+    /// It answers in upstream's place; with the word that does not.
+    Answers(&'static str),
+}
+
+impl fmt::Display for NotInStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unguarded => f.write_str(
+                "does not go with filter: stream, where the first request on a connection must be \
+                 an accepted upgrade; write `reject`",
+            ),
+            Self::Answers(word) => write!(
+                f,
+                "does not go with filter: stream, which can answer nothing before upstream has: a \
+                 refused handshake is a closed connection; write `{word}`"
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Stream(why) => why.fmt(f),
             Self::CookieWithoutOrigins => f.write_str(
                 "a browser sends cookies along with a WebSocket that any web page opens \
                  (cross-site WebSocket hijacking); write handshake.origins with the origins of \

@@ -2,13 +2,14 @@
 //! the VM on bytes that are not UTF-8, and its setters trap on a status they
 //! don't expect, so each is called only where the host can't refuse it.
 
+use crate::frame::Sender;
 use crate::handshake::{HeadEdits, Headers, RequestHead};
 use crate::host::{
     Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
     Signatures, Timestamp,
 };
 use crate::quota::Salt;
-use crate::session::{Arrival, Refusal};
+use crate::session::{Arrival, Peer, Refusal};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use std::hash::{BuildHasher, RandomState};
@@ -20,12 +21,17 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Debug)]
 pub(super) struct Envoy;
 
+const OTHER_KIND: &str = "; does `filter` in its configuration say what it is in Envoy, http before \
+                          the router or stream before tcp_proxy?";
+
 /// Registers the root context, and makes a panic say where it happened (but
 /// nothing of what it was about: that may be a client's data).
 pub(super) fn start(root: proxy_wasm::types::NewRootContext) {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let _ = hostcalls::log(LogLevel::Critical, &format!("wsguard trapped at {place}"));
+        // The SDK finds no context of the kind that Envoy calls.
+        let hint = if place.contains("dispatcher.rs") { OTHER_KIND } else { "" };
+        let _ = hostcalls::log(LogLevel::Critical, &format!("wsguard trapped at {place}{hint}"));
     }));
     proxy_wasm::set_root_context(root);
 }
@@ -135,13 +141,27 @@ fn varint(value: usize, out: &mut Vec<u8>) {
 pub(super) enum Body {
     Request,
     Response,
+    /// What the client of a connection before `tcp_proxy` sent.
+    Downstream,
+    /// What upstream sent on it.
+    Upstream,
 }
 
 impl Body {
+    /// Who sent what stands in it.
+    pub(super) const fn sender(self) -> Sender {
+        match self {
+            Self::Request | Self::Downstream => Sender::Client,
+            Self::Response | Self::Upstream => Sender::Server,
+        }
+    }
+
     const fn buffer(self) -> BufferType {
         match self {
             Self::Request => BufferType::HttpRequestBody,
             Self::Response => BufferType::HttpResponseBody,
+            Self::Downstream => BufferType::DownstreamData,
+            Self::Upstream => BufferType::UpstreamData,
         }
     }
 }
@@ -156,9 +176,11 @@ pub(super) fn body(which: Body, size: usize) -> Option<Vec<u8>> {
     (bytes.len() == size).then_some(bytes)
 }
 
-/// Puts `bytes` in the place of this body callback's bytes.
-pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) {
-    let _ = hostcalls::set_buffer(which.buffer(), 0, size, bytes);
+/// Puts `bytes` in the place of this body callback's bytes; whether that was
+/// done.
+#[must_use]
+pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) -> bool {
+    hostcalls::set_buffer(which.buffer(), 0, size, bytes).is_ok()
 }
 
 /// The request of the current stream, from its headers callback.
@@ -195,10 +217,17 @@ pub(super) fn arrival() -> Arrival {
     let scheme = |value: &[u8]| value == b"https";
     head.https = head.headers.all("x-forwarded-proto").next().is_some_and(scheme)
         && head.headers.all("x-forwarded-proto").all(scheme);
-    let connection = property(&["connection", "id"])
-        .and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
-    let request_id = property(&["request", "id"]);
-    Arrival { head, connection, request_id }
+    Arrival { head, connection: connection_id(), request_id: property(&["request", "id"]) }
+}
+
+/// The client of the current connection.
+pub(super) fn peer() -> Peer {
+    Peer { source: source_address(), connection: connection_id() }
+}
+
+/// Whether the current connection is TLS, once its TLS handshake is over.
+pub(super) fn is_tls() -> bool {
+    property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty())
 }
 
 /// Status and headers of the answer, from its headers callback.
@@ -264,6 +293,13 @@ pub(super) fn reset() {
     let _ = hostcalls::reset_http_request();
 }
 
+/// Closes the current connection, once what was written to it before has been
+/// sent; upstream's with it. The last thing a callback may do: what it leaves in
+/// its buffer does not go on any more.
+pub(super) fn close() {
+    let _ = hostcalls::close_downstream();
+}
+
 /// Makes host calls be about the stream `id`; false when it has gone.
 pub(super) fn enter(id: u32) -> bool {
     hostcalls::set_effective_context(id).is_ok()
@@ -291,6 +327,11 @@ pub(super) fn document(size: usize) -> Vec<u8> {
 
 fn property(path: &[&str]) -> Option<Vec<u8>> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+fn connection_id() -> Option<u64> {
+    let bytes = property(&["connection", "id"])?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 fn source_address() -> Option<std::net::IpAddr> {

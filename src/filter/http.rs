@@ -5,8 +5,7 @@
 //! lengths lag and the last chunk can be missed).
 
 use super::host::{self, Body};
-use super::root::{SharedSession, Worker};
-use crate::frame::Sender;
+use super::root::{Live, SharedSession, Worker};
 use crate::reason::Reason;
 use crate::session::{Admission, Forwarded, Opening, Refusal, admit};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -50,30 +49,26 @@ impl HttpFilter {
         if self.answered {
             // Upstream may still be there; whatever the client sends is for
             // nobody.
-            if matches!(which, Body::Request) {
-                host::replace_body(which, size, &[]);
+            if matches!(which, Body::Request) && !host::replace_body(which, size, &[]) {
+                host::reset();
             }
             return Action::Continue;
         }
-        let sender = match which {
-            Body::Request => Sender::Client,
-            Body::Response => Sender::Server,
-        };
         let Some(input) = host::body(which, size) else {
             // What can't be read must not go on.
-            host::replace_body(which, size, &[]);
             host::reset();
             return Action::Continue;
         };
         let mut out = Vec::new();
-        let outcome = session.borrow_mut().on_data(sender, &input, &mut out);
-        if outcome.forwarded == Forwarded::Replaced {
-            host::replace_body(which, size, &out);
-        }
+        let outcome = session.borrow_mut().on_data(which.sender(), &input, &mut out);
+        let applied = match outcome.forwarded {
+            Forwarded::Unchanged => true,
+            Forwarded::Replaced => host::replace_body(which, size, &out),
+        };
         if let Some(reason) = outcome.refused {
             self.tell_reason(reason);
         }
-        if outcome.reset {
+        if outcome.reset || !applied {
             host::reset();
         }
         Action::Continue
@@ -118,7 +113,7 @@ impl HttpContext for HttpFilter {
                     host::set_filter_state("user", user);
                 }
                 let session = Rc::new(RefCell::new(*session));
-                self.worker.add(self.id, &session);
+                self.worker.add(self.id, Live::Http(Rc::clone(&session)));
                 self.session = Some(session);
             }
         }

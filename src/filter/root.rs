@@ -2,12 +2,14 @@
 
 use super::host::{self, Envoy};
 use super::http::HttpFilter;
-use crate::config::{Config, Document};
+use super::stream::{SharedConnection, StreamFilter};
+use crate::config::{Config, Document, FilterKind};
 use crate::guard::Guard;
 use crate::host::{Level, Log};
 use crate::quota::Quotas;
+use crate::reason::Reason;
 use crate::session::Session;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -31,6 +33,28 @@ thread_local! {
 /// A session that both its stream's callbacks and the tick can reach.
 pub(super) type SharedSession = Rc<RefCell<Session>>;
 
+/// What is open under a context id.
+#[derive(Debug)]
+pub(super) enum Live {
+    /// A session on an HTTP stream.
+    Http(SharedSession),
+    /// A connection before `tcp_proxy`.
+    Stream(SharedConnection),
+}
+
+impl Live {
+    /// Whether it is to be ended, and why if that is news.
+    fn on_tick(&self) -> (bool, Option<Reason>) {
+        match self {
+            Self::Http(session) => (session.borrow().on_tick(), None),
+            Self::Stream(connection) => {
+                let outcome = connection.borrow_mut().on_tick();
+                (outcome.reset, outcome.refused)
+            }
+        }
+    }
+}
+
 /// What the streams of this worker share.
 #[derive(Debug, Default)]
 pub(super) struct Worker {
@@ -40,7 +64,7 @@ pub(super) struct Worker {
     /// Counts to [`TICKS`].
     ticks: Cell<u32>,
     /// By context id.
-    sessions: RefCell<BTreeMap<u32, SharedSession>>,
+    live: RefCell<BTreeMap<u32, Live>>,
 }
 
 impl Worker {
@@ -49,14 +73,14 @@ impl Worker {
         self.guard.borrow().clone()
     }
 
-    /// Lets ticks reach a session.
-    pub(super) fn add(&self, id: u32, session: &SharedSession) {
-        self.sessions.borrow_mut().insert(id, Rc::clone(session));
+    /// Lets ticks reach it.
+    pub(super) fn add(&self, id: u32, live: Live) {
+        self.live.borrow_mut().insert(id, live);
     }
 
     /// Its stream has ended.
     pub(super) fn remove(&self, id: u32) {
-        self.sessions.borrow_mut().remove(&id);
+        self.live.borrow_mut().remove(&id);
     }
 
     fn configure(&self, config: Config) {
@@ -75,20 +99,30 @@ impl Worker {
             old.on_tick();
             Rc::strong_count(old) > 1
         });
-        let due: Vec<u32> = self
-            .sessions
-            .borrow()
-            .iter()
-            .filter(|(_, session)| session.borrow().on_tick())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
-            // Were the stream gone, the reset would hit another one.
-            if host::enter(id) {
-                host::reset();
-            } else {
-                self.remove(id);
+        let mut due = Vec::new();
+        for (id, live) in self.live.borrow().iter() {
+            if let (true, reason) = live.on_tick() {
+                due.push((*id, matches!(live, Live::Stream(_)), reason));
             }
+        }
+        for (id, is_stream, reason) in due {
+            // Were the stream gone, the reset would hit another one.
+            if !host::enter(id) {
+                self.remove(id);
+                continue;
+            }
+            if let Some(reason) = reason {
+                host::set_filter_state("reason", reason.name());
+            }
+            if is_stream { host::close() } else { host::reset() }
+        }
+    }
+
+    /// Which kind of filter the document is for.
+    fn kind(&self) -> ContextType {
+        match self.guard().map(|guard| guard.config().filter) {
+            Some(FilterKind::Stream) => ContextType::StreamContext,
+            Some(FilterKind::Http) | None => ContextType::HttpContext,
         }
     }
 }
@@ -148,7 +182,11 @@ impl RootContext for Root {
         Some(Box::new(HttpFilter::new(id, Rc::clone(&self.worker))))
     }
 
+    fn create_stream_context(&self, id: u32) -> Option<Box<dyn StreamContext>> {
+        Some(Box::new(StreamFilter::new(id, Rc::clone(&self.worker))))
+    }
+
     fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+        Some(self.worker.kind())
     }
 }

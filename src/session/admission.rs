@@ -59,6 +59,11 @@ pub struct Admitted {
     pub reason: Option<Reason>,
 }
 
+/// What events tell of a request that nobody has judged.
+pub(super) fn about(guard: &Rc<Guard>, arrival: &Arrival) -> About {
+    Request::read(guard, arrival).about(None)
+}
+
 /// Judges a request.
 #[must_use]
 pub fn admit(guard: &Rc<Guard>, arrival: &Arrival) -> Admitted {

@@ -114,9 +114,10 @@ fn event_lines_have_the_fields_of_the_contract() {
     let refused = envoy.event("refused", Some("rule_matched"));
     has_fields(&refused, &[], &[&of_good(), &same, &of_refused]);
 
+    // Of the server: its answer to our Close.
     let of_closed = json!({
         "messages": {"client": 1, "server": 0},
-        "bytes": {"client": hello + bad, "server": 0}, "code": 1008,
+        "bytes": {"client": hello + bad, "server": 4}, "code": 1008,
     });
     let closed = envoy.event("closed", Some("rule_matched"));
     has_fields(&closed, &OF_CLOSED, &[&of_good(), &same, &nothing, &of_closed]);

@@ -24,7 +24,9 @@ mod frames;
 mod handshake;
 mod metrics;
 mod peers;
+mod quotas;
 mod report;
+mod stream;
 mod tls;
 
 /// What the module's environment holds for documents that name secrets.

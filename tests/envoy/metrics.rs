@@ -47,6 +47,7 @@ fn the_example_names_metrics_and_labels_as_the_contract_does() {
         r#"wsguard_handshake_us_count{policy="chat"} 1"#,
         r#"wsguard_message_bytes_count{policy="chat",direction="client"} 1"#,
         r#"wsguard_message_bytes_count{policy="chat",direction="server"} 1"#,
+        r#"wsguard_connections{policy="chat"} 0"#,
         "wsguard_buffered_bytes{} 0",
     ] {
         envoy.metric(line);
@@ -56,6 +57,8 @@ fn the_example_names_metrics_and_labels_as_the_contract_does() {
         ("messages_total", "counter"),
         ("bytes_total", "counter"),
         ("violations_total", "counter"),
+        ("connections", "gauge"),
+        ("table_fill", "gauge"),
         ("buffered_bytes", "gauge"),
         ("handshake_us", "histogram"),
         ("message_bytes", "histogram"),

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -17,6 +18,8 @@ pub struct Envoy {
     child: Child,
     admin: SocketAddr,
     dir: TempDir,
+    /// A trap is what its test is about.
+    trapped: AtomicBool,
 }
 
 /// `make test` says where things are; without it, where it puts them.
@@ -66,7 +69,12 @@ impl Envoy {
     pub fn start_with(bootstrap: &str, environment: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
         let child = Self::spawn(&dir, bootstrap, environment);
-        let mut envoy = Self { child, admin: SocketAddr::from(([127, 0, 0, 1], 0)), dir };
+        let mut envoy = Self {
+            child,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            dir,
+            trapped: false.into(),
+        };
         let path = envoy.dir.path().join("admin");
         envoy.admin = wait_for("Envoy's admin address", || {
             if let Some(status) = envoy.child.try_wait().unwrap() {
@@ -78,6 +86,28 @@ impl Envoy {
             (envoy.get("/ready").contains("LIVE") && !envoy.listeners().is_empty()).then_some(())
         });
         envoy
+    }
+
+    /// The same, unless this version of Envoy does not know what stands in it.
+    pub fn may_start_with(bootstrap: &str, environment: &[(&str, &str)]) -> Option<Self> {
+        let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+        std::fs::write(file.path(), bootstrap).unwrap();
+        let mut command = Command::new(tool("ENVOY", ".tools/envoy-1.40.0/envoy"));
+        command.args(["--mode", "validate", "-c"]).arg(file.path());
+        let checked = command.envs(environment.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        if said.contains("no such field") {
+            return None;
+        }
+        Some(Self::start_with(bootstrap, environment))
+    }
+
+    /// Waits until one of Envoy's own counters stands at this.
+    pub fn counter(&self, name: &str, value: u64) {
+        let line = format!("{name}: {value}");
+        wait_for(&line, || {
+            self.get(&format!("/stats?filter=^{name}$")).contains(&line).then_some(())
+        });
     }
 
     /// Starts Envoy with a bootstrap that it must refuse; gives its log.
@@ -198,6 +228,12 @@ impl Envoy {
         );
     }
 
+    /// The VM has trapped, as it should.
+    pub fn assert_trapped(&self) {
+        wait_for("a trap", || self.log().contains("trapped").then_some(()));
+        self.trapped.store(true, Ordering::Relaxed);
+    }
+
     /// The VM has not trapped.
     pub fn assert_sound(&self) {
         let log = self.log();
@@ -213,7 +249,7 @@ impl Drop for Envoy {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- Envoy's log ---\n{}", self.log());
-        } else {
+        } else if !self.trapped.load(Ordering::Relaxed) {
             self.assert_sound();
         }
     }
@@ -298,10 +334,42 @@ fn connection_manager(document: &Value) -> Value {
     })
 }
 
+/// A bootstrap with these listeners before `upstream`.
+pub fn bootstrap_of(listeners: &[Value], upstream: SocketAddr) -> Value {
+    json!({
+        "admin": {"address": socket_address("127.0.0.1", 0)},
+        "static_resources": {"listeners": listeners, "clusters": [cluster(upstream)]},
+    })
+}
+
+/// A TCP listener on a free port with wsguard before `tcp_proxy`.
+pub fn stream_listener(document: &Value) -> Value {
+    let network = "type.googleapis.com/envoy.extensions.filters.network";
+    json!({
+        "name": "stream",
+        "address": socket_address("127.0.0.1", 0),
+        "per_connection_buffer_limit_bytes": 65536,
+        "filter_chains": [{"filters": [
+            {"name": "wsguard", "typed_config": wasm_plugin("network", document)},
+            {"name": "envoy.filters.network.tcp_proxy", "typed_config": {
+                "@type": format!("{network}.tcp_proxy.v3.TcpProxy"),
+                "stat_prefix": "stream",
+                "cluster": "upstream",
+                "idle_timeout": "0s",
+            }},
+        ]}],
+    })
+}
+
 fn wasm_filter(document: &Value) -> Value {
+    wasm_plugin("http", document)
+}
+
+/// The plugin as a filter of this kind, `http` or `network`.
+pub fn wasm_plugin(kind: &str, document: &Value) -> Value {
     let types = "type.googleapis.com";
     json!({
-        "@type": format!("{types}/envoy.extensions.filters.http.wasm.v3.Wasm"),
+        "@type": format!("{types}/envoy.extensions.filters.{kind}.wasm.v3.Wasm"),
         "config": {
             "name": "wsguard",
             "root_id": "wsguard",

@@ -47,7 +47,7 @@ impl Drop for Application {
     }
 }
 
-fn certificates() -> TempDir {
+pub fn certificates() -> TempDir {
     let folder = TempDir::new().unwrap();
     let made = Command::new(python()).arg(script("certificates.py")).arg(folder.path()).status();
     assert!(made.unwrap().success());

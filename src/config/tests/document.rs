@@ -56,10 +56,11 @@ fn words_are_the_contracts() {
     assert_eq!(config(r#""mode": "report""#).unwrap().mode, Mode::Report);
     assert_eq!(config(r#""mode": "report""#).unwrap().policies[0].mode, Mode::Report);
     assert_eq!(config(r#""unmatched": "pass""#).unwrap().unmatched, Unmatched::Pass);
-    assert!(config(r#""filter": "http""#).is_ok());
+    assert_eq!(config(r#""filter": "http""#).unwrap().filter, FilterKind::Http);
+    assert_eq!(config(r#""filter": "stream""#).unwrap().filter, FilterKind::Stream);
+    assert_eq!(config(r#""mode": "enforce""#).unwrap().filter, FilterKind::Http);
     for (member, error) in [
-        (r#""filter": "stream""#, "not supported yet: filter: stream"),
-        (r#""filter": "tcp""#, "filter: is no known word; write `http`"),
+        (r#""filter": "tcp""#, "filter: is no known word; write `http` or `stream`"),
         (r#""mode": "Report""#, "mode: is no known word; write `enforce` or `report`"),
         (r#""unmatched": "deny""#, "unmatched: is no known word; write `reject` or `pass`"),
         (
@@ -71,6 +72,35 @@ fn words_are_the_contracts() {
     ] {
         assert_eq!(config(member).unwrap_err(), error);
     }
+}
+
+#[test]
+fn the_stream_filter_answers_nothing_and_lets_nothing_by() {
+    let told = |unmatched: &str, members: &str| {
+        let text = format!(
+            r#"{{"filter": "stream", "unmatched": "{unmatched}",
+                "policies": [{{"name": "a", "handshake": {{{members}}}}}]}}"#
+        );
+        assert!(errors(&text.replace("stream", "http")).is_empty(), "{text}");
+        errors(&text)
+    };
+    assert_eq!(told("reject", r#""tls": "required""#), [""; 0]);
+    let unguarded = "does not go with filter: stream, where the first request on a connection must \
+                     be an accepted upgrade; write `reject`";
+    assert_eq!(told("pass", ""), [format!("unmatched: {unguarded}")]);
+    assert_eq!(
+        told("reject", r#""plain_http": "pass""#),
+        [format!("policies[0].handshake.plain_http: {unguarded}")]
+    );
+    let answers = "does not go with filter: stream, which can answer nothing before upstream has: \
+                   a refused handshake is a closed connection; write";
+    assert_eq!(
+        told("reject", r#""refuse_with": "close", "tls": "redirect""#),
+        [
+            format!("policies[0].handshake.refuse_with: {answers} `http`"),
+            format!("policies[0].handshake.tls: {answers} `required`"),
+        ]
+    );
 }
 
 #[test]

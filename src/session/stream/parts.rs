@@ -1,0 +1,75 @@
+//! The phases of a connection, and what it holds in them.
+
+use super::unchanged;
+use crate::guard::Guard;
+use crate::host::Timestamp;
+use crate::http1::{HeadError, HeadReader, MAX_HEAD_BYTES, Read};
+use crate::message::budget::Charge;
+use crate::session::{Forwarded, Outcome};
+use std::rc::Rc;
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The client's head is due.
+    Request(Held),
+    /// Upstream's head is due.
+    Answer(Held),
+    /// The WebSocket is open, or in mode report: bytes pass unseen.
+    Tunnel,
+    /// There is no tunnel; upstream's answer passes.
+    Answered(Answered),
+    /// It is being closed: nothing goes on.
+    Over,
+}
+
+/// A head in the making, which counts as held bytes.
+#[derive(Debug)]
+pub(super) struct Held {
+    reader: HeadReader,
+    charge: Charge,
+    /// When it became due.
+    pub(super) since: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// Bytes of the body that are still due, where that is known.
+    pub(super) left: Option<u64>,
+    /// When the last one came.
+    pub(super) since: Timestamp,
+}
+
+impl Held {
+    /// Nothing has come yet.
+    pub(super) fn new(guard: &Rc<Guard>) -> Self {
+        let charge = Charge::new(guard.budget());
+        Self { reader: HeadReader::default(), charge, since: guard.now() }
+    }
+
+    /// Takes a chunk: the head and how much of the chunk belongs to it, once it
+    /// is complete. `Err(None)`: there is no memory for it.
+    pub(super) fn push(
+        &mut self,
+        chunk: &[u8],
+    ) -> Result<Option<(Vec<u8>, usize)>, Option<HeadError>> {
+        self.charge.grow(chunk.len().min(MAX_HEAD_BYTES)).map_err(|_| None)?;
+        match self.reader.push(chunk)? {
+            Read::Incomplete => Ok(None),
+            Read::Complete { head, used } => Ok(Some((head, used))),
+        }
+    }
+}
+
+impl Answered {
+    /// Upstream has sent more of its answer; what is behind that is dropped.
+    pub(super) fn pass(&mut self, guard: &Guard, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        self.since = guard.now();
+        let Some(left) = self.left else { return unchanged() };
+        let due = usize::try_from(left).unwrap_or(usize::MAX);
+        let body = input.get(..due).unwrap_or(input);
+        self.left = Some(left - u64::try_from(body.len()).unwrap_or(left));
+        out.extend_from_slice(body);
+        Outcome::forward(Forwarded::Replaced)
+    }
+}

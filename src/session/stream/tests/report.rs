@@ -1,0 +1,54 @@
+//! Mode report.
+
+use super::*;
+
+#[test]
+fn report_lets_one_request_through_and_says_what_enforce_would_do() {
+    let mut rig = Rig::report();
+    let evil = upgrade("Origin: https://evil.example\r\n");
+    assert_eq!(rig.client(&evil), (evil.into_bytes(), false, Some(Reason::OriginDenied)));
+    assert_eq!(rig.event()["event"], "reported");
+    assert_eq!(rig.server(SWITCH), on(SWITCH));
+    let script = b"\x81\x87\0\0\0\0<script";
+    assert_eq!(rig.client(script), on(script), "the first reason stands");
+    // Plain HTTP, with and without a policy.
+    for target in ["/ws", "/other"] {
+        let mut rig = Rig::report();
+        let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo");
+        let (seen, reset, _) = rig.client(&head);
+        assert_eq!((seen, reset), (head.into_bytes(), false));
+        let event = rig.event();
+        assert_eq!(
+            (&event["event"], &event["reason"]),
+            (&json!("reported"), &json!("not_websocket"))
+        );
+        assert_eq!(event["path"], target);
+        assert_eq!(rig.client(b"d"), on(b"d"));
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+        assert_eq!(rig.server(answer), on(answer), "as it came");
+        assert_eq!(rig.client(b"yGET /"), on(b"y"));
+        assert_eq!(rig.server(b"ok"), on(b"ok"));
+        assert!(rig.connection.on_tick().reset);
+    }
+}
+
+#[test]
+fn report_lets_nothing_through_that_it_cannot_read() {
+    // An identity header may stand in it.
+    for head in [
+        upgrade("").replace("1.1", "1.0"),
+        upgrade("x-user-id\t: root\r\n"),
+        "POST /ws HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+        "GET /ws HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nx-user-id: root\r\n\r\n".to_owned(),
+    ] {
+        let mut rig = Rig::report();
+        let (seen, reset, _) = rig.client(&head);
+        assert_eq!((seen.as_slice(), reset), (&b""[..], true), "{head}");
+        assert!(rig.events().iter().any(|event| event["event"] == "refused"));
+    }
+    let mut rig = Rig::report();
+    let broken = upgrade("").replace("Sec-WebSocket-Key", "Sec-WebSocket-Kei");
+    assert_eq!(rig.client(&broken).0, broken.as_bytes());
+    assert_eq!(rig.server(SWITCH), on(SWITCH), "a lenient upstream may open it");
+    assert_eq!(rig.client(b"\xff\xff"), on(b"\xff\xff"), "and bytes pass unseen");
+}

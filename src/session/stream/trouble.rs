@@ -1,0 +1,90 @@
+//! What goes wrong around the heads.
+
+use crate::event::{About, Event, Kind};
+use crate::frame::Sender;
+use crate::guard::{Guard, HandshakeResult};
+use crate::http1::HeadError;
+use crate::reason::Reason;
+
+/// Why a connection ends before it is a WebSocket, where no check of the
+/// handshake says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trouble {
+    /// The request's head.
+    Request(HeadError),
+    RequestTimeout,
+    /// The body of a request that report would let pass.
+    Body,
+    NotAnUpgrade,
+    Memory(Sender),
+    /// Upstream's head.
+    Answer(HeadError),
+    AnswerTimeout,
+    /// Upstream sent something before there was a request.
+    Unasked,
+    /// The client sent something before there was an answer.
+    Early,
+}
+
+impl Trouble {
+    /// Writes and counts that a connection ends, or in mode report would, for
+    /// this; gives the reason.
+    pub(super) fn tell(
+        self,
+        guard: &Guard,
+        policy: Option<usize>,
+        kind: Kind,
+        about: &About,
+    ) -> Option<Reason> {
+        let mode = policy.and_then(|index| guard.policy(index)).map(|policy| policy.mode);
+        let mut event = Event::new(guard.now(), kind, mode.unwrap_or(guard.config().mode), about);
+        let reason = Some(self.reason());
+        event.reason = reason;
+        event.direction = Some(self.direction());
+        event.detail = Some(self.to_string());
+        let result = match kind {
+            Kind::Reported => HandshakeResult::Reported,
+            _ => HandshakeResult::Refused,
+        };
+        guard.count_handshake(policy, result, reason);
+        guard.tell(policy, event);
+        reason
+    }
+
+    /// What the refusal is called.
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Request(error) => error.reason(),
+            Self::RequestTimeout | Self::Body => Reason::HandshakeMalformed,
+            Self::NotAnUpgrade => Reason::NotWebsocket,
+            Self::Memory(_) => Reason::Overloaded,
+            Self::Answer(_) | Self::AnswerTimeout | Self::Unasked => Reason::UpstreamHandshake,
+            Self::Early => Reason::ProtocolError,
+        }
+    }
+
+    /// Whose bytes it is about.
+    const fn direction(self) -> Sender {
+        match self {
+            Self::Memory(sender) => sender,
+            Self::Answer(_) | Self::AnswerTimeout | Self::Unasked => Sender::Server,
+            _ => Sender::Client,
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Request(error) => return write!(f, "the request can't be read: {error}"),
+            Self::RequestTimeout => "no complete request head within 10 s",
+            Self::Body => "a request whose body is chunked, or of no clear length, can't pass here",
+            Self::NotAnUpgrade => "this listener takes WebSocket upgrades only",
+            Self::Memory(_) => "no memory is left to hold the head",
+            Self::Answer(error) => return write!(f, "upstream's answer can't be read: {error}"),
+            Self::AnswerTimeout => "upstream has not answered within 15 s",
+            Self::Unasked => "upstream sent something before the request",
+            Self::Early => "the client sent something before upstream's answer",
+        })
+    }
+}
