@@ -84,10 +84,16 @@ fn requests(path: &str, credential: &str) -> Vec<Request> {
         ws().set("sec-websocket-protocol", format!("bearer, {credential}")),
         ws().set("sec-websocket-protocol", format!("{credential}, {credential}")),
     ];
-    let bad = |request: &Request| request.clone().without("sec-websocket-key");
-    requests.extend(requests.clone().iter().map(bad));
+    // The same where they are no handshake, and where they are no upgrade (but
+    // for those that would pass: this upstream takes them for upgrades).
+    let malformed = |request: &Request| request.clone().without("sec-websocket-key");
     let plain = |request: &Request| request.clone().without("upgrade").without("connection");
-    requests.extend(requests.clone().iter().map(plain));
+    let refused = |request: &&Request| request.line.starts_with(&format!("GET {path}"));
+    let mut others: Vec<_> = requests.iter().map(malformed).collect();
+    if path != "/report" {
+        others.extend(requests.iter().filter(refused).map(plain));
+    }
+    requests.extend(others);
     requests
 }
 
