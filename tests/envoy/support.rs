@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -18,7 +19,7 @@ pub struct Envoy {
     admin: SocketAddr,
     dir: TempDir,
     /// A trap is what its test is about.
-    trapped: std::cell::Cell<bool>,
+    trapped: AtomicBool,
 }
 
 /// `make test` says where things are; without it, where it puts them.
@@ -230,7 +231,7 @@ impl Envoy {
     /// The VM has trapped, as it should.
     pub fn assert_trapped(&self) {
         wait_for("a trap", || self.log().contains("trapped").then_some(()));
-        self.trapped.set(true);
+        self.trapped.store(true, Ordering::Relaxed);
     }
 
     /// The VM has not trapped.
@@ -248,7 +249,7 @@ impl Drop for Envoy {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- Envoy's log ---\n{}", self.log());
-        } else if !self.trapped.get() {
+        } else if !self.trapped.load(Ordering::Relaxed) {
             self.assert_sound();
         }
     }
