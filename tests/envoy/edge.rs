@@ -110,7 +110,8 @@ pub struct Edge {
 
 /// A WebSocket that is open.
 pub struct Opened {
-    pub client: Client,
+    /// Kept, or the WebSocket would end.
+    _client: Client,
     pub answer: Answer,
     /// The head that upstream saw.
     pub head: Head,
@@ -163,7 +164,7 @@ impl Edge {
     pub fn opens(&self, request: &Request) -> Opened {
         let (client, answer, head) = self.passes(request);
         assert_eq!(answer.status, 101, "{}{answer:?}", shown(request));
-        Opened { client, answer, head }
+        Opened { _client: client, answer, head }
     }
 
     /// Sends the request; it must be refused for this reason, in the form that

@@ -120,7 +120,7 @@ fn each_violation_ends_both_sides_with_its_code_and_upstream_sees_nothing_of_it(
     let policies: Vec<Value> = (0..POLICIES).map(policy).collect();
     let envoy = Envoy::start(&prompt(&json!({"policies": policies}), upstream.address()));
     let good = text("hello");
-    let mut number = vec![0; POLICIES];
+    let mut number = [0; POLICIES];
     for (index, (name, bytes, code, reason)) in framing().iter().chain(&contents()).enumerate() {
         let index = index % POLICIES;
         let (mut client, mut server) =

@@ -24,7 +24,7 @@ fn told(envoy: &Envoy, count: usize) -> Vec<(String, Value)> {
     })
 }
 
-fn kinds<'a>(told: &'a [(String, Value)]) -> Vec<(&'a str, Option<&'a str>)> {
+fn kinds(told: &[(String, Value)]) -> Vec<(&str, Option<&str>)> {
     told.iter().map(|(kind, reason)| (kind.as_str(), reason.as_str())).collect()
 }
 

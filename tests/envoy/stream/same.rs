@@ -280,6 +280,34 @@ fn messages_are_judged_the_same_and_both_sides_get_their_close() {
     }
 }
 
+#[test]
+fn both_kinds_count_connections_together() {
+    let document =
+        json!({"policies": [{"name": "chat", "quotas": {"connections": {"per_ip": 1}}}]});
+    let upstream = Recorder::start(Script::Accept(Vec::new()));
+    let envoy = start(&upstream, &document);
+    let [(edge, _), (stream, _)] = both(&envoy);
+    let request = Request::upgrade("/ws");
+    let opens = |address| {
+        let mut client = Client::connect(address);
+        client.send(&request.bytes());
+        (!client.ends()).then_some(client)
+    };
+    let first = Client::open(edge, &request);
+    assert!(opens(stream).is_none());
+    envoy.event("refused", Some("connections_per_ip"));
+    drop(first);
+    let second = wait_for("the place to be free", || opens(stream));
+    let (_, answer) = Client::ask(edge, &request);
+    assert_eq!(answer.reason(), "connections_per_ip");
+    drop(second);
+    wait_for("the place to be free again", || opens(stream));
+    // However it ends: refused by a rule of ours, or by upstream.
+    let mut third = wait_for("the place to be free again", || opens(stream));
+    third.send(&frame(0x83, b""));
+    let _fourth = wait_for("the place of one that was cut off", || opens(stream));
+}
+
 fn frame_of_server(payload: &[u8]) -> Vec<u8> {
     [&[0x81, u8::try_from(payload.len()).unwrap()], payload].concat()
 }
