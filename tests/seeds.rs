@@ -9,12 +9,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use wsguard::{auth, config, frame, handshake, quota, session};
+use wsguard::{auth, config, frame, handshake, http1, quota, session};
 
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 17] = [
+const TARGETS: [(&str, Entry); 18] = [
     ("answer", handshake::answer::fuzz_answer),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
@@ -22,6 +22,7 @@ const TARGETS: [(&str, Entry); 17] = [
     ("extensions", handshake::extensions::fuzz_extensions),
     ("form", handshake::form::fuzz_form),
     ("from_envoy", config::fuzz_from_envoy),
+    ("head", http1::fuzz_head),
     ("host", handshake::host::fuzz_host),
     ("jwks", auth::jwk::fuzz_jwks),
     ("members", quota::fuzz_members),
