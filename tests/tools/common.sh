@@ -44,13 +44,12 @@ apt_try_install() {
     install --no-install-recommends "$@" >&2 </dev/null
 }
 
-# Installs what is missing of these packages. Old package lists name files that
-# the mirror has replaced: then once more, with fresh ones.
+# Installs what is missing of these packages, by fresh lists: old ones name files
+# that the mirror has replaced, or an older compiler than its updates have.
 apt_need() {
   installed "$@" && return 0
   command -v apt-get >/dev/null || die "not a Debian system: install what provides $* here"
   say "installing $*"
-  apt_try_install "$@" && return 0
   apt_update
   apt_try_install "$@" || die "apt could not install $*"
 }
