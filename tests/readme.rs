@@ -60,6 +60,28 @@ fn what_is_not_built_is_said_to_be() {
     }
 }
 
+/// The other way round: what is on the list is refused, so that what gets built
+/// leaves it.
+#[test]
+fn what_is_said_to_be_not_built_is_refused() {
+    let mut documents = vec![include_str!("fuzz/seeds/config/every-section").to_owned()];
+    for action in ["drop", "reply", "sanitize", "slow"] {
+        let client = format!(r#"{{"on_violation": "{action}"}}"#);
+        documents.push(format!(r#"{{"policies": [{{"name": "a", "client": {client}}}]}}"#));
+    }
+    let mut told = Vec::new();
+    for document in &documents {
+        let errors = Config::parse(document, &|_| Some("x".repeat(64))).unwrap_err();
+        told.extend(errors.iter().map(ToString::to_string));
+    }
+    let list = section("### Not built yet").split_once(':').unwrap().1;
+    // What stands in brackets is part of what stands before it.
+    let outside = list.split(['(', ')']).step_by(2).collect::<String>();
+    for name in outside.split('`').skip(1).step_by(2) {
+        assert!(told.iter().any(|told| told.ends_with(name)), "{name} is built");
+    }
+}
+
 #[test]
 fn links_go_somewhere() {
     let anchor = |heading: &str| {
