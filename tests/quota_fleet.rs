@@ -32,13 +32,14 @@ const ROUND: Duration = Duration::from_millis(500);
 const LEASE: u32 = 11;
 
 /// One in how many calls to shared data others run before it.
-const INTERLEAVED: u64 = 4;
+const INTERLEAVED_STORES: u64 = 4;
+const INTERLEAVED_LOADS: u64 = 100;
 
 /// One in how many calls to shared data traps, before or after it is done.
 const TRAPPED: u64 = 200;
 
-/// One in how many calls to shared data takes longer than the lease.
-const STUCK: u64 = 400;
+/// One in how many of those takes longer than the lease.
+const STUCK: u64 = 100;
 
 /// What unwinds out of a trapped worker.
 struct Trap;
@@ -93,7 +94,7 @@ impl Fleet {
             doubtful: RefCell::default(),
             depth: Cell::new(0),
             random: Cell::new(seed),
-            busy: Cell::new(true),
+            busy: Cell::new(false),
             traps: Cell::new(false),
             stalls: Cell::new(false),
             stuck: Cell::new(0),
@@ -108,6 +109,7 @@ impl Fleet {
             let worker = fleet.vm();
             fleet.workers.borrow_mut().push(Some(worker));
         }
+        fleet.busy.set(true);
         fleet
     }
 
@@ -160,12 +162,12 @@ impl Fleet {
     }
 
     /// Runs when a worker calls shared data.
-    fn between(self: &Rc<Self>) {
-        if self.busy.get() && self.depth.get() < 3 && self.below(INTERLEAVED) == 0 {
+    fn between(self: &Rc<Self>, one_in: u64) {
+        if self.busy.get() && self.depth.get() < 3 && self.below(one_in) == 0 {
             let other = self.index(WORKERS);
             self.turn(other, Self::act);
         }
-        if self.stalls.get() && self.depth.get() == 1 && self.below(STUCK) == 0 {
+        if self.stalls.get() && self.depth.get() == 1 && self.below(one_in * STUCK) == 0 {
             // Whoever called stands still, while all others go on.
             self.stuck.set(self.stuck.get() + 1);
             (0..=LEASE + 1).for_each(|_| self.round());
@@ -321,7 +323,7 @@ fn subject(quotas: &Quotas, user: usize) -> Subject {
 impl SharedData for Interleaved {
     fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
         if let Some(fleet) = self.fleet.upgrade() {
-            fleet.trap();
+            fleet.between(INTERLEAVED_LOADS);
         }
         self.inner.load(key)
     }
@@ -329,7 +331,7 @@ impl SharedData for Interleaved {
     fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
         let fleet = self.fleet.upgrade();
         if let Some(fleet) = &fleet {
-            fleet.between();
+            fleet.between(INTERLEAVED_STORES);
         }
         let done = self.inner.store(key, value, cas);
         if let Some(fleet) = &fleet {

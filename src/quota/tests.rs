@@ -7,6 +7,8 @@ use crate::host::memory::MemoryHost;
 use crate::host::{SharedData, Timestamp};
 use std::time::Duration;
 
+mod interrupted;
+
 const TICK: Duration = Duration::from_millis(500);
 const MEMBERS: &str = "wsguard/quota/1/members";
 
