@@ -239,8 +239,10 @@ impl Message {
             self.headers.push(*header);
         }
         let begin = self.payload.len();
-        // The last frame says how much will come; before it nobody knows.
-        let most = if header.fin { self.announced_bytes } else { u64::MAX };
+        // The last frame says how much will come, and the first how much at
+        // least; how many small ones come between them nobody knows.
+        let known = header.fin || self.fragments == 1;
+        let most = if known { self.announced_bytes } else { u64::MAX };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         reserve(&mut self.payload, piece.len(), most, &mut self.charge)?;
         self.payload.extend_from_slice(piece);
@@ -355,9 +357,9 @@ mod tests {
     }
 
     #[test]
-    fn a_message_in_one_frame_takes_no_more_room_than_it_needs() {
+    fn a_frame_takes_no_more_room_than_it_needs() {
         let budget = Budget::new(1 << 20);
-        let head = header(65_536, true, Opcode::Binary);
+        let head = header(65_536, false, Opcode::Binary);
         let mut message = Message::begin(MessageType::Binary, &budget);
         message.count(&head, None).unwrap();
         for offset in (0..65_536u64).step_by(10_000) {
@@ -366,6 +368,10 @@ mod tests {
         }
         let headers = u64::try_from(64 * size_of::<FrameHeader>()).unwrap();
         assert_eq!(budget.used_bytes(), 65_536 + headers);
+        let last = header(1, true, Opcode::Continuation);
+        message.count(&last, None).unwrap();
+        message.hold(&last, &[0], 0).unwrap();
+        assert_eq!(budget.used_bytes(), 65_537 + headers);
     }
 
     #[test]
