@@ -134,6 +134,9 @@ impl RuleSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
+    use regex_automata::util::syntax;
 
     fn rule(name: &str, pattern: &str, action: Action) -> RuleSpec {
         RuleSpec { name: name.into(), pattern: pattern.into(), action }
@@ -190,5 +193,66 @@ mod tests {
     fn a_pattern_that_would_fill_memory_is_refused() {
         let rules = vec![rule("a", "((a{100}){100}){100}", Action::Close)];
         assert!(RuleSet::compile(rules).is_err());
+    }
+
+    /// The plainest engine there is, for one rule alone.
+    fn alone(pattern: &str) -> PikeVM {
+        PikeVM::builder()
+            .syntax(syntax::Config::new().utf8(false))
+            .thompson(thompson::Config::new().utf8(false))
+            .build(pattern)
+            .unwrap()
+    }
+
+    fn pattern() -> impl Strategy<Value = String> {
+        let atom = prop_oneof![
+            4 => "[ab<é]{1,4}",
+            1 => prop::sample::select(vec![
+                "(?i)<A", "[ab]", "[^a]", ".", "(?s).", r"(?-u:\xff)", r"(?-u:\b)a", "^a", "b$", "(?m)^b",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        atom.prop_recursive(3, 8, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}{b}")),
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(?:{a}|{b})")),
+                inner.clone().prop_map(|a| format!("(?:{a})+")),
+                (inner.clone(), inner).prop_map(|(a, b)| format!("{a}(?:{b}){{0,2}}")),
+            ]
+        })
+    }
+
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            "[abAB<é ]{1,6}".prop_map(String::into_bytes),
+            Just(b"\xff".to_vec()),
+            Just(b"\n".to_vec()),
+        ];
+        prop::collection::vec(part, 0..6).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+        /// Whatever shortcut the automaton takes for a set of rules, each rule
+        /// finds what it would alone.
+        #[test]
+        fn a_set_finds_what_each_of_its_rules_finds_alone(
+            patterns in prop::collection::vec((pattern(), any::<bool>()), 1..12),
+            messages in prop::collection::vec(message(), 1..8),
+        ) {
+            let action = |close: bool| if close { Action::Close } else { Action::Report };
+            let specs = patterns.iter().map(|(p, close)| rule("r", p, action(*close))).collect();
+            let rules = RuleSet::compile(specs).unwrap();
+            let alone: Vec<PikeVM> = patterns.iter().map(|(pattern, _)| alone(pattern)).collect();
+            for message in messages {
+                let finds = |vm: &PikeVM| vm.is_match(&mut vm.create_cache(), &message);
+                let found: Vec<bool> = alone.iter().map(finds).collect();
+                let first = |close| patterns.iter().zip(&found).position(|(p, f)| p.1 == close && *f);
+                let expected = first(true).map(|rule| Match { rule, action: Action::Close });
+                let expected =
+                    expected.or_else(|| first(false).map(|rule| Match { rule, action: Action::Report }));
+                prop_assert_eq!(rules.find(&message), expected, "{:?} in {:?}", patterns, message);
+            }
+        }
     }
 }

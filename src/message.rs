@@ -235,11 +235,16 @@ impl Message {
         offset: u64,
     ) -> Result<(), Violation> {
         if offset == 0 {
-            reserve(&mut self.headers, 1, &mut self.charge)?;
+            reserve(&mut self.headers, 1, usize::MAX, &mut self.charge)?;
             self.headers.push(*header);
         }
         let begin = self.payload.len();
-        reserve(&mut self.payload, piece.len(), &mut self.charge)?;
+        // The last frame says how much will come, and the first how much at
+        // least; how many small ones come between them nobody knows.
+        let known = header.fin || self.fragments == 1;
+        let most = if known { self.announced_bytes } else { u64::MAX };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        reserve(&mut self.payload, piece.len(), most, &mut self.charge)?;
         self.payload.extend_from_slice(piece);
         let held = self.payload.get_mut(begin..).unwrap_or_default();
         if let Some(key) = header.mask {
@@ -278,13 +283,19 @@ impl Message {
     }
 }
 
-/// Makes room for `more` entries, doubling, and charges what is allocated.
-fn reserve<T>(vec: &mut Vec<T>, more: usize, charge: &mut Charge) -> Result<(), Violation> {
+/// Makes room for `more` entries, doubling, so that many small pieces are not
+/// copied over and over, but not beyond `most`; charges what is allocated.
+fn reserve<T>(
+    vec: &mut Vec<T>,
+    more: usize,
+    most: usize,
+    charge: &mut Charge,
+) -> Result<(), Violation> {
     let needed = vec.len().saturating_add(more);
     if needed <= vec.capacity() {
         return Ok(());
     }
-    let target = needed.max(vec.capacity().saturating_mul(2)).max(64);
+    let target = vec.capacity().saturating_mul(2).max(64).min(most).max(needed);
     let grown = (target - vec.capacity()).saturating_mul(size_of::<T>());
     charge.grow(grown).map_err(|_| Violation::Overloaded)?;
     vec.try_reserve_exact(target - vec.len()).map_err(|_| Violation::Overloaded)
@@ -334,12 +345,33 @@ mod tests {
 
     #[test]
     fn a_full_worker_holds_no_more() {
-        let budget = Budget::new(1000);
+        let budget = Budget::new(4000);
         let mut message = Message::begin(MessageType::Binary, &budget);
-        let head = header(2000, true, Opcode::Binary);
-        assert_eq!(message.hold(&head, &[0; 2000], 0), Err(Violation::Overloaded));
+        let head = header(9000, true, Opcode::Binary);
+        message.count(&head, None).unwrap();
+        assert_eq!(message.hold(&head, &[0; 500], 0), Ok(()));
+        assert_eq!(message.hold(&head, &[0; 8500], 500), Err(Violation::Overloaded));
+        assert!((500..=4000).contains(&budget.used_bytes()));
         message.skip();
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_frame_takes_no_more_room_than_it_needs() {
+        let budget = Budget::new(1 << 20);
+        let head = header(65_536, false, Opcode::Binary);
+        let mut message = Message::begin(MessageType::Binary, &budget);
+        message.count(&head, None).unwrap();
+        for offset in (0..65_536u64).step_by(10_000) {
+            let piece = vec![0; usize::try_from((65_536 - offset).min(10_000)).unwrap()];
+            message.hold(&head, &piece, offset).unwrap();
+        }
+        let headers = u64::try_from(64 * size_of::<FrameHeader>()).unwrap();
+        assert_eq!(budget.used_bytes(), 65_536 + headers);
+        let last = header(1, true, Opcode::Continuation);
+        message.count(&last, None).unwrap();
+        message.hold(&last, &[0], 0).unwrap();
+        assert_eq!(budget.used_bytes(), 65_537 + headers);
     }
 
     #[test]
