@@ -111,7 +111,7 @@ fn the_tls_example_does_what_it_says() {
     let policy = &seen["plain"]["headers"]["content-security-policy"];
     assert!(policy.as_str().unwrap().contains("connect-src 'self'"));
     assert_eq!(seen["redirect"]["status"], 308);
-    assert_eq!(seen["redirect"]["location"], "https://localhost:10443/ws?room=1");
+    assert_eq!(seen["redirect"]["location"], "https://127.0.0.1:10443/ws?room=1");
 
     let http2 = &seen["http2"];
     assert_eq!(http2["answer"][":status"], "200");

@@ -49,7 +49,7 @@ def context_for(folder, alpn=None, **versions):
 
 def talk(folder, port):
     with connect(
-        f"wss://localhost:{port}/ws", ssl=context_for(folder), proxy=None, compression=None
+        f"wss://127.0.0.1:{port}/ws", ssl=context_for(folder), proxy=None, compression=None
     ) as websocket:
         websocket.send("hello over TLS")
         echoed = websocket.recv(timeout=10)
@@ -60,21 +60,21 @@ def refused(folder, port, version):
     context = context_for(folder, minimum_version=version, maximum_version=version)
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
-            context.wrap_socket(raw, server_hostname="localhost").close()
+            context.wrap_socket(raw, server_hostname="127.0.0.1").close()
     except ssl.SSLError as error:
         return error.reason
     return None
 
 
 def plain_answer(folder, port):
-    edge = http.client.HTTPSConnection("localhost", port, context=context_for(folder), timeout=10)
+    edge = http.client.HTTPSConnection("127.0.0.1", port, context=context_for(folder), timeout=10)
     edge.request("GET", "/ws")
     answer = edge.getresponse()
     return {"status": answer.status, "headers": {k.lower(): v for k, v in answer.getheaders()}}
 
 
 def redirected(port):
-    edge = http.client.HTTPConnection("localhost", port, timeout=10)
+    edge = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
     upgrade["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
     edge.request("GET", "/ws?room=1", headers=upgrade)
@@ -87,7 +87,7 @@ class Http2:
 
     def __init__(self, folder, port):
         raw = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self.socket = context_for(folder, alpn="h2").wrap_socket(raw, server_hostname="localhost")
+        self.socket = context_for(folder, alpn="h2").wrap_socket(raw, server_hostname="127.0.0.1")
         self.http2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.http2.initiate_connection()
         self.port = port
@@ -122,7 +122,7 @@ class Http2:
             (":protocol", "websocket"),
             (":scheme", "https"),
             (":path", "/ws"),
-            (":authority", f"localhost:{self.port}"),
+            (":authority", f"127.0.0.1:{self.port}"),
             ("sec-websocket-version", "13"),
             *more,
         ]
