@@ -22,6 +22,7 @@
 //! `refuse_with: close`.
 
 use crate::auth::AuthRules;
+use crate::frame::Sender;
 use crate::handshake::HandshakeRules;
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
@@ -29,13 +30,14 @@ use crate::message::MessageRules;
 use crate::quota::connections::QuotaRules;
 
 mod auth;
-mod client;
 mod document;
 mod envoy;
 mod error;
 mod fault;
 mod handshake;
 mod jwt;
+mod lifetime;
+mod messages;
 mod names;
 mod node;
 mod object;
@@ -155,6 +157,21 @@ pub struct Policy {
     pub quotas: QuotaRules,
     /// What clients may send.
     pub client: MessageRules,
+    /// What the server may send.
+    pub server: MessageRules,
+    /// Whether the filter writes to the client unasked.
+    pub push: bool,
+}
+
+impl Policy {
+    /// What `sender` may send.
+    #[must_use]
+    pub const fn messages(&self, sender: Sender) -> &MessageRules {
+        match sender {
+            Sender::Client => &self.client,
+            Sender::Server => &self.server,
+        }
+    }
 }
 
 /// Entry for the fuzzer: holds that any text gives either errors, each of them
@@ -187,9 +204,10 @@ pub fn fuzz_config(data: &[u8]) {
                 let issuers = auth.and_then(|auth| auth.get("jwt")?.as_array()).map_or(0, Vec::len);
                 assert_eq!(policy.auth.as_ref().map_or(0, |auth| auth.issuers.len()), issuers);
                 assert_eq!(policy.quotas.limits(), written_limits(written));
-                let client = &policy.client;
-                assert!(client.max_frame_bytes > 0 && client.max_message_bytes > 0);
-                assert!(client.max_fragments > 0 && (client.text || client.binary));
+                for rules in [&policy.client, &policy.server] {
+                    assert!(rules.max_frame_bytes > 0 && rules.max_message_bytes > 0);
+                    assert!(rules.max_fragments > 0 && (rules.text || rules.binary));
+                }
             }
         }
     }

@@ -27,6 +27,12 @@ pub enum Kind {
     /// It would have been refused, was the mode not `report` or the action not
     /// `report`.
     Reported,
+    /// A message was let vanish.
+    Dropped,
+    /// A message was let vanish, and the client told.
+    Replied,
+    /// What a rule found was cut out of a message.
+    Sanitized,
     /// More lines than the cap in the second before; `suppressed` says how many.
     Suppressed,
 }

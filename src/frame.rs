@@ -3,6 +3,7 @@
 
 pub mod close;
 pub mod decoder;
+pub mod deflate;
 pub mod header;
 pub mod mask;
 pub mod utf8;

@@ -10,6 +10,7 @@ use crate::inspect::Action;
 use crate::message::budget::Budget;
 use crate::quota::{Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
+use crate::session::Scratch;
 use metrics::MetricTable;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -34,7 +35,7 @@ pub struct Guard {
     quotas: Rc<Quotas>,
     /// What `wsguard_buffered_bytes` has been told of this worker.
     buffered_bytes_told: Cell<u64>,
-    scratch: RefCell<Vec<u8>>,
+    scratch: RefCell<Scratch>,
 }
 
 impl Guard {
@@ -84,10 +85,7 @@ impl Guard {
                 self.limiters.borrow_mut().get_mut(index).map_or(0, |l| l.take_suppressed(now));
             self.tell_suppressed(index, suppressed, now);
         }
-        let mut scratch = self.scratch.borrow_mut();
-        if scratch.capacity() > SCRATCH_KEPT_BYTES {
-            *scratch = Vec::new();
-        }
+        self.scratch.borrow_mut().shrink(SCRATCH_KEPT_BYTES);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -131,7 +129,7 @@ impl Guard {
         self.metrics.table_fill(&*self.host, self.quotas.fill_percent());
     }
 
-    pub(crate) const fn scratch(&self) -> &RefCell<Vec<u8>> {
+    pub(crate) const fn scratch(&self) -> &RefCell<Scratch> {
         &self.scratch
     }
 
@@ -152,7 +150,7 @@ impl Guard {
         if admitted.write {
             let level = match event.event {
                 Kind::Opened | Kind::Closed => Level::Info,
-                Kind::Refused | Kind::Reported | Kind::Suppressed => Level::Warn,
+                _ => Level::Warn,
             };
             self.host.write(level, &event.line());
         }

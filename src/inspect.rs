@@ -1,16 +1,30 @@
-//! What a complete, unmasked message may contain: pattern rules.
+//! What a complete, unmasked message may contain: pattern rules, and what is
+//! left of a message when what they find is cut out.
 
 use pattern::{Pattern, PatternError};
 use regex_automata::meta::Regex;
-use regex_automata::{Input, PatternSet};
+use regex_automata::{Input, MatchKind, PatternSet};
 
 pub mod pattern;
+
+/// Most bytes that one sanitizing reads, over all its cuts: each cut searches on
+/// to the next place, and a pattern may have to read to the end to find none.
+/// Past it the rest stays as it is, so that a message that still matches closes.
+/// Reading this much takes some tens of milliseconds, and only a pattern that
+/// reads far ahead makes it so.
+const SANITIZE_WORK_BYTES: usize = 64 << 20;
 
 /// What to do with a message that breaks a rule or limit. Ordered by severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Let it pass, count and log it.
     Report,
+    /// Cut out what matched; close where there is nothing to cut out.
+    Sanitize,
+    /// Let it vanish.
+    Drop,
+    /// Let it vanish, and tell the client.
+    Reply,
     /// Close both sides.
     Close,
 }
@@ -21,6 +35,9 @@ impl Action {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Report => "report",
+            Self::Sanitize => "sanitize",
+            Self::Drop => "drop",
+            Self::Reply => "reply",
             Self::Close => "close",
         }
     }
@@ -42,6 +59,8 @@ pub struct RuleSpec {
 pub struct RuleSet {
     rules: Vec<Rule>,
     automaton: Regex,
+    /// The patterns of the rules that sanitize, if there are any.
+    cuts: Option<Regex>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,10 +118,22 @@ impl RuleSet {
             return Err(errors);
         }
         // Each is well-formed, so together they can only be too large.
-        let automaton = pattern::compile(&patterns, AUTOMATON_LIMIT_BYTES)
-            .map_err(|_| vec![RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES }])?;
+        let compile = |patterns: &[Pattern], kind| {
+            pattern::compile(patterns, kind, AUTOMATON_LIMIT_BYTES)
+                .map_err(|_| vec![RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES }])
+        };
+        // `All`, or a search for every pattern that matches would stop at the
+        // leftmost-first one and a stricter rule would go unseen.
+        let automaton = compile(&patterns, MatchKind::All)?;
+        let sanitizing = rules.iter().zip(patterns);
+        let sanitizing: Vec<_> = sanitizing
+            .filter_map(|(rule, pattern)| (rule.action == Action::Sanitize).then_some(pattern))
+            .collect();
+        let cuts = (!sanitizing.is_empty())
+            .then(|| compile(&sanitizing, MatchKind::LeftmostFirst))
+            .transpose()?;
         let rules = rules.into_iter().map(|r| Rule { name: r.name, action: r.action }).collect();
-        Ok(Self { rules, automaton })
+        Ok(Self { rules, automaton, cuts })
     }
 
     /// The most severe rule that finds its pattern in `message`, the first in
@@ -122,6 +153,23 @@ impl RuleSet {
             .map(|(rule, action)| Match { rule, action })
             // Something matched: were the set empty all the same, refuse.
             .or(Some(Match { rule: 0, action: Action::Close }))
+    }
+
+    /// Writes `message` without what the sanitizing rules match (from the left,
+    /// places that overlap counting as the first) to `left`, which is cleared
+    /// first. What is left may match again: it has to be judged.
+    pub fn sanitize(&self, message: &[u8], left: &mut Vec<u8>) {
+        left.clear();
+        let (mut kept, mut work) = (0, 0usize);
+        for found in self.cuts.iter().flat_map(|cuts| cuts.find_iter(message)) {
+            left.extend_from_slice(message.get(kept..found.start()).unwrap_or_default());
+            kept = found.end();
+            work = work.saturating_add(message.len() - kept);
+            if work > SANITIZE_WORK_BYTES {
+                break;
+            }
+        }
+        left.extend_from_slice(message.get(kept..).unwrap_or_default());
     }
 
     /// Name of a rule by its place; empty where there is none.
@@ -173,6 +221,40 @@ mod tests {
         assert_eq!(rules.find(b"a script").unwrap().rule, 0);
         let found = rules.find(b"script and <script>").unwrap();
         assert_eq!((found.rule, found.action), (1, Action::Close));
+    }
+
+    #[test]
+    fn what_sanitizing_rules_match_is_cut_out_and_nothing_else() {
+        let rules = set(&[
+            ("tags", "(?i)<.*?>", Action::Sanitize),
+            ("word", "secret", Action::Sanitize),
+            ("watch", "seen", Action::Report),
+        ]);
+        let mut left = vec![b'x'];
+        rules.sanitize(b"a <B>secret</B> seen < secret", &mut left);
+        assert_eq!(left, b"a  seen < ");
+        assert_eq!(rules.find(b"secret seen").unwrap().action, Action::Sanitize);
+        set(&[("watch", "seen", Action::Report)]).sanitize(b"seen", &mut left);
+        assert_eq!(left, b"seen");
+    }
+
+    #[test]
+    fn what_is_left_may_match_again() {
+        let rules = set(&[("t", "<script>", Action::Sanitize)]);
+        let mut left = Vec::new();
+        rules.sanitize(b"<scr<script>ipt>", &mut left);
+        assert!(rules.find(&left).is_some());
+    }
+
+    /// Each cut of this one would read to the end for the `!`.
+    #[test]
+    fn sanitizing_takes_no_more_than_its_share_of_work() {
+        let rules = set(&[("slow", "a.*!|a", Action::Sanitize)]);
+        let message = vec![b'a'; 1 << 20];
+        let mut left = Vec::new();
+        rules.sanitize(&message, &mut left);
+        assert!(left.len() > message.len() - 128);
+        assert!(rules.find(&left).is_some(), "what is left over closes");
     }
 
     #[test]

@@ -3,33 +3,16 @@
 
 use crate::frame::header::MAX_HEADER_BYTES;
 use crate::frame::utf8::Utf8Stream;
-use crate::frame::{FrameError, FrameHeader, Opcode, mask};
-use crate::inspect::{Action, RuleSet};
-use crate::reason::Reason;
+use crate::frame::{FrameHeader, Opcode, mask};
 use budget::{Budget, Charge};
 use std::rc::Rc;
 
 pub mod budget;
+mod rules;
+mod violation;
 
-/// What one direction of a connection may send.
-#[derive(Clone, Debug)]
-pub struct MessageRules {
-    /// Largest payload of one frame, in bytes.
-    pub max_frame_bytes: u64,
-    /// Largest payload of one message over all its fragments, in bytes.
-    pub max_message_bytes: u64,
-    /// Most frames that one message may be cut into.
-    pub max_fragments: u32,
-    /// Whether text messages may pass.
-    pub text: bool,
-    /// Whether binary messages may pass.
-    pub binary: bool,
-    /// Patterns to look for in complete messages.
-    pub rules: Option<RuleSet>,
-    /// What to do with a message that breaks `types`, or a rule without an
-    /// action of its own. Framing, UTF-8 and size violations always close.
-    pub on_violation: Action,
-}
+pub use rules::MessageRules;
+pub use violation::Violation;
 
 /// Text or binary (RFC 6455 §5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,95 +23,16 @@ pub enum MessageType {
     Binary,
 }
 
-/// What is wrong with a message; its sender is at fault.
+/// What will become of a message, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// Framing is broken.
-    Frame(FrameError),
-    /// Bytes before the `101`.
-    Early,
-    /// Text, or a close reason, is not UTF-8.
-    InvalidUtf8,
-    /// A frame announces more bytes than `max_frame`.
-    FrameTooBig {
-        /// Announced.
-        bytes: u64,
-        /// Allowed.
-        limit: u64,
-    },
-    /// The fragments so far announce more bytes than `max_message`.
-    MessageTooBig {
-        /// Announced.
-        bytes: u64,
-        /// Allowed.
-        limit: u64,
-    },
-    /// More fragments than `max_fragments`.
-    TooManyFragments {
-        /// Allowed.
-        limit: u32,
-    },
-    /// This type is not in `types`.
-    TypeDenied(MessageType),
-    /// The rule of this place in the list found its pattern.
-    RuleMatched {
-        /// Place in the list of rules.
-        rule: usize,
-        /// What the rule asks for.
-        action: Action,
-    },
-    /// The worker holds as many message bytes as it may.
-    Overloaded,
-}
-
-impl Violation {
-    /// Its line in the table.
-    #[must_use]
-    pub const fn reason(self) -> Reason {
-        match self {
-            Self::Frame(_) | Self::Early => Reason::ProtocolError,
-            Self::InvalidUtf8 => Reason::InvalidUtf8,
-            Self::FrameTooBig { .. } => Reason::FrameTooBig,
-            Self::MessageTooBig { .. } => Reason::MessageTooBig,
-            Self::TooManyFragments { .. } => Reason::TooManyFragments,
-            Self::TypeDenied(_) => Reason::TypeDenied,
-            Self::RuleMatched { .. } => Reason::RuleMatched,
-            Self::Overloaded => Reason::Overloaded,
-        }
-    }
-
-    /// What the policy does about it in mode enforce.
-    #[must_use]
-    pub const fn action(self, rules: Option<&MessageRules>) -> Action {
-        match (self, rules) {
-            (Self::RuleMatched { action, .. }, _) => action,
-            (Self::TypeDenied(_), Some(rules)) => rules.on_violation,
-            _ => Action::Close,
-        }
-    }
-}
-
-impl std::fmt::Display for Violation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Frame(error) => error.fmt(f),
-            Self::Early => f.write_str("the client sent bytes before the 101"),
-            Self::InvalidUtf8 => f.write_str("text or a close reason is not UTF-8"),
-            Self::FrameTooBig { bytes, limit } => {
-                write!(f, "a frame of {bytes} bytes, allowed are {limit}")
-            }
-            Self::MessageTooBig { bytes, limit } => {
-                write!(f, "a message of {bytes} bytes or more, allowed are {limit}")
-            }
-            Self::TooManyFragments { limit } => {
-                write!(f, "a message in more than {limit} fragments")
-            }
-            Self::TypeDenied(MessageType::Text) => f.write_str("text messages are not allowed"),
-            Self::TypeDenied(MessageType::Binary) => f.write_str("binary messages are not allowed"),
-            Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
-            Self::Overloaded => f.write_str("this worker holds as many message bytes as it may"),
-        }
-    }
+pub enum Fate {
+    /// Its content decides.
+    Judged,
+    /// It vanishes, whatever else it holds.
+    Vanishes,
+    /// It is let through without being looked at any more (mode report, after a
+    /// violation that makes it unreadable).
+    Unread,
 }
 
 /// A message of which not everything has come or been judged: its frames'
@@ -137,30 +41,35 @@ impl std::fmt::Display for Violation {
 #[derive(Debug)]
 pub struct Message {
     kind: MessageType,
+    compressed: bool,
+    /// Masking key of its first frame.
+    mask: Option<[u8; 4]>,
+    fate: Fate,
     /// Announced by the headers so far. Invariant: `<= max_message_bytes`,
-    /// unless the message is skipped.
+    /// unless the message is let through unread.
     announced_bytes: u64,
     fragments: u32,
     utf8: Utf8Stream,
     headers: Vec<FrameHeader>,
     payload: Vec<u8>,
     charge: Charge,
-    skipped: bool,
 }
 
 impl Message {
-    /// Begins with its first frame; nothing is held yet.
+    /// Begins with the header of its first frame; nothing is held yet.
     #[must_use]
-    pub fn begin(kind: MessageType, budget: &Rc<Budget>) -> Self {
+    pub fn begin(kind: MessageType, first: &FrameHeader, budget: &Rc<Budget>) -> Self {
         Self {
             kind,
+            compressed: first.compressed,
+            mask: first.mask,
+            fate: Fate::Judged,
             announced_bytes: 0,
             fragments: 0,
             utf8: Utf8Stream::default(),
             headers: Vec::new(),
             payload: Vec::new(),
             charge: Charge::new(budget),
-            skipped: false,
         }
     }
 
@@ -168,6 +77,26 @@ impl Message {
     #[must_use]
     pub const fn kind(&self) -> MessageType {
         self.kind
+    }
+
+    /// Whether its payload is compressed (RFC 7692).
+    #[must_use]
+    pub const fn is_compressed(&self) -> bool {
+        self.compressed
+    }
+
+    /// Masking key of its first frame: what goes on in the message's place is
+    /// masked by it, and so by a key that whoever wrote the content of a
+    /// browser's message can't know (RFC 6455 §10.3).
+    #[must_use]
+    pub const fn mask(&self) -> Option<[u8; 4]> {
+        self.mask
+    }
+
+    /// What will become of it.
+    #[must_use]
+    pub const fn fate(&self) -> Fate {
+        self.fate
     }
 
     /// Payload bytes that its headers have announced so far.
@@ -182,16 +111,22 @@ impl Message {
         self.fragments == 1 && self.headers.is_empty()
     }
 
-    /// Whether it is let through without being held or looked at.
-    #[must_use]
-    pub const fn is_skipped(&self) -> bool {
-        self.skipped
+    /// Lets it vanish.
+    pub fn vanish(&mut self) {
+        self.fate = Fate::Vanishes;
+        // What is compressed must be read on, or what follows could not be.
+        if !self.compressed {
+            self.give_back();
+        }
     }
 
-    /// Gives up on inspecting it (mode report, after its first violation), and
-    /// gives back what it held.
+    /// Gives up on inspecting it, and gives back what it held.
     pub fn skip(&mut self) {
-        self.skipped = true;
+        self.fate = Fate::Unread;
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
         self.headers = Vec::new();
         self.payload = Vec::new();
         self.charge.release();
@@ -201,14 +136,12 @@ impl Message {
     ///
     /// # Errors
     /// The limit that its header breaks, before any payload is read.
-    pub fn count(
-        &mut self,
-        header: &FrameHeader,
-        rules: Option<&MessageRules>,
-    ) -> Result<(), Violation> {
+    pub fn count(&mut self, header: &FrameHeader, rules: &MessageRules) -> Result<(), Violation> {
         self.fragments = self.fragments.saturating_add(1);
         self.announced_bytes = self.announced_bytes.saturating_add(header.payload_bytes);
-        let (Some(rules), false) = (rules, self.skipped) else { return Ok(()) };
+        if self.fate == Fate::Unread {
+            return Ok(());
+        }
         if header.payload_bytes > rules.max_frame_bytes {
             let (bytes, limit) = (header.payload_bytes, rules.max_frame_bytes);
             return Err(Violation::FrameTooBig { bytes, limit });
@@ -251,18 +184,25 @@ impl Message {
             mask::apply(held, key, offset);
         }
         match self.kind {
-            MessageType::Text => self.utf8.push(held).map_err(|_| Violation::InvalidUtf8),
-            MessageType::Binary => Ok(()),
+            MessageType::Text if !self.compressed => {
+                self.utf8.push(held).map_err(|_| Violation::InvalidUtf8)
+            }
+            _ => Ok(()),
         }
     }
 
-    /// The last frame is complete: the whole payload.
+    /// The last frame is complete: whether what was held may end there.
     ///
     /// # Errors
     /// Text that ends inside a character.
-    pub fn complete(&self) -> Result<&[u8], Violation> {
-        self.utf8.finish().map_err(|_| Violation::InvalidUtf8)?;
-        Ok(&self.payload)
+    pub fn ends_well(&self) -> Result<(), Violation> {
+        self.utf8.finish().map_err(|_| Violation::InvalidUtf8)
+    }
+
+    /// What is held of the payload, as it was sent, unmasked.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
     }
 
     /// Appends the bytes that were held, just as they came.
@@ -316,14 +256,21 @@ mod tests {
     use super::*;
 
     fn header(bytes: u64, fin: bool, opcode: Opcode) -> FrameHeader {
-        FrameHeader { fin, opcode, mask: Some([7, 1, 9, 3]), payload_bytes: bytes }
+        FrameHeader {
+            fin,
+            compressed: false,
+            opcode,
+            mask: Some([7, 1, 9, 3]),
+            payload_bytes: bytes,
+        }
     }
 
     #[test]
     fn what_is_held_comes_out_as_it_came() {
         let budget = Budget::new(1 << 20);
         let mut wire = Vec::new();
-        let mut message = Message::begin(MessageType::Binary, &budget);
+        let first = header(3, false, Opcode::Binary);
+        let mut message = Message::begin(MessageType::Binary, &first, &budget);
         for (length, fin) in [(3u8, false), (0, false), (200, true)] {
             let head = header(u64::from(length), fin, Opcode::Binary);
             head.encode(&mut wire);
@@ -346,9 +293,9 @@ mod tests {
     #[test]
     fn a_full_worker_holds_no_more() {
         let budget = Budget::new(4000);
-        let mut message = Message::begin(MessageType::Binary, &budget);
         let head = header(9000, true, Opcode::Binary);
-        message.count(&head, None).unwrap();
+        let mut message = Message::begin(MessageType::Binary, &head, &budget);
+        message.count(&head, &MessageRules::default()).unwrap();
         assert_eq!(message.hold(&head, &[0; 500], 0), Ok(()));
         assert_eq!(message.hold(&head, &[0; 8500], 500), Err(Violation::Overloaded));
         assert!((500..=4000).contains(&budget.used_bytes()));
@@ -360,8 +307,8 @@ mod tests {
     fn a_frame_takes_no_more_room_than_it_needs() {
         let budget = Budget::new(1 << 20);
         let head = header(65_536, false, Opcode::Binary);
-        let mut message = Message::begin(MessageType::Binary, &budget);
-        message.count(&head, None).unwrap();
+        let mut message = Message::begin(MessageType::Binary, &head, &budget);
+        message.count(&head, &MessageRules::default()).unwrap();
         for offset in (0..65_536u64).step_by(10_000) {
             let piece = vec![0; usize::try_from((65_536 - offset).min(10_000)).unwrap()];
             message.hold(&head, &piece, offset).unwrap();
@@ -369,13 +316,8 @@ mod tests {
         let headers = u64::try_from(64 * size_of::<FrameHeader>()).unwrap();
         assert_eq!(budget.used_bytes(), 65_536 + headers);
         let last = header(1, true, Opcode::Continuation);
-        message.count(&last, None).unwrap();
+        message.count(&last, &MessageRules::default()).unwrap();
         message.hold(&last, &[0], 0).unwrap();
         assert_eq!(budget.used_bytes(), 65_537 + headers);
-    }
-
-    #[test]
-    fn violations_stay_small() {
-        assert!(size_of::<Violation>() <= 32);
     }
 }

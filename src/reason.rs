@@ -52,6 +52,8 @@ pub enum Reason {
     FrameTooBig,
     /// One message is larger than `max_message`.
     MessageTooBig,
+    /// A compressed message would inflate to more than `max_message`.
+    InflatedTooBig,
     /// One message has more fragments than `max_fragments`.
     TooManyFragments,
     /// Messages of this type are not allowed.
@@ -83,7 +85,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -106,6 +108,7 @@ impl Reason {
         Self::InvalidUtf8,
         Self::FrameTooBig,
         Self::MessageTooBig,
+        Self::InflatedTooBig,
         Self::TooManyFragments,
         Self::TypeDenied,
         Self::RuleMatched,
@@ -136,6 +139,7 @@ impl Reason {
             Self::InvalidUtf8        => row("invalid_utf8",          0, 1007, "Invalid UTF-8"),
             Self::FrameTooBig        => row("frame_too_big",         0, 1009, "Frame too big"),
             Self::MessageTooBig      => row("message_too_big",       0, 1009, "Message too big"),
+            Self::InflatedTooBig     => row("inflated_too_big",      0, 1009, "Inflated message too big"),
             Self::TooManyFragments   => row("too_many_fragments",    0, 1008, "Too many fragments"),
             Self::TypeDenied         => row("type_denied",           0, 1003, "Message type not allowed"),
             Self::RuleMatched        => row("rule_matched",          0, 1008, "Message matches a rule"),

@@ -19,22 +19,27 @@ use crate::host::Timestamp;
 use crate::message::Violation;
 use crate::quota::Permit;
 use crate::reason::Reason;
-use bench::Bench;
-use flow::{CloseSeen, Flow, Handling, Surroundings, to_u64};
+use bench::{Bench, key_of_ours};
+use flow::{CloseSeen, Flow, Surroundings, to_u64};
 use forward::Forward;
+use outbox::Outboxes;
 use std::rc::Rc;
 use std::time::Duration;
 use verdict::{Judge, Stopped};
 
 mod admission;
 mod bench;
+mod content;
 mod flow;
 mod forward;
 mod fuzz;
 mod opening;
+mod outbox;
 mod refusal;
 mod stream;
 mod verdict;
+
+pub(crate) use flow::Scratch;
 
 pub use admission::{Admission, Admitted, Arrival, admit};
 pub use forward::Forwarded;
@@ -57,6 +62,7 @@ pub struct Session {
     phase: Phase,
     client: Flow,
     server: Flow,
+    outboxes: Outboxes,
     messages: PerDirection,
     /// The first Close that went by.
     first_close: Option<CloseSeen>,
@@ -77,17 +83,13 @@ enum Phase {
     /// Mode report after a framing error, or with an extension that can't be
     /// read: bytes pass unseen.
     Unseen(Timestamp),
-    /// We are ending it.
-    Closing(Timestamp, Closing),
-}
-
-/// Closes that are still to be written, at the next chance that the host gives
-/// us to write in that direction.
-#[derive(Debug)]
-struct Closing {
-    since: Timestamp,
-    to_client: Option<Reason>,
-    to_server: Option<Reason>,
+    /// We are ending it: only what is in the outboxes still goes on.
+    Closing {
+        /// When it was opened.
+        opened: Timestamp,
+        /// When we began to end it.
+        since: Timestamp,
+    },
 }
 
 /// What a filter does after handing over bytes.
@@ -116,7 +118,7 @@ impl Session {
     pub fn on_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         match (&self.phase, sender) {
             (Phase::Open(_), _) => self.open_data(sender, input, out),
-            (Phase::Closing(..), _) => self.closing_data(sender, input, out),
+            (Phase::Closing { .. }, _) => self.closing_data(sender, input, out),
             (Phase::Unseen(_), _) => {
                 self.count_unread(sender, input);
                 Outcome::forward(Forwarded::Unchanged)
@@ -132,16 +134,25 @@ impl Session {
     /// To be called on every tick: whether to reset the connection now.
     #[must_use]
     pub fn on_tick(&self) -> bool {
-        let Phase::Closing(_, closing) = &self.phase else { return false };
+        let Phase::Closing { since, .. } = self.phase else { return false };
         let now = self.guard.now();
         // A clock that was set back must not keep the connection for ever.
-        now.since(closing.since) >= CLOSE_TIMEOUT || now < closing.since
+        now.since(since) >= CLOSE_TIMEOUT || now < since
+    }
+
+    /// With `push`: appends what can be written to the client now, unasked, to
+    /// `out`. What is not taken goes with the server's next bytes.
+    pub fn push(&mut self, out: &mut Vec<u8>) {
+        if self.policy().is_some_and(|policy| policy.push) {
+            self.outboxes.to(Sender::Client).take_into(out);
+        }
     }
 
     /// To be called once, when the connection has ended in whatever way.
     pub fn on_end(&mut self) {
         let since = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
-            Phase::Open(since) | Phase::Unseen(since) | Phase::Closing(since, _) => since,
+            Phase::Open(since) | Phase::Unseen(since) => since,
+            Phase::Closing { opened, .. } => opened,
             Phase::Opening(pending) if !pending.counted => {
                 let result = HandshakeResult::Abandoned;
                 return self.guard.count_handshake(Some(self.policy), result, None);
@@ -186,25 +197,26 @@ impl Session {
 
     fn open_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let guard = Rc::clone(&self.guard);
-        let mut forward = match self.mode() {
+        let Some(policy) = guard.policy(self.policy) else { return self.no_tunnel(input, out) };
+        let mut forward = match policy.mode {
             Mode::Enforce => Forward::new(input, out),
             Mode::Report => Forward::untouched(input, out),
         };
-        // There are no rules for what the server sends yet: only framing.
-        let (flow, handling, rules) = match sender {
-            Sender::Client => {
-                let rules = guard.policy(self.policy).map(|policy| &policy.client);
-                (&mut self.client, Handling::Hold, rules)
-            }
-            Sender::Server => (&mut self.server, Handling::Relay, None),
+        self.flush(sender.other(), &mut forward);
+        let flow = match sender {
+            Sender::Client => &mut self.client,
+            Sender::Server => &mut self.server,
         };
         let mut scratch = guard.scratch().borrow_mut();
-        let budget = guard.budget();
-        let mut with = Surroundings { handling, rules, budget, scratch: &mut scratch };
-        let mut bench = Bench::new(&guard, self.policy, &self.about, sender);
+        let (rules, budget) = (policy.messages(sender), guard.budget());
+        let mut with = Surroundings { rules, budget, scratch: &mut scratch };
+        let mut bench = Bench::new(&guard, self.policy, &self.about, sender, &mut self.outboxes);
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
-        self.first_close = self.first_close.or(flow.close_seen());
         let (messages, refused) = (bench.messages, bench.refused);
+        if let Some(close) = flow.close_seen() {
+            self.first_close.get_or_insert(close);
+            self.outboxes.to(sender.other()).seal();
+        }
         self.messages.add(sender, messages);
         guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));
         match done {
@@ -213,57 +225,54 @@ impl Session {
         }
     }
 
+    /// Lets what we have to say to `receiver` go on, ahead of what comes. All
+    /// that went on before ends with a whole message.
+    fn flush(&mut self, receiver: Sender, forward: &mut Forward<'_>) {
+        let outbox = self.outboxes.to(receiver);
+        if !outbox.is_empty() {
+            forward.insert(|out| outbox.take_into(out));
+        }
+    }
+
+    fn no_tunnel(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        Outcome { reset: true, ..Outcome::forward(Forward::new(input, out).finish()) }
+    }
+
     /// The sender broke a rule that ends the connection.
     fn stop(&mut self, sender: Sender, refused: Option<Reason>, forward: Forward<'_>) -> Outcome {
-        let since = match self.phase {
-            Phase::Open(since) => since,
+        let opened = match self.phase {
+            Phase::Open(opened) => opened,
             _ => self.arrived,
         };
         // Nothing of what either side holds will go on.
         self.client.discard();
         self.server.discard();
         if self.mode() == Mode::Report {
-            self.phase = Phase::Unseen(since);
+            self.phase = Phase::Unseen(opened);
             return Outcome { refused, ..Outcome::forward(forward.finish()) };
         }
         let reason = refused.unwrap_or(Reason::ProtocolError);
+        let receiver = sender.other();
         self.ended_for = Some(reason);
+        self.phase = Phase::Closing { opened, since: self.guard.now() };
         // The sender is told too, at the next chance to write to it, unless the
         // other end's own Close has gone there already: it is the last frame.
-        let due = self.flow(sender.other()).close_seen().is_none().then_some(reason);
-        let (to_client, to_server) = match sender {
-            Sender::Client => (due, None),
-            Sender::Server => (None, due),
-        };
-        self.phase =
-            Phase::Closing(since, Closing { since: self.guard.now(), to_client, to_server });
-        let reset = !self.flow(sender).at_boundary();
+        let code = close_code(reason);
+        let key = self.key_towards(sender);
+        self.outboxes.to(sender).close(code, reason.name(), key);
+        self.outboxes.to(receiver).seal();
+        let key = self.key_towards(receiver);
         let mut forward = forward;
-        if !reset {
-            let mask = self.mask_towards(sender.other());
-            forward.insert(|out| close::write(close_code(reason), "", mask, out));
-        }
-        Outcome { forwarded: forward.finish(), reset, refused }
+        forward.insert(|out| close::write(code, "", key, out));
+        Outcome { refused, ..Outcome::forward(forward.finish()) }
     }
 
-    /// We are ending the connection: of what `sender` sends nothing goes on but
-    /// the rest of a frame that has begun to; then our Close to the other side,
-    /// if it is due.
+    /// We are ending the connection: nothing that `sender` sends goes on, but
+    /// what we have to say to the other end.
     fn closing_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         self.count_unread(sender, input);
-        let mask = self.mask_towards(sender.other());
         let mut forward = Forward::new(input, out);
-        if let Phase::Closing(_, closing) = &mut self.phase {
-            let (flow, due) = match sender {
-                Sender::Server => (&mut self.server, &mut closing.to_client),
-                Sender::Client => (&mut self.client, &mut closing.to_server),
-            };
-            if flow.finish_frame(input, &mut forward)
-                && let Some(reason) = due.take()
-            {
-                forward.insert(|out| close::write(close_code(reason), reason.name(), mask, out));
-            }
-        }
+        self.flush(sender.other(), &mut forward);
         Outcome::forward(forward.finish())
     }
 
@@ -277,7 +286,9 @@ impl Session {
         }
         let mut refused = None;
         if !std::mem::replace(&mut pending.early, true) {
-            let mut bench = Bench::new(&self.guard, self.policy, &self.about, Sender::Client);
+            let about = &self.about;
+            let boxes = &mut self.outboxes;
+            let mut bench = Bench::new(&self.guard, self.policy, about, Sender::Client, boxes);
             // Which mode it is decides below what follows.
             let _ = bench.violation(Violation::Early, 0);
             refused = bench.refused;
@@ -312,16 +323,9 @@ impl Session {
         }
     }
 
-    /// A masking key for a frame of ours that goes to `receiver`. Its payload
-    /// is a code and a name of ours, nothing that a client chose, so the key
-    /// need not be secret (RFC 6455 §10.3).
-    fn mask_towards(&self, receiver: Sender) -> Option<[u8; 4]> {
-        match receiver {
-            Sender::Client => None,
-            Sender::Server => {
-                Some(self.guard.host().now().since_epoch().subsec_nanos().to_be_bytes())
-            }
-        }
+    /// A masking key for a frame of ours that goes to `receiver`.
+    fn key_towards(&self, receiver: Sender) -> Option<[u8; 4]> {
+        (receiver == Sender::Server).then(|| key_of_ours(&self.guard))
     }
 }
 

@@ -4,7 +4,7 @@ use super::document::MODES;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{FilterKind, Mode, Policy, auth, client, handshake, names, quotas};
+use super::{FilterKind, Mode, Policy, auth, handshake, lifetime, messages, names, quotas};
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 
@@ -40,7 +40,7 @@ pub(super) fn read<'a>(
     filter: FilterKind,
 ) -> Option<Checked<'a>> {
     let policy = node.object(KEYS)?;
-    policy.not_yet(&["server", "lifetime", "bans"]);
+    policy.not_yet(&["bans"]);
     let name = policy
         .require("name", "one that is unique, for metrics and events")
         .filter(|node| node.line().and_then(|name| node.take(names::label(name))).is_some());
@@ -59,7 +59,9 @@ pub(super) fn read<'a>(
             handshake: handshake.rules,
             auth,
             quotas: quotas::read_policy(policy.get("quotas"), policy.is_meant("auth")),
-            client: client::read(policy.get("client")),
+            client: messages::read(policy.get("client")),
+            server: messages::read(policy.get("server")),
+            push: lifetime::read(policy.get("lifetime"), filter),
         },
         node: node.clone(),
         name: name.cloned(),

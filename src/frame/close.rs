@@ -43,7 +43,8 @@ const fn may_be_sent(code: u16) -> bool {
 pub fn write(code: u16, reason: &str, mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
     let reason = if reason.len() <= 123 { reason.as_bytes() } else { &[] };
     let payload_bytes = u64::try_from(reason.len()).unwrap_or(0) + 2;
-    FrameHeader { fin: true, opcode: Opcode::Close, mask, payload_bytes }.encode(out);
+    FrameHeader { fin: true, compressed: false, opcode: Opcode::Close, mask, payload_bytes }
+        .encode(out);
     let begin = out.len();
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason);
@@ -81,7 +82,7 @@ mod tests {
             let sender = if mask.is_some() { Sender::Client } else { Sender::Server };
             let mut bytes = Vec::new();
             write(1008, "rule_matched", mask, &mut bytes);
-            let (header, length) = FrameHeader::parse(&bytes, sender).unwrap().unwrap();
+            let (header, length) = FrameHeader::parse(&bytes, sender, false).unwrap().unwrap();
             let mut payload = bytes[length..].to_vec();
             assert_eq!(u64::try_from(payload.len()).unwrap(), header.payload_bytes);
             if let Some(key) = header.mask {

@@ -25,6 +25,8 @@ pub enum Item<'a> {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     sender: Sender,
+    /// Whether RSV1 may be set.
+    compression: bool,
     /// An incomplete header. Invariant: `partial_bytes < MAX_HEADER_BYTES`.
     partial: [u8; MAX_HEADER_BYTES],
     partial_bytes: u8,
@@ -37,7 +39,19 @@ impl Decoder {
     /// A decoder for what `sender` sends, at the boundary before its first frame.
     #[must_use]
     pub const fn new(sender: Sender) -> Self {
-        Self { sender, partial: [0; MAX_HEADER_BYTES], partial_bytes: 0, frame: None }
+        Self {
+            sender,
+            compression: false,
+            partial: [0; MAX_HEADER_BYTES],
+            partial_bytes: 0,
+            frame: None,
+        }
+    }
+
+    /// From now on RSV1 says that a message is compressed (RFC 7692 §6): to be
+    /// called before the first frame.
+    pub const fn allow_compression(&mut self) {
+        self.compression = true;
     }
 
     /// Whether every header seen had all of its payload. Bytes of an incomplete
@@ -67,7 +81,8 @@ impl Decoder {
 
     fn header<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, FrameError> {
         if self.partial_bytes == 0
-            && let Some((header, length)) = FrameHeader::parse(input, self.sender)?
+            && let Some((header, length)) =
+                FrameHeader::parse(input, self.sender, self.compression)?
         {
             *input = input.get(length..).unwrap_or_default();
             return Ok(Some(self.begin(header)));
@@ -79,7 +94,7 @@ impl Decoder {
                 self.partial_bytes += 1;
             }
             let partial = self.partial.get(..usize::from(self.partial_bytes)).unwrap_or_default();
-            if let Some((header, _)) = FrameHeader::parse(partial, self.sender)? {
+            if let Some((header, _)) = FrameHeader::parse(partial, self.sender, self.compression)? {
                 self.partial_bytes = 0;
                 return Ok(Some(self.begin(header)));
             }
@@ -116,18 +131,20 @@ impl Decoder {
 /// same frames, payload and error as the whole.
 pub fn fuzz_decoder(data: &[u8]) {
     let Some((&cut, stream)) = data.split_first() else { return };
-    let sender = if cut & 1 == 0 { Sender::Client } else { Sender::Server };
-    let whole = collect(&[stream], sender);
+    let mut decoder = Decoder::new(if cut & 1 == 0 { Sender::Client } else { Sender::Server });
+    if cut & 2 != 0 {
+        decoder.allow_compression();
+    }
+    let whole = collect(&[stream], decoder.clone());
     let (front, back) = stream.split_at_checked(usize::from(cut)).unwrap_or((stream, &[]));
-    assert_eq!(whole, collect(&[front, back], sender));
+    assert_eq!(whole, collect(&[front, back], decoder));
 }
 
 /// Headers, all payload bytes, and the error if there was one.
 type Collected = (Vec<FrameHeader>, Vec<u8>, Option<FrameError>);
 
-fn collect(pieces: &[&[u8]], sender: Sender) -> Collected {
+fn collect(pieces: &[&[u8]], mut decoder: Decoder) -> Collected {
     let (mut headers, mut payload) = (Vec::new(), Vec::new());
-    let mut decoder = Decoder::new(sender);
     for piece in pieces {
         let mut input = *piece;
         loop {
@@ -158,14 +175,17 @@ mod tests {
     #[test]
     fn every_cut_gives_the_same_frames() {
         let stream = frames();
-        let whole = collect(&[&stream], Sender::Client);
+        let whole = collect(&[&stream], Decoder::new(Sender::Client));
         assert_eq!(whole.0.len(), 3);
         assert_eq!(whole.1.len(), 5 + 256);
         for cut in 0..stream.len() {
-            assert_eq!(whole, collect(&[&stream[..cut], &stream[cut..]], Sender::Client));
+            assert_eq!(
+                whole,
+                collect(&[&stream[..cut], &stream[cut..]], Decoder::new(Sender::Client))
+            );
         }
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-        assert_eq!(whole, collect(&bytes, Sender::Client));
+        assert_eq!(whole, collect(&bytes, Decoder::new(Sender::Client)));
     }
 
     #[test]

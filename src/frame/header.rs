@@ -8,6 +8,9 @@ pub const MAX_HEADER_BYTES: usize = 14;
 /// Longest payload of a control frame (RFC 6455 §5.5).
 pub const MAX_CONTROL_BYTES: u64 = 125;
 
+const RSV_BITS: u8 = 0x70;
+const RSV1: u8 = 0x40;
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opcode {
@@ -62,6 +65,8 @@ impl Opcode {
 pub struct FrameHeader {
     /// Whether this is the last fragment of its message.
     pub fin: bool,
+    /// RSV1: the message that this frame begins is compressed (RFC 7692 §6).
+    pub compressed: bool,
     /// What the frame is.
     pub opcode: Opcode,
     /// Masking key; `None` from servers.
@@ -74,17 +79,26 @@ impl FrameHeader {
     /// Reads a header from the beginning of `bytes`: the header and its length
     /// in bytes, or `None` when more bytes are needed. What can be judged of an
     /// incomplete header is judged, so a broken one is refused at its first bad
-    /// byte.
+    /// byte. With `compression`, permessage-deflate has been agreed on.
     ///
     /// # Errors
     /// The first rule of RFC 6455 §5 that the header breaks.
-    pub fn parse(bytes: &[u8], sender: Sender) -> Result<Option<(Self, usize)>, FrameError> {
+    pub fn parse(
+        bytes: &[u8],
+        sender: Sender,
+        compression: bool,
+    ) -> Result<Option<(Self, usize)>, FrameError> {
         let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let compressed = compression && first & RSV1 != 0;
+        if first & RSV_BITS != if compressed { RSV1 } else { 0 } {
             return Err(FrameError::ReservedBits);
         }
         let opcode = Opcode::from_bits(first & 0x0F)?;
         let fin = first & 0x80 != 0;
+        // Only the first frame of a message says so (RFC 7692 §6.1).
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(FrameError::ReservedBits);
+        }
         if opcode.is_control() && !fin {
             return Err(FrameError::ControlFragmented);
         }
@@ -106,13 +120,14 @@ impl FrameHeader {
                 None => return Ok(None),
             },
         };
-        let header = Self { fin, opcode, mask, payload_bytes };
+        let header = Self { fin, compressed, opcode, mask, payload_bytes };
         Ok(Some((header, bytes.len() - rest.len())))
     }
 
     /// Appends the header's bytes: the one minimal encoding (RFC 6455 §5.2).
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.fin) << 7 | self.opcode.bits());
+        let rsv1 = if self.compressed { RSV1 } else { 0 };
+        out.push(u8::from(self.fin) << 7 | rsv1 | self.opcode.bits());
         let masked = u8::from(self.mask.is_some()) << 7;
         if let Ok(short) = u8::try_from(self.payload_bytes)
             && short < 126
@@ -163,7 +178,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(bytes: &[u8], sender: Sender) -> Result<Option<(FrameHeader, usize)>, FrameError> {
-        FrameHeader::parse(bytes, sender)
+        FrameHeader::parse(bytes, sender, false)
+    }
+
+    #[test]
+    fn rsv1_is_for_the_first_frame_of_a_message_where_compression_is_agreed() {
+        let parse = |first: u8| FrameHeader::parse(&[first, 0], Sender::Server, true);
+        for first in [0xC1, 0x41, 0xC2, 0x42] {
+            assert!(parse(first).unwrap().unwrap().0.compressed);
+        }
+        for first in [0xC0, 0x40, 0xC8, 0xC9, 0xCA, 0xE1, 0xD1, 0xA1, 0x91] {
+            assert_eq!(parse(first), Err(FrameError::ReservedBits), "{first:#x}");
+        }
+        assert!(!parse(0x81).unwrap().unwrap().0.compressed);
     }
 
     /// RFC 6455 §5.7, the header of each example.
@@ -176,6 +203,7 @@ mod tests {
             header,
             FrameHeader {
                 fin: true,
+                compressed: false,
                 opcode: Opcode::Text,
                 mask: Some([0x37, 0xfa, 0x21, 0x3d]),
                 payload_bytes: 5
@@ -217,14 +245,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn encoding_gives_back_what_was_read(bytes in prop::collection::vec(any::<u8>(), 0..20), client: bool) {
+        fn encoding_gives_back_what_was_read(bytes in prop::collection::vec(any::<u8>(), 0..20), client: bool, compression: bool) {
             let sender = if client { Sender::Client } else { Sender::Server };
-            if let Ok(Some((header, length))) = parse(&bytes, sender) {
+            let parse = |bytes: &[u8]| FrameHeader::parse(bytes, sender, compression);
+            if let Ok(Some((header, length))) = parse(&bytes) {
                 let mut again = Vec::new();
                 header.encode(&mut again);
                 prop_assert_eq!(&again, &bytes[..length]);
                 for cut in 0..length {
-                    prop_assert_eq!(parse(&bytes[..cut], sender), Ok(None));
+                    prop_assert_eq!(parse(&bytes[..cut]), Ok(None));
                 }
             }
         }

@@ -45,14 +45,14 @@ impl Pattern {
 ///
 /// # Errors
 /// When they are larger than that.
-pub fn compile(patterns: &[Pattern], limit_bytes: usize) -> Result<Regex, Box<BuildError>> {
+pub fn compile(
+    patterns: &[Pattern],
+    kind: MatchKind,
+    limit_bytes: usize,
+) -> Result<Regex, Box<BuildError>> {
     let patterns: Vec<&Hir> = patterns.iter().map(|pattern| &pattern.0).collect();
-    // `All`, or a search for every pattern that matches would stop at the
-    // leftmost-first one and a stricter rule would go unseen.
-    let config = Regex::config()
-        .match_kind(MatchKind::All)
-        .nfa_size_limit(Some(limit_bytes))
-        .utf8_empty(false);
+    let config =
+        Regex::config().match_kind(kind).nfa_size_limit(Some(limit_bytes)).utf8_empty(false);
     Regex::builder().configure(config).build_many_from_hir(&patterns).map_err(Box::new)
 }
 
@@ -116,7 +116,9 @@ mod tests {
     #[test]
     fn words_are_still_words() {
         let found = |pattern: &str, text: &[u8]| {
-            compile(&[Pattern::parse(pattern).unwrap()], 1 << 20).unwrap().is_match(text)
+            compile(&[Pattern::parse(pattern).unwrap()], MatchKind::All, 1 << 20)
+                .unwrap()
+                .is_match(text)
         };
         assert!(found(r"(?i)\bunion\b", "é UNION é".as_bytes()));
         assert!(!found(r"(?i)\bunion\b", b"reunions"));
@@ -137,7 +139,7 @@ mod tests {
         fn arbitrary_patterns_never_panic(pattern in ".{0,40}") {
             if let Ok(parsed) = Pattern::parse(&pattern) {
                 prop_assert!(!parsed.0.properties().look_set().contains_word_unicode());
-                let _ = compile(&[parsed], 1 << 20);
+                let _ = compile(&[parsed], MatchKind::All, 1 << 20);
             }
         }
     }

@@ -6,6 +6,7 @@ mod request;
 use request::{Request, Target, TargetError, matches_host, matches_path};
 
 use super::opening::Pending;
+use super::outbox::Outboxes;
 use super::refusal::Refusal;
 use super::{Flow, Phase, Session};
 use crate::auth::{self, AuthError, CredentialSource, Identity, Presented};
@@ -404,6 +405,7 @@ impl<'a> Request<'a> {
             phase: Phase::Opening(pending),
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
+            outboxes: Outboxes::new(self.guard.budget()),
             messages: crate::event::PerDirection::default(),
             first_close: None,
             ended_for: None,

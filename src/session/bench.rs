@@ -1,14 +1,17 @@
 //! The judge of an open connection: counts and tells what a flow finds, and
 //! says by mode and action what follows.
 
+use super::content::write_message;
+use super::outbox::{Outboxes, Probe};
 use super::verdict::{Judge, Verdict};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
 use crate::guard::{Guard, effective};
 use crate::inspect::Action;
-use crate::message::Violation;
+use crate::message::{MessageRules, MessageType, Violation};
 use crate::reason::Reason;
+use serde::Serialize;
 
 /// Judges what `sender` sends on one connection, for one chunk.
 pub(super) struct Bench<'a> {
@@ -17,46 +20,123 @@ pub(super) struct Bench<'a> {
     mode: Mode,
     about: &'a About,
     sender: Sender,
+    outboxes: &'a mut Outboxes,
+    /// What goes on in the place of the message that vanished last.
+    in_its_place: InItsPlace,
     /// Whole messages that went by.
     pub(super) messages: u64,
     /// Why bytes were first refused, or in mode report would have been.
     pub(super) refused: Option<Reason>,
 }
 
+/// What goes on in the place of a message that vanishes.
+enum InItsPlace {
+    Nothing,
+    /// A server's: what the client is told.
+    Answer(Vec<u8>),
+    /// A client's: a Ping, so that the server gives us a chance to answer.
+    Ping,
+}
+
+/// What a client is told in a text message.
+#[derive(Serialize)]
+struct Reply<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    reason: &'a str,
+    detail: &'a str,
+}
+
 impl<'a> Bench<'a> {
-    pub(super) fn new(guard: &'a Guard, policy: usize, about: &'a About, sender: Sender) -> Self {
+    pub(super) fn new(
+        guard: &'a Guard,
+        policy: usize,
+        about: &'a About,
+        sender: Sender,
+        outboxes: &'a mut Outboxes,
+    ) -> Self {
         let mode = guard.policy(policy).map_or(Mode::Enforce, |policy| policy.mode);
-        Self { guard, policy, mode, about, sender, messages: 0, refused: None }
+        Self {
+            guard,
+            policy,
+            mode,
+            about,
+            sender,
+            outboxes,
+            in_its_place: InItsPlace::Nothing,
+            messages: 0,
+            refused: None,
+        }
+    }
+
+    fn rules(&self) -> Option<&'a MessageRules> {
+        self.guard.policy(self.policy).map(|policy| policy.messages(self.sender))
+    }
+
+    fn tell(&self, violation: Violation, kind: Kind, offset: u64, detail: String) {
+        let mut event = Event::new(self.guard.now(), kind, self.mode, self.about);
+        event.reason = Some(violation.reason());
+        event.direction = Some(self.sender);
+        event.offset = Some(offset);
+        event.detail = Some(detail);
+        if let Violation::RuleMatched { rule, .. } = violation {
+            let rules = self.rules().and_then(|rules| rules.rules.as_ref());
+            event.rule = rules.map(|rules| rules.name(rule));
+        }
+        self.guard.tell(Some(self.policy), event);
+    }
+
+    /// Answers the client: in the place of what the server sent, or when
+    /// something can next be written to it.
+    fn reply(&mut self, reason: Reason, detail: &str) {
+        let reply = Reply { kind: "error", reason: reason.name(), detail };
+        let text = serde_json::to_vec(&reply).unwrap_or_default();
+        let mut frame = Vec::new();
+        write_message(MessageType::Text, &text, None, &mut frame);
+        self.in_its_place = match self.sender {
+            Sender::Server => InItsPlace::Answer(frame),
+            Sender::Client => {
+                self.outboxes.to(Sender::Client).add(&frame);
+                let pushed = self.guard.policy(self.policy).is_some_and(|policy| policy.push);
+                if pushed { InItsPlace::Nothing } else { InItsPlace::Ping }
+            }
+        };
     }
 }
 
 impl Judge for Bench<'_> {
     fn violation(&mut self, violation: Violation, offset: u64) -> Verdict {
-        let rules = self.guard.policy(self.policy).map(|policy| &policy.client);
-        let asked = violation.action(rules);
+        let asked = self.rules().map_or(Action::Close, |rules| violation.action(rules));
         let action = effective(self.mode, asked);
         let reason = violation.reason();
-        let kind = match action {
-            Action::Report => Kind::Reported,
-            Action::Close => Kind::Refused,
+        let (kind, verdict) = match action {
+            Action::Report => (Kind::Reported, Verdict::Pass),
+            Action::Sanitize => (Kind::Sanitized, Verdict::Sanitize),
+            Action::Drop => (Kind::Dropped, Verdict::Vanish),
+            Action::Reply => (Kind::Replied, Verdict::Vanish),
+            Action::Close => (Kind::Refused, Verdict::Stop),
         };
-        let mut event = Event::new(self.guard.now(), kind, self.mode, self.about);
-        event.reason = Some(reason);
-        event.direction = Some(self.sender);
-        event.offset = Some(offset);
-        event.detail = Some(violation.to_string());
-        if let Violation::RuleMatched { rule, .. } = violation {
-            event.rule = rules.and_then(|r| r.rules.as_ref()).map(|rules| rules.name(rule));
+        let detail = violation.to_string();
+        if action == Action::Reply {
+            self.reply(reason, &detail);
         }
         self.guard.count_violation(self.policy, self.sender, reason, action);
-        self.guard.tell(Some(self.policy), event);
-        // What the policy itself only reports is no refusal in any mode.
+        self.tell(violation, kind, offset, detail);
+        // What leaves the connection open is no refusal in any mode.
         if asked == Action::Close {
             self.refused.get_or_insert(reason);
         }
-        match action {
-            Action::Report => Verdict::Pass,
-            Action::Close => Verdict::Stop,
+        verdict
+    }
+
+    fn in_its_place(&mut self, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.in_its_place, InItsPlace::Nothing) {
+            InItsPlace::Nothing => {}
+            InItsPlace::Answer(frame) => out.extend_from_slice(&frame),
+            InItsPlace::Ping => {
+                let (probe, key) = (probe(self.guard), key_of_ours(self.guard));
+                self.outboxes.to(Sender::Server).ask(probe, Some(key), out);
+            }
         }
     }
 
@@ -64,4 +144,20 @@ impl Judge for Bench<'_> {
         self.messages += 1;
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
+
+    fn pong(&mut self, payload: &[u8]) -> bool {
+        !self.outboxes.to(self.sender).answers(payload)
+    }
+}
+
+/// A payload that is no other Ping's of late.
+fn probe(guard: &Guard) -> Probe {
+    let nanos = guard.now().since_epoch().as_nanos();
+    u64::try_from(nanos & u128::from(u64::MAX)).unwrap_or(0).to_be_bytes()
+}
+
+/// A masking key for a frame of ours. Its payload is nothing that a client
+/// chose, so the key need not be secret (RFC 6455 §10.3).
+pub(super) fn key_of_ours(guard: &Guard) -> [u8; 4] {
+    guard.now().since_epoch().subsec_nanos().to_be_bytes()
 }

@@ -1,30 +1,38 @@
 //! One direction of a connection: bytes → frames → messages → verdict → what
 //! goes on.
 
+use super::content::{self, Content, Delivery, Workspace};
 use super::forward::Forward;
-use super::verdict::{Judge, Stopped, judge_rules, judge_type, judge_whole, settle};
+use super::verdict::{Judge, Stopped, Verdict, settle};
+use crate::frame::deflate::Window;
 use crate::frame::header::MAX_CONTROL_BYTES;
 use crate::frame::{Decoder, FrameError, FrameHeader, Item, Opcode, Sender, close, mask};
 use crate::message::budget::Budget;
-use crate::message::{Message, MessageRules, Violation, begins};
+use crate::message::{Fate, Message, MessageRules, MessageType, Violation, begins};
 use std::rc::Rc;
-
-/// What a flow does with the bytes it has read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handling {
-    /// Nothing of a message goes on before its verdict.
-    Hold,
-    /// Framing is judged; payload goes on as it comes, unseen.
-    Relay,
-}
 
 /// What a flow works with; the same for every chunk of a connection.
 pub(super) struct Surroundings<'a> {
-    pub(super) handling: Handling,
-    pub(super) rules: Option<&'a MessageRules>,
+    pub(super) rules: &'a MessageRules,
     pub(super) budget: &'a Rc<Budget>,
-    /// Reused between chunks and connections of the worker.
-    pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) scratch: &'a mut Scratch,
+}
+
+/// Memory to work in, reused between chunks and connections of the worker.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    unmasked: Vec<u8>,
+    work: Workspace,
+}
+
+impl Scratch {
+    /// Gives back what has grown past this many bytes.
+    pub(crate) fn shrink(&mut self, kept_bytes: usize) {
+        if self.unmasked.capacity() > kept_bytes {
+            self.unmasked = Vec::new();
+        }
+        self.work.shrink(kept_bytes);
+    }
 }
 
 /// The state of one direction.
@@ -37,11 +45,10 @@ pub(super) struct Flow {
     frame_offset: u64,
     /// Bytes of the stream before the current chunk.
     stream_bytes: u64,
-    /// A relayed data frame has begun to go on and has not ended.
-    inside_relayed: bool,
     /// Masked payload of the control frame in progress, `<= 125` bytes.
     control: Vec<u8>,
     message: Option<Message>,
+    content: Content,
     close: Option<CloseSeen>,
 }
 
@@ -59,11 +66,18 @@ impl Flow {
             frame: None,
             frame_offset: 0,
             stream_bytes: 0,
-            inside_relayed: false,
             control: Vec::new(),
             message: None,
+            content: Content::new(),
             close: None,
         }
+    }
+
+    /// permessage-deflate was agreed, with these parameters in this direction;
+    /// to be called before the first byte.
+    pub(super) fn compress(&mut self, window: Window, budget: &Rc<Budget>) {
+        self.decoder.allow_compression();
+        self.content.compress(window, budget);
     }
 
     /// The sender's Close, when it has gone by; nothing goes on after it.
@@ -81,29 +95,11 @@ impl Flow {
         self.stream_bytes = self.stream_bytes.saturating_add(bytes);
     }
 
-    /// Whether what went on so far ends between two frames, so that a frame of
-    /// ours can follow. Only a data frame that is relayed goes on in pieces.
-    pub(super) const fn at_boundary(&self) -> bool {
-        !self.inside_relayed
-    }
-
-    /// Lets only the rest of a frame go on that has begun to; whether that is
-    /// done.
-    pub(super) fn finish_frame(&mut self, input: &[u8], forward: &mut Forward<'_>) -> bool {
-        let mut rest = input;
-        if self.inside_relayed
-            && let Ok(Some(Item::Payload { end, .. })) = self.decoder.next(&mut rest)
-        {
-            forward.pass(0, input.len() - rest.len());
-            self.inside_relayed = !end;
-        }
-        self.at_boundary()
-    }
-
     /// Gives back whatever is held: nothing of it will go on.
     pub(super) fn discard(&mut self) {
         self.message = None;
         self.control = Vec::new();
+        self.content.discard();
     }
 
     /// Takes the next chunk.
@@ -147,11 +143,7 @@ impl Flow {
                     begin = (partial == 0).then_some(before);
                     self.frame_offset = self.offset_at(before, partial);
                     self.frame = Some(header);
-                    self.begin_frame(&header, with, judge)?;
-                    if with.handling == Handling::Relay && !header.opcode.is_control() {
-                        pass_header(&header, begin, after, forward);
-                        self.inside_relayed = true;
-                    }
+                    self.begin_frame(&header, forward, with, judge)?;
                 }
                 Item::Payload { data, offset, end } => {
                     let Some(header) = self.frame else { return Err(Stopped) };
@@ -175,6 +167,7 @@ impl Flow {
     fn begin_frame(
         &mut self,
         header: &FrameHeader,
+        forward: &mut Forward<'_>,
         with: &Surroundings<'_>,
         judge: &mut dyn Judge,
     ) -> Result<(), Stopped> {
@@ -193,14 +186,17 @@ impl Flow {
         }
         let mut denied = Ok(());
         if let Some(kind) = begins(header.opcode) {
-            self.message = Some(Message::begin(kind, with.budget));
+            self.message = Some(Message::begin(kind, header, with.budget));
             denied = judge_type(kind, with.rules);
         }
         let offset = self.frame_offset;
         let Some(message) = &mut self.message else { return Err(Stopped) };
-        settle(denied, message, offset, judge)?;
+        if settle(denied, message, offset, judge)? == Verdict::Vanish {
+            forward.insert(|out| judge.in_its_place(out));
+        }
         let counted = message.count(header, with.rules);
-        settle(counted, message, offset, judge)
+        settle(counted, message, offset, judge)?;
+        Ok(())
     }
 
     /// Control frames go on at once, ahead of a held message, but whole.
@@ -215,29 +211,37 @@ impl Flow {
         if !piece.end {
             return Ok(());
         }
-        if piece.header.opcode == Opcode::Close {
-            self.judge_close(piece, judge)?;
+        if let Some(key) = piece.header.mask {
+            mask::apply(&mut self.control, key, 0);
+        }
+        match piece.header.opcode {
+            Opcode::Close => self.judge_close(judge)?,
+            Opcode::Pong if !judge.pong(&self.control) => return Ok(()),
+            _ => {}
         }
         match piece.begin {
             Some(begin) => forward.pass(begin, piece.after),
-            None => forward.insert(|out| {
-                piece.header.encode(out);
-                out.extend_from_slice(&self.control);
-            }),
+            None => {
+                if let Some(key) = piece.header.mask {
+                    mask::apply(&mut self.control, key, 0);
+                }
+                forward.insert(|out| {
+                    piece.header.encode(out);
+                    out.extend_from_slice(&self.control);
+                });
+            }
         }
         Ok(())
     }
 
-    fn judge_close(&mut self, piece: &Piece<'_>, judge: &mut dyn Judge) -> Result<(), Stopped> {
-        let mut payload = self.control.clone();
-        if let Some(key) = piece.header.mask {
-            mask::apply(&mut payload, key, 0);
-        }
-        let violation = match close::judge(&payload) {
+    /// Judges the Close whose unmasked payload is complete.
+    fn judge_close(&mut self, judge: &mut dyn Judge) -> Result<(), Stopped> {
+        let violation = match close::judge(&self.control) {
             Ok(code) => {
                 self.close = Some(CloseSeen { code });
                 // Nothing goes on after it: what is held never will.
                 self.message = None;
+                self.content.discard();
                 return Ok(());
             }
             Err(close::CloseError::Frame(error)) => Violation::Frame(error),
@@ -257,32 +261,107 @@ impl Flow {
         let Some(message) = &mut self.message else { return Err(Stopped) };
         let offset = self.frame_offset;
         let last = piece.end && piece.header.fin;
-        if with.handling == Handling::Relay {
-            forward.pass(piece.before, piece.after);
-            self.inside_relayed = !piece.end;
-        } else if last && piece.offset == 0 && message.is_fresh() && !message.is_skipped() {
-            // The whole message stands in this chunk: look at it in the
-            // worker's scratch, hold nothing.
-            let (kind, key) = (message.kind(), piece.header.mask);
-            let verdict = judge_whole(kind, piece.data, key, with.rules, with.scratch);
-            settle(verdict, message, offset, judge)?;
-            pass_header(&piece.header, piece.begin, piece.before, forward);
-            forward.pass(piece.before, piece.after);
-        } else if !message.is_skipped() {
-            let held = message.hold(&piece.header, piece.data, piece.offset);
-            settle(held, message, offset, judge)?;
-            if last && !message.is_skipped() {
-                let payload = message.complete();
-                let verdict = payload.and_then(|payload| judge_rules(payload, with.rules));
-                settle(verdict, message, offset, judge)?;
-                forward.insert(|out| message.release(out));
+        match message.fate() {
+            Fate::Unread => {}
+            Fate::Vanishes if !message.is_compressed() => {}
+            // The whole message stands in this chunk: nothing is held.
+            _ if last && piece.offset == 0 && message.is_fresh() => {
+                let delivery = whole(message, piece, &mut self.content, with, judge, offset)?;
+                let kept = delivery == Delivery::AsItCame;
+                deliver(message, delivery, forward, judge);
+                if kept {
+                    match piece.begin {
+                        Some(begin) => forward.pass(begin, piece.before),
+                        None => forward.insert(|out| piece.header.encode(out)),
+                    }
+                    forward.pass(piece.before, piece.after);
+                }
+            }
+            _ => {
+                let held = message.hold(&piece.header, piece.data, piece.offset);
+                settle(held, message, offset, judge)?;
+                if last && message.fate() != Fate::Unread {
+                    self.conclude(forward, with, judge)?;
+                }
             }
         }
-        if last {
+        if last && let Some(message) = self.message.take() {
             judge.message(message.announced_bytes());
-            self.message = None;
         }
         Ok(())
+    }
+
+    /// All of the message is held.
+    fn conclude(
+        &mut self,
+        forward: &mut Forward<'_>,
+        with: &mut Surroundings<'_>,
+        judge: &mut dyn Judge,
+    ) -> Result<(), Stopped> {
+        let Some(message) = &mut self.message else { return Err(Stopped) };
+        let offset = self.frame_offset;
+        let ended = message.ends_well();
+        settle(ended, message, offset, judge)?;
+        if message.fate() == Fate::Unread {
+            return Ok(());
+        }
+        let work = &mut with.scratch.work;
+        let payload = message.payload();
+        let delivery = self.content.judge(message, payload, with.rules, work, judge, offset)?;
+        match delivery {
+            Delivery::AsItCame => forward.insert(|out| message.release(out)),
+            delivery => deliver(message, delivery, forward, judge),
+        }
+        Ok(())
+    }
+}
+
+/// Judges a message whose whole payload stands in one chunk.
+fn whole<'a>(
+    message: &Message,
+    piece: &Piece<'a>,
+    content: &mut Content,
+    with: &'a mut Surroundings<'_>,
+    judge: &mut dyn Judge,
+    offset: u64,
+) -> Result<Delivery<'a>, Stopped> {
+    if content::needs_no_reading(message, with.rules) {
+        return Ok(Delivery::AsItCame);
+    }
+    let Scratch { unmasked, work } = &mut *with.scratch;
+    let payload = match piece.header.mask {
+        None => piece.data,
+        Some(key) => {
+            unmasked.clear();
+            unmasked.extend_from_slice(piece.data);
+            mask::apply(unmasked, key, 0);
+            unmasked
+        }
+    };
+    content.judge(message, payload, with.rules, work, judge, offset)
+}
+
+/// Lets a message go on that does not go on as it came.
+fn deliver(
+    message: &Message,
+    delivery: Delivery<'_>,
+    forward: &mut Forward<'_>,
+    judge: &mut dyn Judge,
+) {
+    match delivery {
+        Delivery::AsItCame => {}
+        Delivery::Changed(payload) => forward.insert(|out| {
+            content::write_message(message.kind(), payload, message.mask(), out);
+        }),
+        Delivery::Vanished => forward.insert(|out| judge.in_its_place(out)),
+    }
+}
+
+const fn judge_type(kind: MessageType, rules: &MessageRules) -> Result<(), Violation> {
+    match kind {
+        MessageType::Text if !rules.text => Err(Violation::TypeDenied(kind)),
+        MessageType::Binary if !rules.binary => Err(Violation::TypeDenied(kind)),
+        _ => Ok(()),
     }
 }
 
@@ -297,15 +376,6 @@ struct Piece<'a> {
     /// Where the piece begins and ends in the chunk.
     before: usize,
     after: usize,
-}
-
-/// Lets a header go on that ends at `end` of the chunk, from the chunk where
-/// all of it stands there.
-fn pass_header(header: &FrameHeader, begin: Option<usize>, end: usize, forward: &mut Forward<'_>) {
-    match begin {
-        Some(begin) => forward.pass(begin, end),
-        None => forward.insert(|out| header.encode(out)),
-    }
 }
 
 pub(super) fn to_u64(bytes: usize) -> u64 {

@@ -142,17 +142,18 @@ fn end(session: &mut Session, sender: Sender, host: &MemoryHost) -> Vec<u8> {
 }
 
 fn guard(setting: &Setting, host: &Rc<MemoryHost>) -> Option<Rc<Guard>> {
-    let mut client = json!({
+    let mut rules = json!({
         "max_frame": MAX_FRAME_BYTES,
         "max_message": MAX_MESSAGE_BYTES,
         "max_fragments": MAX_FRAGMENTS,
         "types": if setting.text_only { &["text"][..] } else { &["text", "binary"] },
     });
-    if let (true, Some(client)) = (setting.rule, client.as_object_mut()) {
-        client.insert("rules".to_owned(), json!([{"name": "r", "pattern": NEEDLE}]));
+    if let (true, Some(rules)) = (setting.rule, rules.as_object_mut()) {
+        rules.insert("rules".to_owned(), json!([{"name": "r", "pattern": NEEDLE}]));
     }
     let mode = if setting.report { "report" } else { "enforce" };
-    let document = json!({"mode": mode, "policies": [{"name": "p", "client": client}]});
+    let document =
+        json!({"mode": mode, "policies": [{"name": "p", "client": rules, "server": rules}]});
     let config = Config::parse(&document.to_string(), &|_| None);
     assert!(config.is_ok(), "{config:?}");
     Some(Guard::new(config.ok()?, Rc::<MemoryHost>::clone(host)))
@@ -194,7 +195,7 @@ type Raw<'a> = (FrameHeader, &'a [u8]);
 /// The whole, well-formed frames that `bytes` begin with, and what is left.
 fn frames(bytes: &[u8], sender: Sender) -> (Vec<Raw<'_>>, &[u8]) {
     let (mut found, mut rest) = (Vec::new(), bytes);
-    while let Ok(Some((header, length))) = FrameHeader::parse(rest, sender) {
+    while let Ok(Some((header, length))) = FrameHeader::parse(rest, sender, false) {
         let end = usize::try_from(header.payload_bytes).ok().and_then(|p| p.checked_add(length));
         let Some((frame, after)) = end.and_then(|end| rest.split_at_checked(end)) else { break };
         found.push((header, frame));
@@ -219,11 +220,9 @@ fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
         sent.truncate(end + 1);
     }
     let (mut gone_on, rest) = frames(&seen.forwarded, setting.sender);
-    // The server's payload goes on as it comes, so its last frame may be open.
-    assert!(rest.is_empty() || setting.sender == Sender::Server && stream.ends_with(rest));
+    assert!(rest.is_empty(), "part of a frame");
     assert!(!seen.reset);
     if let Some(reason) = seen.refused {
-        assert!(rest.is_empty());
         let last = gone_on.pop();
         assert!(last.as_ref().is_some_and(|frame| {
             frame.0.opcode == Opcode::Close && payload(frame) == close_code(reason).to_be_bytes()
@@ -239,12 +238,10 @@ fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
         let mut came = sent.iter().filter(of_kind);
         assert!(gone_on.iter().filter(of_kind).all(|frame| came.next() == Some(frame)));
         // What did not go on is refused, or of a message that has no end yet.
-        let unfinished = |frame: &Raw<'_>| !frame.0.fin && setting.sender == Sender::Client;
+        let unfinished = |frame: &Raw<'_>| !frame.0.fin;
         assert!(seen.refused.is_some() || came.all(unfinished), "a good frame is lost");
     }
-    if setting.sender == Sender::Client {
-        judge_messages(setting, &gone_on);
-    }
+    judge_messages(setting, &gone_on);
 }
 
 /// Every message that went on is whole and within its limits.

@@ -143,7 +143,8 @@ mod tests {
         let refusal = Refusal::close(Reason::CredentialsExpired, "accept".into(), Some("bearer"));
         assert_eq!(refusal.status, 101);
         assert_eq!(header(&refusal, "sec-websocket-protocol"), Some("bearer"));
-        let (head, length) = FrameHeader::parse(&refusal.body, Sender::Server).unwrap().unwrap();
+        let (head, length) =
+            FrameHeader::parse(&refusal.body, Sender::Server, false).unwrap().unwrap();
         assert!(head.opcode.is_control());
         assert_eq!(&refusal.body[length..], b"\x03\xf0credentials_expired");
     }

@@ -19,4 +19,5 @@ mod quotas;
 mod report;
 mod rig;
 mod server;
+mod verdicts;
 mod violations;

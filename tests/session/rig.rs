@@ -136,6 +136,13 @@ impl Rig {
         hand(&mut self.session, Sender::Client, bytes)
     }
 
+    /// What is written to the client unasked.
+    pub fn pushed(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.session.push(&mut out);
+        out
+    }
+
     /// The server sends; what goes on to the client.
     pub fn server(&mut self, bytes: &[u8]) -> Step {
         hand(&mut self.session, Sender::Server, bytes)

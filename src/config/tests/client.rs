@@ -91,9 +91,6 @@ fn what_is_not_built_is_refused() {
         (r#""schema": {}"#, "schema"),
         (r#""rate": {"per_connection": 5}"#, "rate"),
         (r#""bytes": null"#, "bytes"),
-        (r#""on_violation": "drop""#, "on_violation: drop"),
-        (r#""on_violation": "reply""#, "on_violation: reply"),
-        (r#""on_violation": "sanitize""#, "on_violation: sanitize"),
         (r#""on_violation": "slow""#, "on_violation: slow"),
         (r#""rules": [{"preset": "sqli", "action": 1}]"#, "rules[0].preset"),
         (r#""rules": [{"name": "a", "pattern": "b", "in": 1}]"#, "rules[0].in"),
@@ -101,7 +98,7 @@ fn what_is_not_built_is_refused() {
     ] {
         not_yet(&format!(r#""client": {{{members}}}"#), &format!("client.{path}"));
     }
-    bad_client(r#""on_violation": "panic""#, "on_violation", "write `close` or `report`");
+    bad_client(r#""on_violation": "panic""#, "on_violation", "`sanitize` or `report`");
 }
 
 #[test]
@@ -113,7 +110,7 @@ fn rules_have_a_name_and_a_pattern() {
         (r#"{"name": "a", "pattern": ""}"#, "pattern", "is an empty text"),
         (r#"{"name": "a", "pattern": 1}"#, "pattern", "is a number"),
         (r#"{"name": "a", "patern": "a"}"#, "patern", "did you mean `pattern`?"),
-        (r#"{"name": "a", "pattern": "a", "action": "kill"}"#, "action", "`close` or `report`"),
+        (r#"{"name": "a", "pattern": "a", "action": "kill"}"#, "action", "`sanitize` or `report`"),
     ] {
         bad_client(&format!(r#""rules": [{rule}]"#), &format!("rules[0].{path}"), says);
     }

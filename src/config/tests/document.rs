@@ -162,11 +162,37 @@ fn names_are_there_unique_and_fit_for_metrics() {
 
 #[test]
 fn sections_of_later_work_are_refused_whatever_is_in_them() {
-    for section in ["server", "lifetime", "bans"] {
-        for content in ["{}", "null", "7", r#"{"nobody": {"knows": []}}"#] {
-            not_yet(&format!(r#""{section}": {content}"#), section);
-        }
+    for content in ["{}", "null", "7", r#"{"nobody": {"knows": []}}"#] {
+        not_yet(&format!(r#""bans": {content}"#), "bans");
     }
+    for key in ["idle", "max", "ping_counts", "heartbeat"] {
+        not_yet(&format!(r#""lifetime": {{"{key}": 1}}"#), &format!("lifetime.{key}"));
+    }
+}
+
+#[test]
+fn push_is_for_the_http_filter() {
+    assert!(!good("").push);
+    assert!(good(r#""lifetime": {"push": true}"#).push);
+    bad(r#""lifetime": {"push": "yes"}"#, "lifetime.push", "is a text; write true or false");
+    let stream = |push: bool| {
+        errors(&format!(
+            r#"{{"filter": "stream", "policies": [{{"name": "a", "lifetime": {{"push": {push}}}}}]}}"#
+        ))
+    };
+    assert_eq!(stream(false), Vec::<String>::new());
+    let [told] = stream(true).try_into().unwrap();
+    assert!(told.starts_with("policies[0].lifetime.push: does not go with filter: stream"));
+}
+
+/// Both directions are read alike, by what is said of each.
+#[test]
+fn client_and_server_have_the_same_keys_and_defaults() {
+    let policy = good(r#""client": {"max_message": 10}, "server": {"max_message": 20}"#);
+    assert_eq!((policy.client.max_message_bytes, policy.server.max_message_bytes), (10, 20));
+    let policy = good(r#""client": {"max_message": 10}"#);
+    assert_eq!(policy.server.max_message_bytes, 1 << 20);
+    bad(r#""server": {"max_mesage": 1}"#, "server.max_mesage", "did you mean `max_message`?");
 }
 
 #[test]

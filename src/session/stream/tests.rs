@@ -373,7 +373,7 @@ proptest! {
         let mut message = Vec::new();
         let payload_bytes = u64::try_from(size).unwrap();
         let (opcode, mask) = (Opcode::Binary, Some([0; 4]));
-        FrameHeader { fin: true, opcode, mask, payload_bytes }.encode(&mut message);
+        FrameHeader { fin: true, compressed: false, opcode, mask, payload_bytes }.encode(&mut message);
         message.resize(message.len() + size, 7);
         let mut rig = Rig::enforce();
         let mut up = Vec::new();

@@ -1,4 +1,4 @@
-//! `client`: what clients may send.
+//! `client` and `server`: what each end may send.
 
 use super::fault::Fault;
 use super::node::{Node, Words};
@@ -24,9 +24,7 @@ const KEYS: &[&str] = &[
 
 /// A message is held as a whole, in memory that all connections of a worker share.
 const MESSAGE: Bound = Bound { most: 64 << 20, text: "64MiB" };
-const MESSAGE_DEFAULT: u64 = 1 << 20;
 const FRAGMENTS: Bound = Bound { most: 65_536, text: "65536" };
-const FRAGMENTS_DEFAULT: u32 = 128;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -40,60 +38,47 @@ const JSON: &Words<()> = &[("required", None), ("ignored", Some(()))];
 
 const ACTIONS: &Words<Action> = &[
     ("close", Some(Action::Close)),
-    ("drop", None),
-    ("reply", None),
-    ("sanitize", None),
+    ("drop", Some(Action::Drop)),
+    ("reply", Some(Action::Reply)),
+    ("sanitize", Some(Action::Sanitize)),
     ("slow", None),
     ("report", Some(Action::Report)),
 ];
 
-/// What holds where nothing is written.
-fn defaults() -> MessageRules {
-    MessageRules {
-        max_frame_bytes: MESSAGE_DEFAULT,
-        max_message_bytes: MESSAGE_DEFAULT,
-        max_fragments: FRAGMENTS_DEFAULT,
-        text: true,
-        binary: true,
-        rules: None,
-        on_violation: Action::Close,
-    }
-}
-
-/// Reads `client`, if it is written.
+/// Reads the section of one direction, if it is written.
 ///
 /// `max_frame` may be left out beside any `max_message`, above or below its own
 /// default; where it is written it must not be above `max_message`, since no
 /// frame is larger than its message, and the larger of the two would never hold.
 pub(super) fn read(node: Option<&Node<'_>>) -> MessageRules {
-    let mut rules = defaults();
-    let Some(client) = node.and_then(|node| node.object(KEYS)) else { return rules };
-    client.not_yet(&["rate", "bytes", "schema"]);
-    client.get("json").and_then(|node| node.word(JSON));
-    sizes(&client, &mut rules);
-    if let Some(count) = client.get("max_fragments").and_then(|node| node.count(FRAGMENTS)) {
-        rules.max_fragments = u32::try_from(count).unwrap_or(FRAGMENTS_DEFAULT);
+    let mut rules = MessageRules::default();
+    let Some(section) = node.and_then(|node| node.object(KEYS)) else { return rules };
+    section.not_yet(&["rate", "bytes", "schema"]);
+    section.get("json").and_then(|node| node.word(JSON));
+    sizes(&section, &mut rules);
+    if let Some(count) = section.get("max_fragments").and_then(|node| node.count(FRAGMENTS)) {
+        rules.max_fragments = u32::try_from(count).unwrap_or(rules.max_fragments);
     }
-    if let Some(types) = client.get("types").and_then(|node| node.list_of(|t| t.word(TYPES))) {
+    if let Some(types) = section.get("types").and_then(|node| node.list_of(|t| t.word(TYPES))) {
         rules.text = types.contains(&Kind::Text);
         rules.binary = types.contains(&Kind::Binary);
     }
-    if let Some(action) = client.get("on_violation").and_then(|node| node.word(ACTIONS)) {
+    if let Some(action) = section.get("on_violation").and_then(|node| node.word(ACTIONS)) {
         rules.on_violation = action;
     }
-    rules.rules = client.get("rules").and_then(|node| rule_set(node, rules.on_violation));
+    rules.rules = section.get("rules").and_then(|node| rule_set(node, rules.on_violation));
     rules
 }
 
-fn sizes(client: &Object<'_>, rules: &mut MessageRules) {
-    let message = client.get("max_message").map(|node| node.size(MESSAGE));
-    let frame = client.get("max_frame").and_then(|node| Some((node, node.size(MESSAGE)?)));
+fn sizes(section: &Object<'_>, rules: &mut MessageRules) {
+    let message = section.get("max_message").map(|node| node.size(MESSAGE));
+    let frame = section.get("max_frame").and_then(|node| Some((node, node.size(MESSAGE)?)));
     // A message limit that is misspelt or wrong says nothing about the frame's.
     let known = match message {
         Some(written) => written,
-        None => (!client.is_meant("max_message")).then_some(MESSAGE_DEFAULT),
+        None => (!section.is_meant("max_message")).then_some(rules.max_message_bytes),
     };
-    rules.max_message_bytes = known.unwrap_or(MESSAGE_DEFAULT);
+    rules.max_message_bytes = known.unwrap_or(rules.max_message_bytes);
     if let Some((node, bytes)) = frame {
         rules.max_frame_bytes = bytes;
         if known.is_some_and(|message| bytes > message) {

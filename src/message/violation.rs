@@ -1,0 +1,118 @@
+//! What can be wrong with a message.
+
+use super::{MessageRules, MessageType};
+use crate::frame::FrameError;
+use crate::frame::deflate::InflateError;
+use crate::inspect::Action;
+use crate::reason::Reason;
+
+/// What is wrong with a message; its sender is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// Framing is broken.
+    Frame(FrameError),
+    /// Bytes before the `101`.
+    Early,
+    /// Text, or a close reason, is not UTF-8.
+    InvalidUtf8,
+    /// A frame announces more bytes than `max_frame`.
+    FrameTooBig {
+        /// Announced.
+        bytes: u64,
+        /// Allowed.
+        limit: u64,
+    },
+    /// The fragments so far announce more bytes than `max_message`.
+    MessageTooBig {
+        /// Announced.
+        bytes: u64,
+        /// Allowed.
+        limit: u64,
+    },
+    /// More fragments than `max_fragments`.
+    TooManyFragments {
+        /// Allowed.
+        limit: u32,
+    },
+    /// This type is not in `types`.
+    TypeDenied(MessageType),
+    /// The rule of this place in the list found its pattern.
+    RuleMatched {
+        /// Place in the list of rules.
+        rule: usize,
+        /// What the rule asks for.
+        action: Action,
+    },
+    /// A compressed message can't be, or would become too large to be, inflated.
+    Inflate(InflateError),
+    /// The worker holds as many message bytes as it may.
+    Overloaded,
+}
+
+impl Violation {
+    /// Its line in the table.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Frame(_) | Self::Early => Reason::ProtocolError,
+            Self::InvalidUtf8 => Reason::InvalidUtf8,
+            Self::FrameTooBig { .. } => Reason::FrameTooBig,
+            Self::MessageTooBig { .. } => Reason::MessageTooBig,
+            Self::TooManyFragments { .. } => Reason::TooManyFragments,
+            Self::TypeDenied(_) => Reason::TypeDenied,
+            Self::RuleMatched { .. } => Reason::RuleMatched,
+            // RFC 7692 has no code for a stream that is none.
+            Self::Inflate(InflateError::Corrupt) => Reason::ProtocolError,
+            Self::Inflate(_) => Reason::InflatedTooBig,
+            Self::Overloaded => Reason::Overloaded,
+        }
+    }
+
+    /// What the policy does about it in mode enforce.
+    #[must_use]
+    pub const fn action(self, rules: &MessageRules) -> Action {
+        match self {
+            Self::RuleMatched { action, .. } => action,
+            Self::TypeDenied(_) => match rules.on_violation {
+                // There is nothing to cut out of it.
+                Action::Sanitize => Action::Close,
+                action => action,
+            },
+            _ => Action::Close,
+        }
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Early => f.write_str("the client sent bytes before the 101"),
+            Self::InvalidUtf8 => f.write_str("text or a close reason is not UTF-8"),
+            Self::FrameTooBig { bytes, limit } => {
+                write!(f, "a frame of {bytes} bytes, allowed are {limit}")
+            }
+            Self::MessageTooBig { bytes, limit } => {
+                write!(f, "a message of {bytes} bytes or more, allowed are {limit}")
+            }
+            Self::TooManyFragments { limit } => {
+                write!(f, "a message in more than {limit} fragments")
+            }
+            Self::TypeDenied(MessageType::Text) => f.write_str("text messages are not allowed"),
+            Self::TypeDenied(MessageType::Binary) => f.write_str("binary messages are not allowed"),
+            Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
+            Self::Inflate(error) => error.fmt(f),
+            Self::Overloaded => f.write_str("this worker holds as many message bytes as it may"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn violations_stay_small() {
+        assert!(size_of::<Violation>() <= 32);
+    }
+}

@@ -1,0 +1,221 @@
+//! The content of one direction's whole messages: inflated, judged, and where a
+//! rule says so changed.
+
+use super::verdict::{Judge, Stopped, Verdict};
+use crate::frame::deflate::{Inflater, Window};
+use crate::frame::{FrameHeader, Opcode, mask};
+use crate::inspect::Action;
+use crate::message::budget::{Budget, Charge};
+use crate::message::{Fate, Message, MessageRules, MessageType, Violation};
+use std::rc::Rc;
+
+/// Memory to work in, reused between messages and connections of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    inflated: Vec<u8>,
+    sanitized: Vec<u8>,
+}
+
+impl Workspace {
+    /// Gives back what has grown past this many bytes: a few large messages
+    /// must not cost their size for ever.
+    pub(crate) fn shrink(&mut self, kept_bytes: usize) {
+        for buffer in [&mut self.inflated, &mut self.sanitized] {
+            if buffer.capacity() > kept_bytes {
+                *buffer = Vec::new();
+            }
+        }
+    }
+}
+
+/// How a message goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery<'a> {
+    /// As it came, byte for byte.
+    AsItCame,
+    /// With this payload, in one frame, not compressed.
+    Changed(&'a [u8]),
+    /// Not at all.
+    Vanished,
+}
+
+/// What it takes to read the messages of one direction.
+#[derive(Debug)]
+pub(super) struct Content {
+    compression: Option<Compression>,
+}
+
+#[derive(Debug)]
+struct Compression {
+    inflater: Inflater,
+    /// The receiver has not seen all that later messages refer to, or will not:
+    /// they go on inflated.
+    diverged: bool,
+    /// What the inflater keeps between messages.
+    charge: Charge,
+    charged_bytes: usize,
+}
+
+impl Content {
+    /// Without compression.
+    pub(super) const fn new() -> Self {
+        Self { compression: None }
+    }
+
+    /// permessage-deflate was agreed, with these parameters in this direction.
+    pub(super) fn compress(&mut self, window: Window, budget: &Rc<Budget>) {
+        self.compression = Some(Compression {
+            inflater: Inflater::new(window),
+            diverged: false,
+            charge: Charge::new(budget),
+            charged_bytes: 0,
+        });
+    }
+
+    /// Gives back what is kept for messages to come: there will be none.
+    pub(super) fn discard(&mut self) {
+        self.compression = None;
+    }
+
+    /// Judges a whole message by its unmasked `payload`.
+    pub(super) fn judge<'a>(
+        &mut self,
+        message: &Message,
+        payload: &'a [u8],
+        rules: &MessageRules,
+        work: &'a mut Workspace,
+        judge: &mut dyn Judge,
+        offset: u64,
+    ) -> Result<Delivery<'a>, Stopped> {
+        let Workspace { inflated, sanitized } = work;
+        let plain = match (message.is_compressed(), &mut self.compression) {
+            (false, _) => payload,
+            (true, Some(compression)) => {
+                let read = compression.inflate(payload, rules.max_message_bytes, inflated);
+                // Unread, or in mode report let through: nothing that follows
+                // could be read.
+                read.map_err(|violation| refused(judge, violation, offset))?;
+                inflated.as_slice()
+            }
+            // The decoder lets no RSV1 pass where nothing was agreed.
+            (true, None) => return Err(Stopped),
+        };
+        let delivery = match verdict(message, plain, rules, judge, offset)? {
+            Verdict::Pass => Delivery::AsItCame,
+            Verdict::Vanish => Delivery::Vanished,
+            Verdict::Sanitize => {
+                if let Some(rules) = &rules.rules {
+                    rules.sanitize(plain, sanitized);
+                }
+                judge_again(message.kind(), sanitized, rules)
+                    .map_err(|violation| refused(judge, violation, offset))?;
+                Delivery::Changed(sanitized)
+            }
+            Verdict::Stop => return Err(Stopped),
+        };
+        Ok(match &mut self.compression {
+            Some(compression) if message.is_compressed() => {
+                compression.diverged |= delivery != Delivery::AsItCame;
+                let changed = delivery == Delivery::AsItCame && compression.diverged;
+                if changed { Delivery::Changed(plain) } else { delivery }
+            }
+            _ => delivery,
+        })
+    }
+}
+
+impl Compression {
+    fn inflate(&mut self, payload: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), Violation> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.inflater.inflate(payload, limit, out).map_err(Violation::Inflate)?;
+        let kept = self.inflater.history_bytes();
+        if kept > self.charged_bytes {
+            self.charge.grow(kept - self.charged_bytes).map_err(|_| Violation::Overloaded)?;
+            self.charged_bytes = kept;
+        }
+        Ok(())
+    }
+}
+
+fn refused(judge: &mut dyn Judge, violation: Violation, offset: u64) -> Stopped {
+    // Whatever the verdict: there is no way on from here.
+    let _ = judge.violation(violation, offset);
+    Stopped
+}
+
+fn verdict(
+    message: &Message,
+    plain: &[u8],
+    rules: &MessageRules,
+    judge: &mut dyn Judge,
+    offset: u64,
+) -> Result<Verdict, Stopped> {
+    if message.fate() == Fate::Vanishes {
+        return Ok(Verdict::Vanish);
+    }
+    // What was held has been judged as it came.
+    let known = !message.is_compressed() && !message.is_fresh();
+    let utf8 = if known { Ok(()) } else { judge_utf8(message.kind(), plain) };
+    let violation = utf8.and_then(|()| judge_rules(plain, rules));
+    match violation.map_err(|violation| judge.violation(violation, offset)) {
+        Ok(()) => Ok(Verdict::Pass),
+        Err(Verdict::Stop) => Err(Stopped),
+        Err(verdict) => Ok(verdict),
+    }
+}
+
+fn judge_utf8(kind: MessageType, plain: &[u8]) -> Result<(), Violation> {
+    match kind {
+        MessageType::Text => {
+            simdutf8::basic::from_utf8(plain).map(|_| ()).map_err(|_| Violation::InvalidUtf8)
+        }
+        MessageType::Binary => Ok(()),
+    }
+}
+
+fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
+    match rules.rules.as_ref().and_then(|rules| rules.find(plain)) {
+        Some(found) => Err(Violation::RuleMatched { rule: found.rule, action: found.action }),
+        None => Ok(()),
+    }
+}
+
+/// What is left of a message that was changed: any rule that still matches, but
+/// those that only report, closes.
+fn judge_again(kind: MessageType, left: &[u8], rules: &MessageRules) -> Result<(), Violation> {
+    judge_utf8(kind, left)?;
+    match judge_rules(left, rules) {
+        Err(Violation::RuleMatched { action: Action::Report, .. }) | Ok(()) => Ok(()),
+        Err(Violation::RuleMatched { rule, .. }) => {
+            Err(Violation::RuleMatched { rule, action: Action::Close })
+        }
+        Err(violation) => Err(violation),
+    }
+}
+
+/// Whether a message of this kind can be told good without reading it.
+pub(super) const fn needs_no_reading(message: &Message, rules: &MessageRules) -> bool {
+    matches!(message.kind(), MessageType::Binary)
+        && !message.is_compressed()
+        && rules.rules.is_none()
+}
+
+/// Appends a message in one frame.
+pub(super) fn write_message(
+    kind: MessageType,
+    payload: &[u8],
+    key: Option<[u8; 4]>,
+    out: &mut Vec<u8>,
+) {
+    let opcode = match kind {
+        MessageType::Text => Opcode::Text,
+        MessageType::Binary => Opcode::Binary,
+    };
+    let payload_bytes = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+    FrameHeader { fin: true, compressed: false, opcode, mask: key, payload_bytes }.encode(out);
+    let begin = out.len();
+    out.extend_from_slice(payload);
+    if let (Some(key), Some(copy)) = (key, out.get_mut(begin..)) {
+        mask::apply(copy, key, 0);
+    }
+}
