@@ -1,5 +1,5 @@
 //! Frames (RFC 6455 §5.2): header, masking, the streaming decoder, close
-//! payloads and UTF-8 across frames.
+//! payloads, UTF-8 across frames and compressed messages (RFC 7692).
 
 pub mod close;
 pub mod decoder;
@@ -9,6 +9,7 @@ pub mod mask;
 pub mod utf8;
 
 pub use decoder::{Decoder, Item};
+pub use deflate::{Deflate, InflateError, Inflater, Window};
 pub use header::{FrameHeader, Opcode};
 
 /// Which end of the connection sent the bytes.

@@ -14,7 +14,7 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 18] = [
+const TARGETS: [(&str, Entry); 19] = [
     ("answer", handshake::answer::fuzz_answer),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
@@ -24,6 +24,7 @@ const TARGETS: [(&str, Entry); 18] = [
     ("from_envoy", config::fuzz_from_envoy),
     ("head", http1::fuzz_head),
     ("host", handshake::host::fuzz_host),
+    ("inflate", frame::deflate::fuzz_inflate),
     ("jwks", auth::jwk::fuzz_jwks),
     ("members", quota::fuzz_members),
     ("origin", handshake::origin::fuzz_origin),
