@@ -19,6 +19,7 @@ use crate::host::Timestamp;
 use crate::message::Violation;
 use crate::quota::Permit;
 use crate::reason::Reason;
+use answered::Answered;
 use bench::{Bench, key_of_ours};
 use flow::{CloseSeen, Flow, Surroundings, to_u64};
 use forward::Forward;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use verdict::{Judge, Stopped};
 
 mod admission;
+mod answered;
 mod bench;
 mod content;
 mod flow;
@@ -37,16 +39,19 @@ mod opening;
 mod outbox;
 mod refusal;
 mod stream;
+mod unasked;
 mod verdict;
 
 pub(crate) use flow::Scratch;
 
 pub use admission::{Admission, Admitted, Arrival, admit};
+pub use answered::SILENCE_TIMEOUT;
 pub use forward::Forwarded;
 pub use fuzz::fuzz_session;
 pub use opening::Opening;
 pub use refusal::Refusal;
-pub use stream::{ANSWER_TIMEOUT, Peer, SILENCE_TIMEOUT, StreamConnection};
+pub use stream::{ANSWER_TIMEOUT, Peer, StreamConnection};
+pub use unasked::unasked_switch;
 
 /// How long a peer has to answer our Close before the connection is reset.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -78,6 +83,8 @@ enum Phase {
     Opening(opening::Pending),
     /// There is no tunnel: nothing of the client goes on, whatever it sends.
     NoTunnel,
+    /// The same, while an answer passes whose end Envoy does not see.
+    Answered(Answered),
     /// Frames go both ways.
     Open(Timestamp),
     /// Mode report after a framing error, or with an extension that can't be
@@ -124,20 +131,26 @@ impl Session {
                 Outcome::forward(Forwarded::Unchanged)
             }
             (Phase::Opening(_), Sender::Client) => self.early_data(input, out),
-            (Phase::NoTunnel, Sender::Client) if self.mode() == Mode::Enforce => {
+            (Phase::NoTunnel | Phase::Answered(_), Sender::Client)
+                if self.mode() == Mode::Enforce =>
+            {
                 Outcome::forward(Forward::new(input, out).finish())
             }
-            (Phase::NoTunnel | Phase::Opening(_), _) => Outcome::forward(Forwarded::Unchanged),
+            (Phase::Answered(_), Sender::Server) => self.answer_data(input, out),
+            _ => Outcome::forward(Forwarded::Unchanged),
         }
     }
 
     /// To be called on every tick: whether to reset the connection now.
     #[must_use]
     pub fn on_tick(&self) -> bool {
-        let Phase::Closing { since, .. } = self.phase else { return false };
         let now = self.guard.now();
-        // A clock that was set back must not keep the connection for ever.
-        now.since(since) >= CLOSE_TIMEOUT || now < since
+        match &self.phase {
+            // A clock that was set back must not keep the connection for ever.
+            Phase::Closing { since, .. } => now.since(*since) >= CLOSE_TIMEOUT || now < *since,
+            Phase::Answered(answered) => answered.is_over(now),
+            _ => false,
+        }
     }
 
     /// With `push`: appends what can be written to the client now, unasked, to
@@ -157,7 +170,7 @@ impl Session {
                 let result = HandshakeResult::Abandoned;
                 return self.guard.count_handshake(Some(self.policy), result, None);
             }
-            Phase::Opening(_) | Phase::NoTunnel => return,
+            Phase::Opening(_) | Phase::NoTunnel | Phase::Answered(_) => return,
         };
         let now = self.guard.now();
         let ours = self.ended_for.and_then(Reason::close_code);
@@ -307,6 +320,14 @@ impl Session {
         self.phase = Phase::NoTunnel;
         self.ended_for = refused;
         Outcome { forwarded: Forward::new(input, out).finish(), reset: true, refused }
+    }
+
+    /// More of an answer that opened nothing.
+    fn answer_data(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        match &mut self.phase {
+            Phase::Answered(answered) => answered.pass(&self.guard, input, out),
+            _ => Outcome::forward(Forwarded::Unchanged),
+        }
     }
 
     /// Counts bytes that are not looked at.

@@ -245,11 +245,16 @@ pub(super) fn answer() -> (u16, Headers) {
     (status, Headers::new(lines))
 }
 
+/// Whether the answer is a 101, from its headers callback.
+pub(super) fn is_switch() -> bool {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status");
+    status.ok().flatten().is_some_and(|status| status == b"101")
+}
+
 /// A 101 of ours: Envoy gives every answer with a body a length and a type, which
 /// no 101 may have (RFC 9110 §8.6).
 pub(super) fn tidy_switch() {
-    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status");
-    if status.ok().flatten().is_some_and(|status| status == b"101") {
+    if is_switch() {
         for name in ["content-length", "content-type"] {
             let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, name);
         }

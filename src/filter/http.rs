@@ -6,8 +6,10 @@
 
 use super::host::{self, Body};
 use super::root::{Live, SharedSession, Worker};
+use crate::guard::Guard;
+use crate::handshake::upgrade::Upgrade;
 use crate::reason::Reason;
-use crate::session::{Admission, Forwarded, Opening, Refusal, admit};
+use crate::session::{Admission, Arrival, Forwarded, Opening, Refusal, admit, unasked_switch};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
@@ -19,15 +21,28 @@ pub(super) struct HttpFilter {
     id: u32,
     worker: Rc<Worker>,
     session: Option<SharedSession>,
+    /// A request without a session that asked for no upgrade, until it is
+    /// answered: its headers can't be read any more then.
+    plain: Option<Box<Plain>>,
     /// We have answered in upstream's place: what follows is our own answer.
     answered: bool,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,
 }
 
+/// A plain request that was let through.
+#[derive(Debug)]
+struct Plain {
+    /// Who did so.
+    guard: Rc<Guard>,
+    arrival: Arrival,
+    /// The policy that matched.
+    policy: Option<usize>,
+}
+
 impl HttpFilter {
     pub(super) const fn new(id: u32, worker: Rc<Worker>) -> Self {
-        Self { id, worker, session: None, answered: false, reason_told: false }
+        Self { id, worker, session: None, plain: None, answered: false, reason_told: false }
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Action {
@@ -74,6 +89,20 @@ impl HttpFilter {
         Action::Continue
     }
 
+    /// An answer to a request that has no session.
+    fn on_plain_answer(&mut self) -> Action {
+        if let Some(plain) = self.plain.take()
+            && host::is_switch()
+        {
+            let refusal = unasked_switch(&plain.guard, &plain.arrival, plain.policy);
+            if let Some(refusal) = refusal {
+                return self.refuse(&refusal);
+            }
+            self.tell_reason(Reason::UpstreamHandshake);
+        }
+        Action::Continue
+    }
+
     fn end(&mut self) {
         if let Some(session) = self.session.take() {
             self.worker.remove(self.id);
@@ -97,7 +126,8 @@ impl HttpContext for HttpFilter {
             host::reset();
             return Action::Pause;
         };
-        let admitted = admit(&guard, &host::arrival());
+        let arrival = host::arrival();
+        let admitted = admit(&guard, &arrival);
         if let Some(policy) = admitted.policy.and_then(|index| guard.config().policies.get(index)) {
             host::set_filter_state("policy", &policy.name);
         }
@@ -105,7 +135,13 @@ impl HttpContext for HttpFilter {
             self.tell_reason(reason);
         }
         match admitted.admission {
-            Admission::Pass(edits) => host::edit_request(&edits),
+            Admission::Pass(edits) => {
+                host::edit_request(&edits);
+                if Upgrade::of(&arrival.head) == Upgrade::None {
+                    let policy = admitted.policy;
+                    self.plain = Some(Box::new(Plain { guard, arrival, policy }));
+                }
+            }
             Admission::Refused(refusal) => return self.refuse(&refusal),
             Admission::Guarded(session, edits) => {
                 host::edit_request(&edits);
@@ -129,12 +165,12 @@ impl HttpContext for HttpFilter {
             host::tidy_switch();
             return Action::Continue;
         }
-        let Some(session) = &self.session else { return Action::Continue };
+        let Some(session) = &self.session else { return self.on_plain_answer() };
         let (status, headers) = host::answer();
         let opening = session.borrow_mut().on_response(status, &headers);
         match opening {
             Opening::Pass => {}
-            Opening::Open(edits) => host::edit_response(&edits),
+            Opening::Open(edits) | Opening::NoTunnel(edits) => host::edit_response(&edits),
             Opening::Refused(refusal) => return self.refuse(&refusal),
         }
         Action::Continue

@@ -50,6 +50,13 @@ impl ValidHandshake {
         self.key.expected_accept()
     }
 
+    /// What a 101 to this client must carry as `Sec-WebSocket-Accept`: nothing
+    /// over HTTP/2, where it sent no key (RFC 8441 §5).
+    #[must_use]
+    pub fn accept_for_client(&self) -> Option<String> {
+        (!self.http2).then(|| self.expected_accept())
+    }
+
     /// The offered subprotocols in the client's order, each once. A credential
     /// may be among them: never log them.
     #[must_use]

@@ -309,7 +309,7 @@ impl<'a> Request<'a> {
                     if rules.handshake.refuse_with == RefuseWith::Close =>
                 {
                     let offered = nameable(rules, handshake.subprotocols());
-                    Refusal::close(reason, handshake.expected_accept(), offered)
+                    Refusal::close(reason, handshake.accept_for_client(), offered)
                 }
                 _ => Refusal::http(reason, &detail),
             }),

@@ -1,6 +1,7 @@
 //! Upstream's answer to the opening handshake.
 
 use super::admission::nameable;
+use super::answered::{self, Answered};
 use super::refusal::Refusal;
 use super::{Phase, Session};
 use crate::auth::Identity;
@@ -18,7 +19,7 @@ use crate::host::Timestamp;
 pub(super) struct Pending {
     agreement: Agreement,
     /// What a refusal by close needs: accept and an offered subprotocol.
-    accept: String,
+    accept: Option<String>,
     offered: Option<String>,
     http2: bool,
     key_id: Option<String>,
@@ -39,7 +40,7 @@ impl Pending {
     ) -> Self {
         Self {
             agreement,
-            accept: handshake.expected_accept(),
+            accept: handshake.accept_for_client(),
             offered: nameable(policy, handshake.subprotocols()).map(str::to_owned),
             http2: handshake.is_http2(),
             key_id: identity.map(|identity| identity.key_id.clone()),
@@ -55,6 +56,9 @@ impl Pending {
 pub enum Opening {
     /// It goes on unchanged.
     Pass,
+    /// It goes on with these edits, without which Envoy would take it for the
+    /// beginning of a tunnel.
+    NoTunnel(HeadEdits),
     /// It goes on with these edits, and the WebSocket is open.
     Open(HeadEdits),
     /// It is replaced by this.
@@ -91,7 +95,7 @@ impl Session {
                 if !pending.counted {
                     self.guard.count_handshake(Some(self.policy), HandshakeResult::Upstream, None);
                 }
-                Opening::Pass
+                self.pass_answer(status, headers)
             }
             Answer::Refused(AnswerError::ExtensionNotOffered) if self.mode() == Mode::Report => {
                 self.open(&pending, self.guard.now(), Some(UNREAD));
@@ -99,6 +103,19 @@ impl Session {
             }
             Answer::Refused(error) => self.refuse_answer(pending, status, error),
         }
+    }
+
+    /// Upstream's own refusal goes on. One that has the headers of an upgrade,
+    /// as a 426 should (RFC 9110 §15.5.22), is read by Envoy as if what follows
+    /// were a tunnel, without an end: we see to that it ends.
+    fn pass_answer(&mut self, status: u16, headers: &Headers) -> Opening {
+        if self.mode() == Mode::Report || headers.all("upgrade").next().is_none() {
+            return Opening::Pass;
+        }
+        let left = answered::body_bytes(status, headers);
+        self.phase = Phase::Answered(Answered { left, since: self.guard.now() });
+        let remove = ["upgrade", "connection"].map(str::to_owned).to_vec();
+        Opening::NoTunnel(HeadEdits { remove, set: Vec::new() })
     }
 
     fn refuse_answer(&mut self, pending: Pending, status: u16, error: AnswerError) -> Opening {

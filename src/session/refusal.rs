@@ -62,15 +62,12 @@ impl Refusal {
     }
 
     /// Told by opening the WebSocket and closing it at once: `accept` is what
-    /// the client's key asks for, `subprotocol` one that it offered (a browser
+    /// the client's key asks for, if it sent one, `subprotocol` one that it offered (a browser
     /// fails the handshake when it offered some and none is named).
     #[must_use]
-    pub fn close(reason: Reason, accept: String, subprotocol: Option<&str>) -> Self {
-        let mut headers = vec![
-            line("upgrade", "websocket"),
-            line("connection", "Upgrade"),
-            ("sec-websocket-accept".to_owned(), accept),
-        ];
+    pub fn close(reason: Reason, accept: Option<String>, subprotocol: Option<&str>) -> Self {
+        let mut headers = vec![line("upgrade", "websocket"), line("connection", "Upgrade")];
+        headers.extend(accept.map(|accept| ("sec-websocket-accept".to_owned(), accept)));
         headers.extend(subprotocol.map(|name| line("sec-websocket-protocol", name)));
         let mut body = Vec::new();
         close::write(reason.close_code().unwrap_or(1008), reason.name(), None, &mut body);
@@ -140,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_browser_is_told_by_a_close_frame() {
-        let refusal = Refusal::close(Reason::CredentialsExpired, "accept".into(), Some("bearer"));
+        let refusal =
+            Refusal::close(Reason::CredentialsExpired, Some("accept".into()), Some("bearer"));
         assert_eq!(refusal.status, 101);
         assert_eq!(header(&refusal, "sec-websocket-protocol"), Some("bearer"));
         let (head, length) =

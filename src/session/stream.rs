@@ -17,7 +17,7 @@
 //! - **Answered**: upstream refused by itself. Its answer goes on, marked
 //!   `connection: close`; nothing of the client does. The connection ends with
 //!   the answer's last byte where `Content-Length` tells it, with upstream's own
-//!   end, or after [`SILENCE_TIMEOUT`] without a byte.
+//!   end, or after [`SILENCE_TIMEOUT`](super::SILENCE_TIMEOUT) without a byte.
 //!
 //! A client that stays although upstream has ended is closed after
 //! [`CLOSE_TIMEOUT`].
@@ -29,6 +29,7 @@
 //! be an identity header.
 
 use super::admission::{self, Admission, Arrival, admit};
+use super::answered::Answered;
 use super::{CLOSE_TIMEOUT, Forwarded, Opening, Outcome, Session};
 use crate::config::Mode;
 use crate::event::{About, Kind};
@@ -37,7 +38,7 @@ use crate::guard::Guard;
 use crate::handshake::HeadEdits;
 use crate::host::Timestamp;
 use crate::http1::{HEAD_TIMEOUT, HeadError, Request, Response};
-use parts::{Answered, Held, State};
+use parts::{Held, State};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -48,10 +49,6 @@ mod trouble;
 
 /// How long upstream may take to answer the upgrade: as Envoy's routes do.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long upstream may be silent in an answer that opened nothing, where its
-/// length is not known or does not come.
-pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -172,10 +169,7 @@ impl StreamConnection {
             State::Answer(held) if past(held.since, ANSWER_TIMEOUT) => {
                 self.give_up(Trouble::AnswerTimeout)
             }
-            State::Answered(answered) => {
-                let reset = answered.left == Some(0) || past(answered.since, SILENCE_TIMEOUT);
-                Outcome { reset, ..unchanged() }
-            }
+            State::Answered(answered) => Outcome { reset: answered.is_over(now), ..unchanged() },
             State::Tunnel => {
                 let reset = self.session.as_ref().is_some_and(Session::on_tick);
                 Outcome { reset, ..unchanged() }
@@ -331,7 +325,7 @@ impl StreamConnection {
                 State::Tunnel
             }
             Opening::Pass if response.status() == 101 => State::Tunnel,
-            Opening::Pass => {
+            Opening::Pass | Opening::NoTunnel(_) => {
                 if !report {
                     edits.set.push(("connection".to_owned(), b"close".to_vec()));
                 }

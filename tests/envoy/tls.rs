@@ -56,6 +56,10 @@ pub fn certificates() -> TempDir {
 
 /// The example with free ports and the paths of this run, nothing else changed.
 fn edge(certificates: &Path, upstream: u16) -> Envoy {
+    Envoy::start_with(&example(certificates, upstream), &[])
+}
+
+fn example(certificates: &Path, upstream: u16) -> String {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/tls.yaml");
     let mut text = std::fs::read_to_string(example).unwrap();
     for (from, to) in [
@@ -69,7 +73,7 @@ fn edge(certificates: &Path, upstream: u16) -> Envoy {
         assert!(text.contains(from), "{from} is gone from tls.yaml");
         text = text.replace(from, &to);
     }
-    Envoy::start_with(&text, &[])
+    text
 }
 
 fn probe(certificates: &Path, envoy: &Envoy) -> Output {
@@ -100,18 +104,25 @@ fn the_tls_example_does_what_it_says() {
         let reason = seen[version].as_str().unwrap();
         assert!(reason.ends_with("ALERT_PROTOCOL_VERSION"), "{version}: {reason}");
     }
-    assert_eq!(seen["plain"]["status"], 426);
-    for (name, value) in [
-        ("strict-transport-security", "max-age=63072000; includeSubDomains"),
-        ("x-frame-options", "DENY"),
-        ("x-content-type-options", "nosniff"),
-    ] {
-        assert_eq!(seen["plain"]["headers"][name], value);
+    // Our own answer, and one of the application's.
+    assert!(seen["plain"]["headers"]["content-type"] == "application/problem+json");
+    assert!(seen["page"]["headers"]["content-type"] != "application/problem+json");
+    for answer in ["plain", "page"] {
+        assert_eq!(seen[answer]["status"], 426, "{answer}");
+        for (name, value) in [
+            ("strict-transport-security", "max-age=63072000; includeSubDomains"),
+            ("x-frame-options", "DENY"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(seen[answer]["headers"][name], value, "{answer}");
+        }
+        let policy = &seen[answer]["headers"]["content-security-policy"];
+        assert!(policy.as_str().unwrap().contains("connect-src 'self'"), "{answer}");
     }
-    let policy = &seen["plain"]["headers"]["content-security-policy"];
-    assert!(policy.as_str().unwrap().contains("connect-src 'self'"));
-    assert_eq!(seen["redirect"]["status"], 308);
-    assert_eq!(seen["redirect"]["location"], "https://127.0.0.1:10443/ws?room=1");
+    for redirect in ["redirect", "page_redirect"] {
+        assert_eq!(seen[redirect]["status"], 308);
+        assert_eq!(seen[redirect]["location"], "https://127.0.0.1:10443/ws?room=1");
+    }
 
     let http2 = &seen["http2"];
     assert_eq!(http2["answer"][":status"], "200");
@@ -122,6 +133,30 @@ fn the_tls_example_does_what_it_says() {
     assert_eq!(http2["refused"][":status"], "403");
     envoy.event("refused", Some("origin_denied"));
     assert_eq!(*application.opened.lock().unwrap(), 2);
+}
+
+/// Nobody who sent no key is told the answer to one (RFC 8441 §5).
+#[test]
+fn a_refusal_by_close_over_http2_opens_and_closes() {
+    let certificates = certificates();
+    let application = Application::start(certificates.path(), "app");
+    let text = example(certificates.path(), application.port);
+    let rule = "tls: required\n";
+    assert_eq!(text.matches(rule).count(), 1);
+    let closing = format!("{rule}{:24}refuse_with: close\n", "");
+    let envoy = Envoy::start_with(&text.replace(rule, &closing), &[]);
+    let output = probe(certificates.path(), &envoy);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let seen: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{errors}\n{}", envoy.log()));
+    let refused = &seen["http2"]["refused"];
+    assert_eq!(refused[":status"], "200");
+    for name in ["sec-websocket-accept", "content-type", "content-length", "upgrade"] {
+        assert_eq!(refused[name], Value::Null, "{refused}");
+    }
+    // Close 1008, origin_denied
+    assert_eq!(seen["http2"]["refused_with"], "880f03f06f726967696e5f64656e696564");
+    envoy.event("refused", Some("origin_denied"));
 }
 
 #[test]

@@ -66,18 +66,24 @@ def refused(folder, port, version):
     return None
 
 
-def plain_answer(folder, port):
+def plain_answer(folder, port, path):
     edge = http.client.HTTPSConnection("127.0.0.1", port, context=context_for(folder), timeout=10)
-    edge.request("GET", "/ws")
+    edge.request("GET", path)
     answer = edge.getresponse()
     return {"status": answer.status, "headers": {k.lower(): v for k, v in answer.getheaders()}}
 
 
-def redirected(port):
+UPGRADE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def redirected(port, headers):
     edge = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
-    upgrade["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
-    edge.request("GET", "/ws?room=1", headers=upgrade)
+    edge.request("GET", "/ws?room=1", headers=headers)
     answer = edge.getresponse()
     return {"status": answer.status, "location": answer.getheader("location")}
 
@@ -153,7 +159,8 @@ def over_http2(folder, port):
     seen["close"] = good.data.hex()
     bad = Http2(folder, port)
     bad.open(("origin", "https://evil.example"))
-    seen["refused"] = bad.answer
+    bad.until(lambda: bad.ended)
+    seen["refused"], seen["refused_with"] = bad.answer, bad.data.hex()
     return seen
 
 
@@ -165,8 +172,10 @@ def probe(folder, tls, plain):
                 "wss": talk(folder, tls),
                 "tls1.2": refused(folder, tls, versions.TLSv1_2),
                 "tls1.1": refused(folder, tls, versions.TLSv1_1),
-                "plain": plain_answer(folder, tls),
-                "redirect": redirected(plain),
+                "plain": plain_answer(folder, tls, "/ws"),
+                "page": plain_answer(folder, tls, "/"),
+                "redirect": redirected(plain, UPGRADE),
+                "page_redirect": redirected(plain, {}),
                 "http2": over_http2(folder, tls),
             }
         )

@@ -1,11 +1,10 @@
 //! The phases of a connection, and what it holds in them.
 
-use super::unchanged;
 use crate::guard::Guard;
 use crate::host::Timestamp;
 use crate::http1::{HeadError, HeadReader, MAX_HEAD_BYTES, Read};
 use crate::message::budget::Charge;
-use crate::session::{Forwarded, Outcome};
+use crate::session::answered::Answered;
 use std::rc::Rc;
 
 /// Where a connection stands.
@@ -32,14 +31,6 @@ pub(super) struct Held {
     pub(super) since: Timestamp,
 }
 
-#[derive(Debug)]
-pub(super) struct Answered {
-    /// Bytes of the body that are still due, where that is known.
-    pub(super) left: Option<u64>,
-    /// When the last one came.
-    pub(super) since: Timestamp,
-}
-
 impl Held {
     /// Nothing has come yet.
     pub(super) fn new(guard: &Rc<Guard>) -> Self {
@@ -58,18 +49,5 @@ impl Held {
             Read::Incomplete => Ok(None),
             Read::Complete { head, used } => Ok(Some((head, used))),
         }
-    }
-}
-
-impl Answered {
-    /// Upstream has sent more of its answer; what is behind that is dropped.
-    pub(super) fn pass(&mut self, guard: &Guard, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        self.since = guard.now();
-        let Some(left) = self.left else { return unchanged() };
-        let due = usize::try_from(left).unwrap_or(usize::MAX);
-        let body = input.get(..due).unwrap_or(input);
-        self.left = Some(left - u64::try_from(body.len()).unwrap_or(left));
-        out.extend_from_slice(body);
-        Outcome::forward(Forwarded::Replaced)
     }
 }

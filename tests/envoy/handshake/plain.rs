@@ -21,9 +21,14 @@ pub(super) fn sites() -> Vec<Site> {
     vec![
         Site::before(Script::Raw(OK), "plain", rejecting.clone()),
         Site::new("unmatched-rejected", rejecting),
-        Site::new("unmatched-passed", passing),
+        Site::new("unmatched-passed", passing.clone()),
+        Site::before(Script::Raw(SWITCHES), "unasked", passing),
     ]
 }
+
+/// And what somebody before us would take for frames.
+const SWITCHES: &[u8] = b"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x02hi";
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 
@@ -65,4 +70,18 @@ fn an_upgrade_that_no_policy_matches_passes_where_that_is_configured() {
     edge.refuses(&Request::upgrade("//ws"), 403, "origin_denied");
     // A path without a normal form may be a guarded one to upstream.
     edge.refuses(&Request::upgrade("/x%2f..%2fws"), 400, "handshake_malformed");
+}
+
+#[test]
+fn a_101_that_was_not_asked_for_is_no_answer_to_a_plain_request() {
+    let edge = edge("unasked");
+    let request = edge.marked_as_passing(&Request::plain("/page?x=1").with("origin", "null"));
+    let (_, answer) = Client::ask(edge.address, &request);
+    assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_handshake"));
+    assert!(detail(&answer).contains("did not ask for an upgrade"));
+    let event = edge.refusal(&request, "upstream_handshake");
+    assert_eq!((&event["policy"], &event["path"]), (&json!(null), &json!("/page")));
+    assert_eq!((&event["direction"], &event["origin"]), (&json!("server"), &json!("null")));
+    // Who asks for one, and is let through unguarded, gets what upstream answers.
+    edge.opens(&Request::upgrade("/other"));
 }
