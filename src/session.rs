@@ -12,15 +12,15 @@
 //! ```
 
 use crate::config::{Mode, Policy};
-use crate::event::{About, Closed, Event, Kind, PerDirection};
-use crate::frame::{Sender, close};
+use crate::event::{About, PerDirection};
+use crate::frame::Sender;
 use crate::guard::{Guard, HandshakeResult};
 use crate::host::Timestamp;
 use crate::message::Violation;
 use crate::quota::Permit;
 use crate::reason::Reason;
 use answered::Answered;
-use bench::{Bench, key_of_ours};
+use bench::Bench;
 use flow::{CloseSeen, Flow, Surroundings, to_u64};
 use forward::Forward;
 use outbox::Outboxes;
@@ -32,6 +32,7 @@ mod admission;
 mod answered;
 mod bench;
 mod content;
+mod ending;
 mod flow;
 mod forward;
 mod fuzz;
@@ -73,6 +74,10 @@ pub struct Session {
     first_close: Option<CloseSeen>,
     /// What it holds of the quotas, as long as it lives.
     _permit: Permit,
+    /// The filter can write to the client unasked.
+    ready_to_push: bool,
+    /// What a client is told that was refused before upstream had answered.
+    refusal: Option<Refusal>,
     /// Why we ended it, if we did.
     ended_for: Option<Reason>,
 }
@@ -141,51 +146,32 @@ impl Session {
         }
     }
 
-    /// To be called on every tick: whether to reset the connection now.
+    /// Whether the filter should keep the way to the client ready for
+    /// [`Self::push`]: with `push`, as long as frames of ours may go there.
     #[must_use]
-    pub fn on_tick(&self) -> bool {
-        let now = self.guard.now();
-        match &self.phase {
-            // A clock that was set back must not keep the connection for ever.
-            Phase::Closing { since, .. } => now.since(*since) >= CLOSE_TIMEOUT || now < *since,
-            Phase::Answered(answered) => answered.is_over(now),
-            _ => false,
-        }
+    pub fn pushes(&self) -> bool {
+        let asked = self.policy().is_some_and(|p| p.push && p.mode == Mode::Enforce);
+        asked && matches!(self.phase, Phase::Open(_) | Phase::Closing { .. })
     }
 
-    /// With `push`: appends what can be written to the client now, unasked, to
-    /// `out`. What is not taken goes with the server's next bytes.
+    /// Says whether the filter can write to the client unasked.
+    pub const fn set_ready_to_push(&mut self, ready: bool) {
+        self.ready_to_push = ready;
+    }
+
+    /// Appends what is to be written to the client now, unasked, to `out`; with
+    /// `push` and where the filter can. Otherwise it goes with the server's next
+    /// bytes.
     pub fn push(&mut self, out: &mut Vec<u8>) {
-        if self.policy().is_some_and(|policy| policy.push) {
+        if self.ready_to_push && self.pushes() {
             self.outboxes.to(Sender::Client).take_into(out);
         }
     }
 
-    /// To be called once, when the connection has ended in whatever way.
-    pub fn on_end(&mut self) {
-        let since = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
-            Phase::Open(since) | Phase::Unseen(since) => since,
-            Phase::Closing { opened, .. } => opened,
-            Phase::Opening(pending) if !pending.counted => {
-                let result = HandshakeResult::Abandoned;
-                return self.guard.count_handshake(Some(self.policy), result, None);
-            }
-            Phase::Opening(_) | Phase::NoTunnel | Phase::Answered(_) => return,
-        };
-        let now = self.guard.now();
-        let ours = self.ended_for.and_then(Reason::close_code);
-        let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);
-        event.reason = self.ended_for;
-        event.closed = Some(Closed {
-            messages: self.messages,
-            bytes: PerDirection {
-                client: self.client.stream_bytes(),
-                server: self.server.stream_bytes(),
-            },
-            duration: now.since(since),
-            code: ours.or_else(|| self.first_close.and_then(|close| close.code)),
-        });
-        self.guard.tell(Some(self.policy), event);
+    /// What a client is told whose handshake [`Self::on_data`] has refused, for
+    /// a filter that can still answer.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
     }
 
     /// Name of its policy.
@@ -251,44 +237,6 @@ impl Session {
         Outcome { reset: true, ..Outcome::forward(Forward::new(input, out).finish()) }
     }
 
-    /// The sender broke a rule that ends the connection.
-    fn stop(&mut self, sender: Sender, refused: Option<Reason>, forward: Forward<'_>) -> Outcome {
-        let opened = match self.phase {
-            Phase::Open(opened) => opened,
-            _ => self.arrived,
-        };
-        // Nothing of what either side holds will go on.
-        self.client.discard();
-        self.server.discard();
-        if self.mode() == Mode::Report {
-            self.phase = Phase::Unseen(opened);
-            return Outcome { refused, ..Outcome::forward(forward.finish()) };
-        }
-        let reason = refused.unwrap_or(Reason::ProtocolError);
-        let receiver = sender.other();
-        self.ended_for = Some(reason);
-        self.phase = Phase::Closing { opened, since: self.guard.now() };
-        // The sender is told too, at the next chance to write to it, unless the
-        // other end's own Close has gone there already: it is the last frame.
-        let code = close_code(reason);
-        let key = self.key_towards(sender);
-        self.outboxes.to(sender).close(code, reason.name(), key);
-        self.outboxes.to(receiver).seal();
-        let key = self.key_towards(receiver);
-        let mut forward = forward;
-        forward.insert(|out| close::write(code, "", key, out));
-        Outcome { refused, ..Outcome::forward(forward.finish()) }
-    }
-
-    /// We are ending the connection: nothing that `sender` sends goes on, but
-    /// what we have to say to the other end.
-    fn closing_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        self.count_unread(sender, input);
-        let mut forward = Forward::new(input, out);
-        self.flush(sender.other(), &mut forward);
-        Outcome::forward(forward.finish())
-    }
-
     /// Bytes before upstream has answered: no conforming client sends any, and
     /// Envoy would hand them to upstream with whatever answer comes.
     fn early_data(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
@@ -297,6 +245,7 @@ impl Session {
         if input.is_empty() {
             return unchanged;
         }
+        let refusal = pending.refusal(Reason::ProtocolError);
         let mut refused = None;
         if !std::mem::replace(&mut pending.early, true) {
             let about = &self.about;
@@ -317,6 +266,7 @@ impl Session {
             self.count_unread(Sender::Client, input);
             return Outcome { refused, ..unchanged };
         }
+        self.refusal = Some(refusal);
         self.phase = Phase::NoTunnel;
         self.ended_for = refused;
         Outcome { forwarded: Forward::new(input, out).finish(), reset: true, refused }
@@ -342,11 +292,6 @@ impl Session {
             Sender::Client => &mut self.client,
             Sender::Server => &mut self.server,
         }
-    }
-
-    /// A masking key for a frame of ours that goes to `receiver`.
-    fn key_towards(&self, receiver: Sender) -> Option<[u8; 4]> {
-        (receiver == Sender::Server).then(|| key_of_ours(&self.guard))
     }
 }
 

@@ -183,6 +183,18 @@ pub(super) fn replace_body(which: Body, size: usize, bytes: &[u8]) -> bool {
     hostcalls::set_buffer(which.buffer(), 0, size, bytes).is_ok()
 }
 
+/// Writes `bytes` to the client of the current stream, whose response side waits
+/// with nothing in it. Nothing else of the stream may be changed afterwards in
+/// the same callback.
+pub(super) fn write_to_client(bytes: &[u8]) -> bool {
+    hostcalls::set_buffer(BufferType::HttpResponseBody, 0, 0, bytes).is_ok() && resume_response()
+}
+
+/// Lets what the response side holds go on, once this callback is over.
+pub(super) fn resume_response() -> bool {
+    hostcalls::resume_http_response().is_ok()
+}
+
 /// The request of the current stream, from its headers callback.
 pub(super) fn arrival() -> Arrival {
     #[cfg(feature = "trap")]

@@ -1,15 +1,18 @@
 //! One HTTP stream: the session behind Envoy's HTTP filter callbacks.
 //!
-//! Data of an upgraded stream is never paused: what must not go on yet is taken
-//! into the session and the buffer emptied (see the platform's trap: on pause,
-//! lengths lag and the last chunk can be missed).
+//! Data of an upgraded stream is never held by pausing: what must not go on yet
+//! is taken into the session and the buffer emptied (on pause lengths lag, and
+//! the last chunk can be missed). With `push` the response side is paused with
+//! nothing in it, so that bytes of ours can be put there at any time.
 
 use super::host::{self, Body};
 use super::root::{Live, SharedSession, Worker};
 use crate::guard::Guard;
 use crate::handshake::upgrade::Upgrade;
 use crate::reason::Reason;
-use crate::session::{Admission, Arrival, Forwarded, Opening, Refusal, admit, unasked_switch};
+use crate::session::{
+    Admission, Arrival, Forwarded, Opening, Refusal, Session, admit, unasked_switch,
+};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
@@ -59,7 +62,7 @@ impl HttpFilter {
         }
     }
 
-    fn on_body(&mut self, which: Body, size: usize) -> Action {
+    fn on_body(&mut self, which: Body, size: usize, ends: bool) -> Action {
         let Some(session) = &self.session else { return Action::Continue };
         if self.answered {
             // Upstream may still be there; whatever the client sends is for
@@ -74,19 +77,31 @@ impl HttpFilter {
             host::reset();
             return Action::Continue;
         };
+        let session = Rc::clone(session);
+        let mut session = session.borrow_mut();
         let mut out = Vec::new();
-        let outcome = session.borrow_mut().on_data(which.sender(), &input, &mut out);
-        let applied = match outcome.forwarded {
-            Forwarded::Unchanged => true,
-            Forwarded::Replaced => host::replace_body(which, size, &out),
+        let outcome = session.on_data(which.sender(), &input, &mut out);
+        let (applied, left) = match outcome.forwarded {
+            Forwarded::Unchanged => (true, size),
+            Forwarded::Replaced => (host::replace_body(which, size, &out), out.len()),
         };
         if let Some(reason) = outcome.refused {
             self.tell_reason(reason);
         }
+        if let (true, Some(refusal)) = (applied, session.take_refusal()) {
+            return self.refuse(&refusal);
+        }
         if outcome.reset || !applied {
             host::reset();
+            return Action::Continue;
         }
-        Action::Continue
+        match which {
+            Body::Response => keep_ready(&mut session, left, ends),
+            _ => {
+                push(&mut session);
+                Action::Continue
+            }
+        }
     }
 
     /// An answer to a request that has no session.
@@ -156,8 +171,8 @@ impl HttpContext for HttpFilter {
         Action::Continue
     }
 
-    fn on_http_request_body(&mut self, size: usize, _: bool) -> Action {
-        self.on_body(Body::Request, size)
+    fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
+        self.on_body(Body::Request, size, ends)
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
@@ -176,8 +191,35 @@ impl HttpContext for HttpFilter {
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
-        self.on_body(Body::Response, size)
+    fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
+        self.on_body(Body::Response, size, ends)
+    }
+}
+
+/// Ends a response body callback that leaves `left` bytes. With `push` the
+/// response side waits all the time, with nothing in it, and what comes is let
+/// go at once: so something can be put in at any other time.
+fn keep_ready(session: &mut Session, left: usize, ends: bool) -> Action {
+    let ready = session.pushes() && !ends;
+    session.set_ready_to_push(ready);
+    if ready {
+        if left > 0 {
+            host::resume_response();
+        }
+        return Action::Pause;
+    }
+    Action::Continue
+}
+
+/// Writes what the session has to say to the client, if it can be said now. The
+/// last thing a callback may do.
+pub(super) fn push(session: &mut Session) {
+    let mut bytes = Vec::new();
+    session.push(&mut bytes);
+    if !bytes.is_empty() && !host::write_to_client(&bytes) {
+        // What should have been said is lost: the connection must not go on as
+        // if it had been.
+        host::reset();
     }
 }
 

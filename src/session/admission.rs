@@ -408,6 +408,8 @@ impl<'a> Request<'a> {
             outboxes: Outboxes::new(self.guard.budget()),
             messages: crate::event::PerDirection::default(),
             first_close: None,
+            ready_to_push: false,
+            refusal: None,
             ended_for: None,
         };
         let admission = Admission::Guarded(Box::new(session), edits);

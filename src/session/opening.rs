@@ -13,6 +13,7 @@ use crate::handshake::answer::{Agreement, Answer, AnswerError};
 use crate::handshake::form::ValidHandshake;
 use crate::handshake::{HeadEdits, Headers, RefuseWith};
 use crate::host::Timestamp;
+use crate::reason::Reason;
 
 /// What is kept of the handshake until upstream answers.
 #[derive(Debug)]
@@ -48,6 +49,11 @@ impl Pending {
             counted: false,
             early: false,
         }
+    }
+
+    /// How the client is told by a WebSocket that opens and closes at once.
+    pub(super) fn refusal(&self, reason: Reason) -> Refusal {
+        Refusal::close(reason, self.accept.clone(), self.offered.as_deref())
     }
 }
 
@@ -142,7 +148,7 @@ impl Session {
         self.ended_for = Some(reason);
         let refuse_with = self.policy().map(|policy| policy.handshake.refuse_with);
         Opening::Refused(if refuse_with == Some(RefuseWith::Close) {
-            Refusal::close(reason, pending.accept, pending.offered.as_deref())
+            pending.refusal(reason)
         } else {
             Refusal::http(reason, &error.to_string())
         })

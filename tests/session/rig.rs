@@ -139,6 +139,7 @@ impl Rig {
     /// What is written to the client unasked.
     pub fn pushed(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
+        self.session.set_ready_to_push(true);
         self.session.push(&mut out);
         out
     }

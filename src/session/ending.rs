@@ -1,0 +1,94 @@
+//! How a connection ends: a Close to each end, or a reset where nobody answers.
+
+use super::bench::key_of_ours;
+use super::forward::Forward;
+use super::{CLOSE_TIMEOUT, Outcome, Phase, Session, close_code};
+use crate::config::Mode;
+use crate::event::{Closed, Event, Kind, PerDirection};
+use crate::frame::{Sender, close};
+use crate::guard::HandshakeResult;
+use crate::reason::Reason;
+
+impl Session {
+    /// To be called on every tick: whether to reset the connection now.
+    #[must_use]
+    pub fn on_tick(&self) -> bool {
+        let now = self.guard.now();
+        match &self.phase {
+            // A clock that was set back must not keep the connection for ever.
+            Phase::Closing { since, .. } => now.since(*since) >= CLOSE_TIMEOUT || now < *since,
+            Phase::Answered(answered) => answered.is_over(now),
+            _ => false,
+        }
+    }
+
+    /// To be called once, when the connection has ended in whatever way.
+    pub fn on_end(&mut self) {
+        let since = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
+            Phase::Open(since) | Phase::Unseen(since) => since,
+            Phase::Closing { opened, .. } => opened,
+            Phase::Opening(pending) if !pending.counted => {
+                let result = HandshakeResult::Abandoned;
+                return self.guard.count_handshake(Some(self.policy), result, None);
+            }
+            Phase::Opening(_) | Phase::NoTunnel | Phase::Answered(_) => return,
+        };
+        let now = self.guard.now();
+        let ours = self.ended_for.and_then(Reason::close_code);
+        let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);
+        event.reason = self.ended_for;
+        event.closed = Some(Closed {
+            messages: self.messages,
+            bytes: PerDirection {
+                client: self.client.stream_bytes(),
+                server: self.server.stream_bytes(),
+            },
+            duration: now.since(since),
+            code: ours.or_else(|| self.first_close.and_then(|close| close.code)),
+        });
+        self.guard.tell(Some(self.policy), event);
+    }
+
+    /// The sender broke a rule that ends the connection.
+    pub(super) fn stop(&mut self, sender: Sender, refused: Option<Reason>, forward: Forward<'_>) -> Outcome {
+        let opened = match self.phase {
+            Phase::Open(opened) => opened,
+            _ => self.arrived,
+        };
+        // Nothing of what either side holds will go on.
+        self.client.discard();
+        self.server.discard();
+        if self.mode() == Mode::Report {
+            self.phase = Phase::Unseen(opened);
+            return Outcome { refused, ..Outcome::forward(forward.finish()) };
+        }
+        let reason = refused.unwrap_or(Reason::ProtocolError);
+        let receiver = sender.other();
+        self.ended_for = Some(reason);
+        self.phase = Phase::Closing { opened, since: self.guard.now() };
+        // The sender is told too, at the next chance to write to it, unless the
+        // other end's own Close has gone there already: it is the last frame.
+        let code = close_code(reason);
+        let key = self.key_towards(sender);
+        self.outboxes.to(sender).close(code, reason.name(), key);
+        self.outboxes.to(receiver).seal();
+        let key = self.key_towards(receiver);
+        let mut forward = forward;
+        forward.insert(|out| close::write(code, "", key, out));
+        Outcome { refused, ..Outcome::forward(forward.finish()) }
+    }
+
+    /// We are ending the connection: nothing that `sender` sends goes on, but
+    /// what we have to say to the other end.
+    pub(super) fn closing_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        self.count_unread(sender, input);
+        let mut forward = Forward::new(input, out);
+        self.flush(sender.other(), &mut forward);
+        Outcome::forward(forward.finish())
+    }
+
+    /// A masking key for a frame of ours that goes to `receiver`.
+    fn key_towards(&self, receiver: Sender) -> Option<[u8; 4]> {
+        (receiver == Sender::Server).then(|| key_of_ours(&self.guard))
+    }
+}
