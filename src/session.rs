@@ -13,7 +13,7 @@
 
 use crate::config::{Mode, Policy};
 use crate::event::{About, Closed, Event, Kind, PerDirection};
-use crate::frame::{Sender, close};
+use crate::frame::{Deflate, Sender, close};
 use crate::guard::{Guard, HandshakeResult};
 use crate::host::Timestamp;
 use crate::message::Violation;
@@ -58,6 +58,8 @@ pub struct Session {
     client: Flow,
     server: Flow,
     messages: PerDirection,
+    /// How messages are compressed, once that is agreed.
+    deflate: Option<Deflate>,
     /// The first Close that went by.
     first_close: Option<CloseSeen>,
     /// What it holds of the quotas, as long as it lives.
@@ -174,6 +176,12 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.about.user.as_deref()
+    }
+
+    /// How its messages are compressed, if client and upstream agreed on that.
+    #[must_use]
+    pub const fn deflate(&self) -> Option<Deflate> {
+        self.deflate
     }
 
     fn policy(&self) -> Option<&Policy> {

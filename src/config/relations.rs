@@ -40,6 +40,8 @@ pub(super) enum NotInStream {
     Unguarded,
     /// It answers in upstream's place; with the word that does not.
     Answers(&'static str),
+    /// It needs another protocol towards upstream.
+    Http2,
 }
 
 impl fmt::Display for NotInStream {
@@ -53,6 +55,10 @@ impl fmt::Display for NotInStream {
                 f,
                 "does not go with filter: stream, which can answer nothing before upstream has: a \
                  refused handshake is a closed connection; write `{word}`"
+            ),
+            Self::Http2 => f.write_str(
+                "does not go with filter: stream, which sends upstream what the client speaks, \
+                 HTTP/1.1; write `http1`",
             ),
         }
     }

@@ -93,8 +93,6 @@ pub(super) fn built_now() -> String {
     for section in ["server", "lifetime", "bans"] {
         policy.as_object_mut().unwrap().remove(section);
     }
-    policy["handshake"]["compression"] = "strip".into();
-    policy["handshake"]["upstream"] = "http1".into();
     let auth = &mut policy["auth"];
     for key in ["deadline", "session", "authorize", "close_at_expiry"] {
         auth.as_object_mut().unwrap().remove(key);
@@ -116,8 +114,6 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
     assert_eq!(
         errors(EVERY_SECTION),
         [
-            "not supported yet: policies[0].handshake.compression: inspect",
-            "not supported yet: policies[0].handshake.upstream: http2",
             "not supported yet: policies[0].auth.credentials[5].first_message",
             "not supported yet: policies[0].auth.deadline",
             "not supported yet: policies[0].auth.jwt[0].keys.jwks_uri",
