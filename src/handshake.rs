@@ -65,6 +65,7 @@ pub struct HeadEdits {
 pub mod address;
 pub mod answer;
 pub mod compression;
+pub mod deflate;
 pub mod extensions;
 pub mod form;
 mod fuzz;
@@ -101,6 +102,8 @@ pub struct HandshakeRules {
     pub plain_http: PlainHttp,
     /// How a refusal is told.
     pub refuse_with: RefuseWith,
+    /// What upstream speaks.
+    pub upstream: Upstream,
 }
 
 /// `tls`
@@ -119,6 +122,8 @@ pub enum TlsRule {
 pub enum Compression {
     /// Remove the offer.
     Strip,
+    /// Let upstream agree to it, and inflate messages to look at them.
+    Inspect,
     /// Refuse the handshake.
     Reject,
 }
@@ -140,4 +145,13 @@ pub enum RefuseWith {
     /// By opening the WebSocket and closing it at once, so that a browser's
     /// script sees code and reason.
     Close,
+}
+
+/// `upstream`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// HTTP/1.1: the accept in its answer proves that it speaks WebSocket.
+    Http1,
+    /// HTTP/2: there is neither key nor accept (RFC 8441 §5).
+    Http2,
 }

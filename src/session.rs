@@ -13,7 +13,7 @@
 
 use crate::config::{Mode, Policy};
 use crate::event::{About, PerDirection};
-use crate::frame::Sender;
+use crate::frame::{Deflate, Sender};
 use crate::guard::{Guard, HandshakeResult};
 use crate::host::Timestamp;
 use crate::message::Violation;
@@ -68,6 +68,8 @@ pub struct Session {
     phase: Phase,
     client: Flow,
     server: Flow,
+    /// How messages are compressed, once that is agreed.
+    deflate: Option<Deflate>,
     outboxes: Outboxes,
     messages: PerDirection,
     /// The first Close that went by.
@@ -184,6 +186,12 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.about.user.as_deref()
+    }
+
+    /// How its messages are compressed, if client and upstream agreed on that.
+    #[must_use]
+    pub const fn deflate(&self) -> Option<Deflate> {
+        self.deflate
     }
 
     fn policy(&self) -> Option<&Policy> {

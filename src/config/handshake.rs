@@ -7,7 +7,7 @@ use super::relations::{NotInStream, Relation};
 use super::{FilterKind, names, patterns};
 use crate::handshake::address::AddressRules;
 use crate::handshake::origin::{OriginPattern, OriginRules};
-use crate::handshake::{Compression, HandshakeRules, PlainHttp, RefuseWith, TlsRule};
+use crate::handshake::{Compression, HandshakeRules, PlainHttp, RefuseWith, TlsRule, Upstream};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -34,7 +34,7 @@ const TLS: &Words<TlsRule> = &[
 
 const COMPRESSION: &Words<Compression> = &[
     ("strip", Some(Compression::Strip)),
-    ("inspect", None),
+    ("inspect", Some(Compression::Inspect)),
     ("reject", Some(Compression::Reject)),
 ];
 
@@ -44,7 +44,8 @@ const PLAIN_HTTP: &Words<PlainHttp> =
 const REFUSE_WITH: &Words<RefuseWith> =
     &[("http", Some(RefuseWith::Http)), ("close", Some(RefuseWith::Close))];
 
-const UPSTREAM: &Words<()> = &[("http1", Some(())), ("http2", None)];
+const UPSTREAM: &Words<Upstream> =
+    &[("http1", Some(Upstream::Http1)), ("http2", Some(Upstream::Http2))];
 
 /// Bound on the compiled patterns of one policy's `user_agents_denied`, in bytes.
 const USER_AGENTS_LIMIT_BYTES: usize = 4 << 20;
@@ -67,6 +68,7 @@ fn defaults() -> HandshakeRules {
         compression: Compression::Strip,
         plain_http: PlainHttp::Reject,
         refuse_with: RefuseWith::Http,
+        upstream: Upstream::Http1,
     }
 }
 
@@ -76,7 +78,6 @@ pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Checked {
     let Some(handshake) = node.object(KEYS) else {
         return Checked { rules: defaults(), origins_meant: true };
     };
-    handshake.get("upstream").and_then(|node| node.word(UPSTREAM));
     let mut rules = defaults();
     rules.origins = origins(&handshake);
     if let Some(node) = handshake.get("addresses") {
@@ -95,6 +96,7 @@ pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Checked {
     word(&handshake, "compression", COMPRESSION, &mut rules.compression);
     word(&handshake, "plain_http", PLAIN_HTTP, &mut rules.plain_http);
     word(&handshake, "refuse_with", REFUSE_WITH, &mut rules.refuse_with);
+    word(&handshake, "upstream", UPSTREAM, &mut rules.upstream);
     if filter == FilterKind::Stream {
         not_in_stream(&handshake, &rules);
     }
@@ -108,12 +110,14 @@ fn word<T: Copy>(handshake: &Object<'_>, key: &str, words: &Words<T>, place: &mu
 }
 
 /// Before `tcp_proxy` nothing can be answered in upstream's place, and whatever
-/// passes unguarded would take the rest of its connection along.
+/// passes unguarded would take the rest of its connection along. What arrives
+/// there is HTTP/1.1, and goes to upstream in the same words.
 fn not_in_stream(handshake: &Object<'_>, rules: &HandshakeRules) {
     let found = [
         ("plain_http", rules.plain_http == PlainHttp::Pass, NotInStream::Unguarded),
         ("tls", rules.tls == TlsRule::Redirect, NotInStream::Answers("required")),
         ("refuse_with", rules.refuse_with == RefuseWith::Close, NotInStream::Answers("http")),
+        ("upstream", rules.upstream == Upstream::Http2, NotInStream::Http2),
     ];
     for (key, _, why) in found.into_iter().filter(|(_, written, _)| *written) {
         if let Some(node) = handshake.get(key) {

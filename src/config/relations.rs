@@ -42,6 +42,8 @@ pub(super) enum NotInStream {
     Answers(&'static str),
     /// It writes to the client unasked.
     Pushes,
+    /// It needs another protocol towards upstream.
+    Http2,
 }
 
 impl fmt::Display for NotInStream {
@@ -59,6 +61,10 @@ impl fmt::Display for NotInStream {
             Self::Pushes => f.write_str(
                 "does not go with filter: stream: a network filter can write only where bytes \
                  pass; write `false`",
+            ),
+            Self::Http2 => f.write_str(
+                "does not go with filter: stream, which sends upstream what the client speaks, \
+                 HTTP/1.1; write `http1`",
             ),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth::CredentialSource;
-use crate::handshake::{Compression, PlainHttp, RefuseWith, TlsRule};
+use crate::handshake::{Compression, PlainHttp, RefuseWith, TlsRule, Upstream};
 use crate::inspect::Action;
 use proptest::prelude::*;
 use serde_json::{Value, json};

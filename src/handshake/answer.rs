@@ -2,9 +2,11 @@
 //! client's checks): a proxy that opens the tunnel on less would let the two
 //! ends disagree about what they speak.
 
+use crate::frame::Deflate;
 use crate::reason::Reason;
 
 use super::Headers;
+use super::deflate::{self, DeflateError, Offer};
 use super::extensions::{Extension, ExtensionError};
 use super::form::ValidHandshake;
 use super::list::{self, Repeated};
@@ -13,11 +15,12 @@ use super::upgrade::Protocols;
 /// What was offered to upstream, and so what it may agree to.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Agreement {
-    accept: String,
+    /// What its accept must be; `None` where it got no key.
+    accept: Option<String>,
     /// As forwarded, which may be less than the client offered.
     subprotocols: Vec<String>,
-    /// Names of the forwarded extensions; none as long as none is understood.
-    extensions: Vec<String>,
+    /// The forwarded extensions: no other is understood.
+    deflate: Vec<Offer>,
     bearer: Option<String>,
 }
 
@@ -29,6 +32,8 @@ pub enum Answer {
         /// To be set as `Sec-WebSocket-Protocol` of the 101: a browser that
         /// presented its credential there fails without any of what it offered.
         add_subprotocol: Option<String>,
+        /// How messages are compressed, if they are.
+        deflate: Option<Deflate>,
     },
     /// Upstream's own refusal or redirect (3xx to 5xx): to be passed on
     /// unchanged, with no tunnel.
@@ -42,7 +47,7 @@ impl std::fmt::Debug for Agreement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Agreement")
             .field("accept", &self.accept)
-            .field("extensions", &self.extensions)
+            .field("deflate", &self.deflate)
             .field("bearer", &self.bearer)
             .finish_non_exhaustive()
     }
@@ -58,8 +63,21 @@ impl Agreement {
         subprotocols: Vec<String>,
         bearer: Option<String>,
     ) -> Self {
-        let accept = handshake.expected_accept();
-        Self { accept, subprotocols, extensions: Vec::new(), bearer }
+        let accept = Some(handshake.expected_accept());
+        Self { accept, subprotocols, deflate: Vec::new(), bearer }
+    }
+
+    /// With these offers, which went on too.
+    #[must_use]
+    pub fn with_deflate(self, deflate: Vec<Offer>) -> Self {
+        Self { deflate, ..self }
+    }
+
+    /// For upstream that speaks HTTP/2: it got no key, so whatever accept it
+    /// may send means nothing (RFC 8441 §5).
+    #[must_use]
+    pub fn without_accept(self) -> Self {
+        Self { accept: None, ..self }
     }
 
     /// Judges upstream's answer.
@@ -67,7 +85,7 @@ impl Agreement {
     pub fn judge(&self, status: u16, headers: &Headers) -> Answer {
         match status {
             101 => match self.judge_switch(headers) {
-                Ok(add_subprotocol) => Answer::Open { add_subprotocol },
+                Ok((add_subprotocol, deflate)) => Answer::Open { add_subprotocol, deflate },
                 Err(error) => Answer::Refused(error),
             },
             300..=599 => Answer::PassThrough,
@@ -75,8 +93,11 @@ impl Agreement {
         }
     }
 
-    /// Checks a 101; answers the subprotocol to add to it.
-    fn judge_switch(&self, headers: &Headers) -> Result<Option<String>, AnswerError> {
+    /// Checks a 101; answers the subprotocol to add to it, and the compression.
+    fn judge_switch(
+        &self,
+        headers: &Headers,
+    ) -> Result<(Option<String>, Option<Deflate>), AnswerError> {
         if Protocols::of(headers) != Protocols::WebSocketAlone {
             return Err(AnswerError::Upgrade);
         }
@@ -84,25 +105,37 @@ impl Agreement {
         if !options.any(|option| option.eq_ignore_ascii_case(b"upgrade")) {
             return Err(AnswerError::Connection);
         }
+        self.judge_accept(headers)?;
+        let deflate = self.judge_extensions(headers)?;
+        let add_subprotocol = match self.judge_subprotocol(headers)? {
+            Some(_) => None,
+            None => self.bearer.clone(),
+        };
+        Ok((add_subprotocol, deflate))
+    }
+
+    fn judge_accept(&self, headers: &Headers) -> Result<(), AnswerError> {
+        let Some(expected) = &self.accept else { return Ok(()) };
         let accept = list::single(headers, "sec-websocket-accept")
             .map_err(|Repeated| AnswerError::AcceptTwice)?
             .ok_or(AnswerError::AcceptMissing)?;
-        if accept != self.accept.as_bytes() {
-            return Err(AnswerError::AcceptWrong);
-        }
-        self.judge_extensions(headers)?;
-        match self.judge_subprotocol(headers)? {
-            Some(_) => Ok(None),
-            None => Ok(self.bearer.clone()),
-        }
+        if accept == expected.as_bytes() { Ok(()) } else { Err(AnswerError::AcceptWrong) }
     }
 
-    fn judge_extensions(&self, headers: &Headers) -> Result<(), AnswerError> {
+    fn judge_extensions(&self, headers: &Headers) -> Result<Option<Deflate>, AnswerError> {
         let accepted = Extension::parse_all(headers).map_err(AnswerError::Extensions)?;
-        let offered = |extension: &Extension| {
-            self.extensions.iter().any(|name| name.eq_ignore_ascii_case(extension.name()))
-        };
-        if accepted.iter().all(offered) { Ok(()) } else { Err(AnswerError::ExtensionNotOffered) }
+        let offered =
+            |extension: &Extension| extension.name() == deflate::NAME && !self.deflate.is_empty();
+        if !accepted.iter().all(offered) {
+            return Err(AnswerError::ExtensionNotOffered);
+        }
+        match accepted.as_slice() {
+            [] => Ok(None),
+            [answer] => {
+                deflate::judge(&self.deflate, answer).map(Some).map_err(AnswerError::Deflate)
+            }
+            _ => Err(AnswerError::ExtensionTwice),
+        }
     }
 
     fn judge_subprotocol<'a>(&self, headers: &'a Headers) -> Result<Option<&'a str>, AnswerError> {
@@ -137,6 +170,10 @@ pub enum AnswerError {
     Extensions(ExtensionError),
     /// An extension that upstream was not offered.
     ExtensionNotOffered,
+    /// permessage-deflate more than once.
+    ExtensionTwice,
+    /// permessage-deflate, and not as it was offered.
+    Deflate(DeflateError),
     /// Several subprotocols.
     SubprotocolTwice,
     /// A subprotocol that upstream was not offered.
@@ -166,35 +203,60 @@ impl std::fmt::Display for AnswerError {
                 return write!(f, "upstream's Sec-WebSocket-Extensions is malformed: {error}");
             }
             Self::ExtensionNotOffered => "upstream took an extension that it was not offered",
+            Self::ExtensionTwice => "upstream took an extension more than once",
+            Self::Deflate(error) => {
+                return write!(f, "upstream's permessage-deflate is not as it was offered: {error}");
+            }
             Self::SubprotocolTwice => "upstream picked more than one subprotocol",
             Self::SubprotocolNotOffered => "upstream picked a subprotocol that it was not offered",
         })
     }
 }
 
-/// Entry for the fuzzer: holds that nothing opens without the one right accept,
-/// and that what opens says the same when each list is joined on one line.
+/// Entry for the fuzzer: holds that nothing opens without the one right accept
+/// where a key went up, and with no extension, subprotocol or window that did
+/// not.
 ///
 /// # Panics
 /// Where one of these does not hold.
 pub fn fuzz_answer(data: &[u8]) {
     let Some(([status, ..], text)) = data.split_at_checked(1) else { return };
     let agreement = Agreement {
-        accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(),
+        accept: (status & 2 == 0).then(|| "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()),
         subprotocols: vec!["a".to_owned(), "b".to_owned()],
-        extensions: Vec::new(),
+        deflate: if status & 4 == 0 { Vec::new() } else { fuzz_offers() },
         bearer: (status % 2 == 0).then(|| "bearer".to_owned()),
     };
     let status = if *status < 128 { 101 } else { u16::from(*status) * 3 };
     let headers = super::fuzz::headers(text);
-    let Answer::Open { add_subprotocol } = agreement.judge(status, &headers) else { return };
+    let Answer::Open { add_subprotocol, deflate } = agreement.judge(status, &headers) else {
+        return;
+    };
     assert_eq!(status, 101);
     let all = |name| headers.all(name).collect::<Vec<_>>();
-    assert_eq!(all("sec-websocket-accept"), [agreement.accept.as_bytes()]);
-    assert!(all("sec-websocket-extensions").is_empty());
+    if let Some(accept) = &agreement.accept {
+        assert_eq!(all("sec-websocket-accept"), [accept.as_bytes()]);
+    }
+    assert_eq!(deflate.is_some(), !all("sec-websocket-extensions").is_empty());
+    if let Some(Deflate { client, server }) = deflate {
+        assert!(!agreement.deflate.is_empty());
+        assert!((8..=12).contains(&client.bits) || client.bits == 15);
+        assert!((8..=10).contains(&server.bits) && !server.takeover);
+    }
     let picked = all("sec-websocket-protocol");
     assert!(picked.is_empty() || picked == [b"a"] || picked == [b"b"]);
     assert_eq!(add_subprotocol.is_some(), picked.is_empty() && agreement.bearer.is_some());
+}
+
+/// One offer, of which the server must take smaller windows.
+fn fuzz_offers() -> Vec<Offer> {
+    let head = super::fuzz::head(
+        b"GET\n/\nh\nupgrade: websocket\nconnection: upgrade\nsec-websocket-version: 13\n\
+          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\n\
+          sec-websocket-extensions: permessage-deflate; server_no_context_takeover; \
+          server_max_window_bits=10; client_max_window_bits=12",
+    );
+    super::form::check(&head).map(|valid| Offer::all(&valid)).unwrap_or_default()
 }
 
 #[cfg(test)]

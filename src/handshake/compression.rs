@@ -8,13 +8,14 @@ use super::form::ValidHandshake;
 impl Compression {
     /// Judges what the client offers. Whoever strips removes the whole
     /// `Sec-WebSocket-Extensions` header: no other extension is known here.
+    /// Whoever inspects lets upstream have [`super::deflate::Offer::all`].
     ///
     /// # Errors
     /// [`CompressionDenied`] where compression is offered and rejected.
     pub fn judge(self, handshake: &ValidHandshake) -> Result<(), CompressionDenied> {
         match self {
             Self::Reject if handshake.offers_compression() => Err(CompressionDenied),
-            Self::Reject | Self::Strip => Ok(()),
+            Self::Reject | Self::Strip | Self::Inspect => Ok(()),
         }
     }
 }
@@ -56,6 +57,7 @@ mod tests {
         let deflate = handshake("sec-websocket-extensions: mux, permessage-deflate");
         assert_eq!(Compression::Reject.judge(&deflate), Err(CompressionDenied));
         assert_eq!(Compression::Strip.judge(&deflate), Ok(()));
+        assert_eq!(Compression::Inspect.judge(&deflate), Ok(()));
         for other in [handshake(""), handshake("sec-websocket-extensions: mux")] {
             assert_eq!(Compression::Reject.judge(&other), Ok(()));
         }

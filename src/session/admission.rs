@@ -15,12 +15,15 @@ use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
 use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::answer::Agreement;
+use crate::handshake::deflate::Offer;
 use crate::handshake::form::{self, HandshakeError, ValidHandshake};
 use crate::handshake::host::{Host, HostError};
 use crate::handshake::path::{PathError, careless};
 use crate::handshake::tls::TlsVerdict;
 use crate::handshake::upgrade::Upgrade;
-use crate::handshake::{HeadEdits, PlainHttp, RefuseWith, RequestHead, subprotocol, user_agent};
+use crate::handshake::{
+    Compression, HeadEdits, PlainHttp, RefuseWith, RequestHead, Upstream, subprotocol, user_agent,
+};
 use crate::quota::Permit;
 use crate::quota::connections::{Client, QuotaExceeded};
 use crate::reason::Reason;
@@ -326,11 +329,9 @@ impl<'a> Request<'a> {
         passed: Passed,
     ) -> Admitted {
         let mut edits = self.base_edits();
-        add_key(handshake, &mut edits);
+        edit_key(handshake, policy, &mut edits);
         self.edit_target(target, policy, &mut edits);
-        if handshake.offers_extensions() {
-            edits.remove.push("sec-websocket-extensions".to_owned());
-        }
+        let deflate = edit_extensions(handshake, policy, &mut edits);
         if passed.subprotocols != handshake.subprotocols() {
             let name = "sec-websocket-protocol".to_owned();
             if passed.subprotocols.is_empty() {
@@ -344,6 +345,7 @@ impl<'a> Request<'a> {
         }
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
+        let agreement = agreement.with_deflate(deflate);
         let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
         let about = self.about(passed.identity.as_ref());
         let permit = self.guard.count_open(policy, Some(passed.permit));
@@ -377,10 +379,11 @@ impl<'a> Request<'a> {
     ) -> Admitted {
         let identity = passed.as_ref().and_then(|passed| passed.identity.as_ref());
         let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
+        let agreement = agreement.with_deflate(Offer::all(handshake));
         let mut pending = Pending::new(agreement, policy, handshake, identity);
         pending.counted = passed.is_none();
         let mut edits = self.base_edits();
-        add_key(handshake, &mut edits);
+        edit_key(handshake, policy, &mut edits);
         let about = self.about(identity);
         // What is over a limit counts as open, and not against the limit: so
         // the next one gets the answer that it would get in mode enforce.
@@ -405,6 +408,7 @@ impl<'a> Request<'a> {
             phase: Phase::Opening(pending),
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
+            deflate: None,
             outboxes: Outboxes::new(self.guard.budget()),
             messages: crate::event::PerDirection::default(),
             first_close: None,
@@ -417,11 +421,35 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Gives upstream the key that a client over HTTP/2 has not.
-fn add_key(handshake: &ValidHandshake, edits: &mut HeadEdits) {
-    if handshake.is_http2() {
-        edits.set.push(("sec-websocket-key".to_owned(), handshake.key().into()));
+/// Gives upstream the key that a client over HTTP/2 has not. Over HTTP/2 there
+/// is none; mode report leaves what the client sent, which means nothing there.
+fn edit_key(handshake: &ValidHandshake, policy: &Policy, edits: &mut HeadEdits) {
+    let name = "sec-websocket-key".to_owned();
+    match (policy.handshake.upstream, handshake.is_http2()) {
+        (Upstream::Http1, true) => edits.set.push((name, handshake.key().into())),
+        (Upstream::Http2, false) if policy.mode == Mode::Enforce => edits.remove.push(name),
+        (Upstream::Http1, false) | (Upstream::Http2, _) => {}
     }
+}
+
+/// Leaves of the offered extensions what may be agreed, and answers it.
+fn edit_extensions(
+    handshake: &ValidHandshake,
+    policy: &Policy,
+    edits: &mut HeadEdits,
+) -> Vec<Offer> {
+    let offers = match policy.handshake.compression {
+        Compression::Inspect => Offer::all(handshake),
+        Compression::Strip | Compression::Reject => Vec::new(),
+    };
+    let name = "sec-websocket-extensions".to_owned();
+    if !offers.is_empty() {
+        let offers: Vec<_> = offers.iter().map(Offer::to_string).collect();
+        edits.set.push((name, offers.join(", ").into_bytes()));
+    } else if handshake.offers_extensions() {
+        edits.remove.push(name);
+    }
+    offers
 }
 
 /// The subprotocol that a refusal by close names, so that a browser takes the

@@ -50,7 +50,12 @@ impl Session {
     }
 
     /// The sender broke a rule that ends the connection.
-    pub(super) fn stop(&mut self, sender: Sender, refused: Option<Reason>, forward: Forward<'_>) -> Outcome {
+    pub(super) fn stop(
+        &mut self,
+        sender: Sender,
+        refused: Option<Reason>,
+        forward: Forward<'_>,
+    ) -> Outcome {
         let opened = match self.phase {
             Phase::Open(opened) => opened,
             _ => self.arrived,
@@ -80,7 +85,12 @@ impl Session {
 
     /// We are ending the connection: nothing that `sender` sends goes on, but
     /// what we have to say to the other end.
-    pub(super) fn closing_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+    pub(super) fn closing_data(
+        &mut self,
+        sender: Sender,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         self.count_unread(sender, input);
         let mut forward = Forward::new(input, out);
         self.flush(sender.other(), &mut forward);

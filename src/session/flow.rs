@@ -75,7 +75,6 @@ impl Flow {
 
     /// permessage-deflate was agreed, with these parameters in this direction;
     /// to be called before the first byte.
-    #[expect(dead_code)]
     pub(super) fn compress(&mut self, window: Window, budget: &Rc<Budget>) {
         self.decoder.allow_compression();
         self.content.compress(window, budget);

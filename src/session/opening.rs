@@ -7,11 +7,11 @@ use super::{Phase, Session};
 use crate::auth::Identity;
 use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind, Opened};
-use crate::frame::Sender;
+use crate::frame::{Deflate, Sender};
 use crate::guard::HandshakeResult;
 use crate::handshake::answer::{Agreement, Answer, AnswerError};
 use crate::handshake::form::ValidHandshake;
-use crate::handshake::{HeadEdits, Headers, RefuseWith};
+use crate::handshake::{Compression, HeadEdits, Headers, RefuseWith, Upstream};
 use crate::host::Timestamp;
 use crate::reason::Reason;
 
@@ -19,10 +19,12 @@ use crate::reason::Reason;
 #[derive(Debug)]
 pub(super) struct Pending {
     agreement: Agreement,
-    /// What a refusal by close needs: accept and an offered subprotocol.
+    /// What a refusal by close needs, and where upstream got no key the client
+    /// too: the accept. A client over HTTP/2 expects none.
     accept: Option<String>,
+    /// What a refusal by close needs: an offered subprotocol.
     offered: Option<String>,
-    http2: bool,
+    upstream: Upstream,
     key_id: Option<String>,
     authenticated_at: Option<Timestamp>,
     /// The handshake has been counted as refused or reported already.
@@ -39,11 +41,16 @@ impl Pending {
         handshake: &ValidHandshake,
         identity: Option<&Identity>,
     ) -> Self {
+        let upstream = policy.handshake.upstream;
+        let agreement = match upstream {
+            Upstream::Http1 => agreement,
+            Upstream::Http2 => agreement.without_accept(),
+        };
         Self {
             agreement,
             accept: handshake.accept_for_client(),
             offered: nameable(policy, handshake.subprotocols()).map(str::to_owned),
-            http2: handshake.is_http2(),
+            upstream,
             key_id: identity.map(|identity| identity.key_id.clone()),
             authenticated_at: identity.map(|identity| identity.authenticated_at),
             counted: false,
@@ -54,6 +61,21 @@ impl Pending {
     /// How the client is told by a WebSocket that opens and closes at once.
     pub(super) fn refusal(&self, reason: Reason) -> Refusal {
         Refusal::close(reason, self.accept.clone(), self.offered.as_deref())
+    }
+
+    /// What to change in a 101: a client over HTTP/2 sent no key and expects no
+    /// answer to one, any other does, also where upstream was sent none.
+    fn edits(&self, add_subprotocol: Option<String>) -> HeadEdits {
+        let mut edits = HeadEdits::default();
+        let name = "sec-websocket-accept".to_owned();
+        match (&self.accept, self.upstream) {
+            (None, _) => edits.remove.push(name),
+            (Some(accept), Upstream::Http2) => edits.set.push((name, accept.clone().into_bytes())),
+            (Some(_), Upstream::Http1) => {}
+        }
+        let protocol = add_subprotocol.map(|value| value.into_bytes());
+        edits.set.extend(protocol.map(|value| ("sec-websocket-protocol".to_owned(), value)));
+        edits
     }
 }
 
@@ -76,6 +98,10 @@ pub enum Opening {
 const UNREAD: &str =
     "an extension was agreed that enforce strips from the offer: messages pass unseen";
 
+/// What `opened` says where mode report let compression through that upstream
+/// agreed to in another way than it was offered.
+const MISAGREED: &str = "the two ends may not compress in the same way: messages pass unseen";
+
 impl Session {
     /// Takes upstream's answer to the upgrade.
     pub fn on_response(&mut self, status: u16, headers: &Headers) -> Opening {
@@ -87,15 +113,14 @@ impl Session {
             }
         };
         match pending.agreement.judge(status, headers) {
-            Answer::Open { add_subprotocol } => {
-                let now = self.guard.now();
-                self.open(&pending, now, None);
-                let name = "sec-websocket-protocol".to_owned();
-                let set = add_subprotocol.map(|value| (name, value.into_bytes()));
-                // A client over HTTP/2 sent no key and expects no answer to one.
-                let accept = pending.http2.then(|| "sec-websocket-accept".to_owned());
-                let remove = accept.into_iter().collect();
-                Opening::Open(HeadEdits { remove, set: set.into_iter().collect() })
+            Answer::Open { add_subprotocol, deflate } => {
+                self.deflate = deflate;
+                if let Some(Deflate { client, server }) = deflate {
+                    self.client.compress(client, self.guard.budget());
+                    self.server.compress(server, self.guard.budget());
+                }
+                self.open(&pending, self.guard.now(), None);
+                Opening::Open(pending.edits(add_subprotocol))
             }
             Answer::PassThrough => {
                 if !pending.counted {
@@ -103,9 +128,9 @@ impl Session {
                 }
                 self.pass_answer(status, headers)
             }
-            Answer::Refused(AnswerError::ExtensionNotOffered) if self.mode() == Mode::Report => {
+            Answer::Refused(error) if self.mode() == Mode::Report && self.strips(error) => {
                 self.open(&pending, self.guard.now(), Some(UNREAD));
-                Opening::Pass
+                Opening::Open(pending.edits(None))
             }
             Answer::Refused(error) => self.refuse_answer(pending, status, error),
         }
@@ -124,6 +149,18 @@ impl Session {
         Opening::NoTunnel(HeadEdits { remove, set: Vec::new() })
     }
 
+    /// Whether mode enforce would have removed from the offer what upstream took.
+    fn strips(&self, error: AnswerError) -> bool {
+        let compression = self.policy().map(|policy| policy.handshake.compression);
+        match error {
+            AnswerError::ExtensionNotOffered => true,
+            AnswerError::Deflate(_) | AnswerError::ExtensionTwice => {
+                compression != Some(Compression::Inspect)
+            }
+            _ => false,
+        }
+    }
+
     fn refuse_answer(&mut self, pending: Pending, status: u16, error: AnswerError) -> Opening {
         let reason = error.reason();
         let (kind, result) = match self.mode() {
@@ -140,10 +177,13 @@ impl Session {
             self.guard.count_handshake(Some(self.policy), result, Some(reason));
         }
         if self.mode() == Mode::Report {
-            if status == 101 {
-                self.open(&Pending { counted: true, ..pending }, now, None);
+            if status != 101 {
+                return Opening::Pass;
             }
-            return Opening::Pass;
+            let unread = matches!(error, AnswerError::Deflate(_) | AnswerError::ExtensionTwice);
+            let edits = pending.edits(None);
+            self.open(&Pending { counted: true, ..pending }, now, unread.then_some(MISAGREED));
+            return Opening::Open(edits);
         }
         self.ended_for = Some(reason);
         let refuse_with = self.policy().map(|policy| policy.handshake.refuse_with);

@@ -6,6 +6,7 @@ use super::rig::{
 };
 use serde_json::{Value, json};
 use wsguard::frame::Sender;
+use wsguard::handshake::HeadEdits;
 use wsguard::session::Opening;
 
 fn strict() -> Value {
@@ -145,11 +146,11 @@ fn bytes_before_the_answer_are_reported_once_and_what_follows_passes_unseen() {
 }
 
 #[test]
-fn agreed_compression_is_told_once_and_what_follows_passes_unseen() {
-    let deflate = ("sec-websocket-extensions", "permessage-deflate");
+fn an_extension_that_is_not_known_is_told_once_and_what_follows_passes_unseen() {
+    let mux = ("sec-websocket-extensions", "mux");
     let (host, guard) = worker(&strict());
-    let mut session = admitted(&guard, &arrival(&[deflate]));
-    assert_eq!(session.on_response(101, &switching(&[deflate])), Opening::Pass);
+    let mut session = admitted(&guard, &arrival(&[mux]));
+    assert_eq!(session.on_response(101, &switching(&[mux])), Opening::Open(HeadEdits::default()));
     // Enforce would have stripped the offer and accepted.
     let told = events(&host);
     assert_eq!(told.len(), 1);

@@ -81,7 +81,7 @@ fn the_stream_filter_answers_nothing_and_lets_nothing_by() {
             r#"{{"filter": "stream", "unmatched": "{unmatched}",
                 "policies": [{{"name": "a", "handshake": {{{members}}}}}]}}"#
         );
-        assert!(errors(&text.replace("stream", "http")).is_empty(), "{text}");
+        assert!(errors(&text.replace(r#""stream""#, r#""http""#)).is_empty(), "{text}");
         errors(&text)
     };
     assert_eq!(told("reject", r#""tls": "required""#), [""; 0]);
@@ -100,6 +100,12 @@ fn the_stream_filter_answers_nothing_and_lets_nothing_by() {
             format!("policies[0].handshake.refuse_with: {answers} `http`"),
             format!("policies[0].handshake.tls: {answers} `required`"),
         ]
+    );
+    let http2 = "does not go with filter: stream, which sends upstream what the client speaks, \
+                 HTTP/1.1; write `http1`";
+    assert_eq!(
+        told("reject", r#""upstream": "http2""#),
+        [format!("policies[0].handshake.upstream: {http2}")]
     );
 }
 

@@ -92,8 +92,6 @@ pub(super) fn built_now() -> String {
     policy["quotas"].as_object_mut().unwrap().remove("handshakes");
     policy.as_object_mut().unwrap().remove("bans");
     policy["lifetime"] = json!({"push": true});
-    policy["handshake"]["compression"] = "strip".into();
-    policy["handshake"]["upstream"] = "http1".into();
     let auth = &mut policy["auth"];
     for key in ["deadline", "session", "authorize", "close_at_expiry"] {
         auth.as_object_mut().unwrap().remove(key);
@@ -115,8 +113,6 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
     assert_eq!(
         errors(EVERY_SECTION),
         [
-            "not supported yet: policies[0].handshake.compression: inspect",
-            "not supported yet: policies[0].handshake.upstream: http2",
             "not supported yet: policies[0].auth.credentials[5].first_message",
             "not supported yet: policies[0].auth.deadline",
             "not supported yet: policies[0].auth.jwt[0].keys.jwks_uri",

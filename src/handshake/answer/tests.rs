@@ -29,7 +29,7 @@ fn with(name: &str, lines: &[&str]) -> Answer {
     judge(101, &kept.chain(lines).copied().collect::<Vec<_>>())
 }
 
-const OPEN: Answer = Answer::Open { add_subprotocol: None };
+const OPEN: Answer = Answer::Open { add_subprotocol: None, deflate: None };
 
 #[test]
 fn a_101_that_keeps_the_agreement_opens() {
@@ -89,6 +89,46 @@ fn an_extension_that_did_not_go_up_may_not_come_down() {
 }
 
 #[test]
+fn compression_is_agreed_as_it_was_offered_or_not_at_all() {
+    let judge = |lines: &[&str]| {
+        let lines = [GOOD.as_slice(), lines].concat().join("\n");
+        let agreement = agreement(None).with_deflate(fuzz_offers());
+        agreement.judge(101, &fuzz::headers(lines.as_bytes()))
+    };
+    let good = "permessage-deflate; server_no_context_takeover; server_max_window_bits=9";
+    let good = format!("sec-websocket-extensions: {good}");
+    assert_eq!(judge(&[]), OPEN);
+    let Answer::Open { deflate: Some(Deflate { client, server }), .. } = judge(&[&good]) else {
+        panic!("{:?}", judge(&[&good]))
+    };
+    assert_eq!((client.bits, client.takeover, server.bits, server.takeover), (15, true, 9, false));
+    let twice = format!("{good}, permessage-deflate");
+    let other = format!("{good}, mux");
+    for (lines, error) in [
+        ([good.as_str(), good.as_str()].as_slice(), AnswerError::ExtensionTwice),
+        (&[&twice], AnswerError::ExtensionTwice),
+        (&[&other], AnswerError::ExtensionNotOffered),
+        (&[&good.replace("per", "Per")], AnswerError::ExtensionNotOffered),
+        (&[&good.replace("=9", "=11")], AnswerError::Deflate(DeflateError::NoSuchOffer)),
+        (&[&good.replace("=9", "=7")], AnswerError::Deflate(DeflateError::Value)),
+    ] {
+        assert_eq!(judge(lines), Answer::Refused(error), "{lines:?}");
+    }
+}
+
+#[test]
+fn where_no_key_went_up_no_accept_is_asked_for() {
+    let judge = |accept: &[&str]| {
+        let lines = [&GOOD[..2], accept].concat().join("\n");
+        agreement(None).without_accept().judge(101, &fuzz::headers(lines.as_bytes()))
+    };
+    let wrong = "sec-websocket-accept: dGhlIHNhbXBsZSBub25jZQ==";
+    for accept in [[].as_slice(), &[wrong], &[wrong, wrong]] {
+        assert_eq!(judge(accept), OPEN, "{accept:?}");
+    }
+}
+
+#[test]
 fn a_subprotocol_is_one_of_those_that_went_up() {
     for value in ["dropped", "c", "A", "", "a b"] {
         let line = format!("sec-websocket-protocol: {value}");
@@ -109,7 +149,8 @@ fn a_client_that_presented_a_token_there_gets_a_subprotocol_that_it_offered() {
         let lines = [GOOD.as_slice(), lines].concat().join("\n");
         agreement(Some("bearer")).judge(101, &fuzz::headers(lines.as_bytes()))
     };
-    assert_eq!(judge(&[]), Answer::Open { add_subprotocol: Some("bearer".to_owned()) });
+    let add_subprotocol = Some("bearer".to_owned());
+    assert_eq!(judge(&[]), Answer::Open { add_subprotocol, deflate: None });
     assert_eq!(judge(&["sec-websocket-protocol: a"]), OPEN);
     let not_forwarded = judge(&["sec-websocket-protocol: bearer"]);
     assert_eq!(not_forwarded, Answer::Refused(AnswerError::SubprotocolNotOffered));
@@ -117,8 +158,13 @@ fn a_client_that_presented_a_token_there_gets_a_subprotocol_that_it_offered() {
 
 #[test]
 fn the_fuzz_entry_holds_on_seeds() {
-    for lines in ["", "\nsec-websocket-protocol: a", "\nsec-websocket-extensions: x"] {
-        for status in ['\0', '\u{1}', '\u{7f}'] {
+    for lines in [
+        "",
+        "\nsec-websocket-protocol: a",
+        "\nsec-websocket-extensions: x",
+        "\nsec-websocket-extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=9",
+    ] {
+        for status in ['\0', '\u{1}', '\u{4}', '\u{6}', '\u{7f}'] {
             fuzz_answer(format!("{status}{}{lines}", GOOD.join("\n")).as_bytes());
         }
     }
