@@ -5,6 +5,7 @@ use crate::frame::header::MAX_HEADER_BYTES;
 use crate::frame::utf8::Utf8Stream;
 use crate::frame::{FrameError, FrameHeader, Opcode, mask};
 use crate::inspect::{Action, RuleSet};
+use crate::quota::rate::Rates;
 use crate::reason::Reason;
 use budget::{Budget, Charge};
 use std::rc::Rc;
@@ -24,6 +25,10 @@ pub struct MessageRules {
     pub text: bool,
     /// Whether binary messages may pass.
     pub binary: bool,
+    /// How many messages may come; pings and pongs count.
+    pub rate: Rates,
+    /// How many bytes of payload may come; those of pings and pongs count.
+    pub bytes: Rates,
     /// Patterns to look for in complete messages.
     pub rules: Option<RuleSet>,
     /// What to do with a message that breaks `types`, or a rule without an

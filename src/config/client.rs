@@ -5,9 +5,10 @@ use super::node::{Node, Words};
 use super::object::Object;
 use super::relations::Relation;
 use super::units::Bound;
-use super::{names, patterns};
+use super::{names, patterns, rates};
 use crate::inspect::{Action, RuleError, RuleSet, RuleSpec};
 use crate::message::MessageRules;
+use crate::quota::rate::Rates;
 
 const KEYS: &[&str] = &[
     "max_frame",
@@ -55,6 +56,8 @@ fn defaults() -> MessageRules {
         max_fragments: FRAGMENTS_DEFAULT,
         text: true,
         binary: true,
+        rate: Rates::default(),
+        bytes: Rates::default(),
         rules: None,
         on_violation: Action::Close,
     }
@@ -65,10 +68,12 @@ fn defaults() -> MessageRules {
 /// `max_frame` may be left out beside any `max_message`, above or below its own
 /// default; where it is written it must not be above `max_message`, since no
 /// frame is larger than its message, and the larger of the two would never hold.
-pub(super) fn read(node: Option<&Node<'_>>) -> MessageRules {
+/// `users`: the policy knows its users.
+pub(super) fn read(node: Option<&Node<'_>>, users: bool) -> MessageRules {
     let mut rules = defaults();
     let Some(client) = node.and_then(|node| node.object(KEYS)) else { return rules };
-    client.not_yet(&["rate", "bytes", "schema"]);
+    client.not_yet(&["schema"]);
+    (rules.rate, rules.bytes) = rates::of_messages(&client, users);
     client.get("json").and_then(|node| node.word(JSON));
     sizes(&client, &mut rules);
     if let Some(count) = client.get("max_fragments").and_then(|node| node.count(FRAGMENTS)) {

@@ -22,8 +22,10 @@ use crate::handshake::upgrade::Upgrade;
 use crate::handshake::{HeadEdits, PlainHttp, RefuseWith, RequestHead, subprotocol, user_agent};
 use crate::quota::Permit;
 use crate::quota::connections::{Client, QuotaExceeded};
+use crate::quota::rate::RateExceeded;
 use crate::reason::Reason;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A request as a filter hands it over.
 #[derive(Clone, Debug)]
@@ -91,6 +93,8 @@ struct Denial {
     location: Option<String>,
     /// Who it was, once that is known.
     identity: Option<Box<Identity>>,
+    /// After how long the same may be allowed, where that is known.
+    retry_after: Option<Duration>,
 }
 
 macro_rules! denial_from {
@@ -119,7 +123,14 @@ denial_from!(
 
 impl Denial {
     const fn new(reason: Reason, detail: String) -> Self {
-        Self { reason, detail, location: None, identity: None }
+        Self { reason, detail, location: None, identity: None, retry_after: None }
+    }
+}
+
+impl From<RateExceeded> for Denial {
+    fn from(error: RateExceeded) -> Self {
+        let retry_after = error.retry_after();
+        Self { retry_after, ..Self::new(error.reason(), error.to_string()) }
     }
 }
 
@@ -236,7 +247,7 @@ impl<'a> Request<'a> {
             origins.judge(head)?;
         }
         user_agent::judge(rules.user_agents_denied.as_ref(), &head.headers)?;
-        // handshake rate
+        self.guard.take_handshake(policy, head.source)?;
         let offer = handshake.subprotocols();
         let presented = policy
             .auth
@@ -283,7 +294,7 @@ impl<'a> Request<'a> {
         handshake: Option<&ValidHandshake>,
         denial: Denial,
     ) -> Admitted {
-        let Denial { reason, detail, location, identity } = denial;
+        let Denial { reason, detail, location, identity, retry_after } = denial;
         let rules = policy.and_then(|index| self.guard.policy(index));
         let (kind, result) = match mode {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
@@ -310,7 +321,7 @@ impl<'a> Request<'a> {
                     let offered = nameable(rules, handshake.subprotocols());
                     Refusal::close(reason, handshake.expected_accept(), offered)
                 }
-                _ => Refusal::http(reason, &detail),
+                _ => Refusal::http(reason, &detail).retry_after(retry_after),
             }),
         };
         Admitted { admission, policy, reason: Some(reason) }

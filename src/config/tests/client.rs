@@ -89,8 +89,6 @@ fn what_is_not_built_is_refused() {
     for (members, path) in [
         (r#""json": "required""#, "json: required"),
         (r#""schema": {}"#, "schema"),
-        (r#""rate": {"per_connection": 5}"#, "rate"),
-        (r#""bytes": null"#, "bytes"),
         (r#""on_violation": "drop""#, "on_violation: drop"),
         (r#""on_violation": "reply""#, "on_violation: reply"),
         (r#""on_violation": "sanitize""#, "on_violation: sanitize"),
