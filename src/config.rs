@@ -44,6 +44,7 @@ mod object;
 mod patterns;
 mod policy;
 mod quotas;
+mod rates;
 mod relations;
 mod secret;
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod units;
 
 pub use envoy::fuzz_from_envoy;
 pub use error::{ConfigError, ConfigErrors, MAX_LISTED};
+pub use rates::fuzz_rate;
 pub use tree::{Document, MAX_DOCUMENT_BYTES};
 pub use units::fuzz_units;
 

@@ -7,12 +7,15 @@ use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
 use crate::host::{Host, Level, Timestamp};
 use crate::inspect::Action;
+use crate::message::MessageRules;
 use crate::message::budget::Budget;
-use crate::quota::{Permit, Quotas, Salt, connections};
+use crate::quota::rate::{ConnectionRates, MessageRates, RateClient, RateExceeded};
+use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
 use crate::session::Scratch;
 use metrics::MetricTable;
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 mod metrics;
@@ -108,6 +111,44 @@ impl Guard {
     ) -> Result<Permit, connections::QuotaExceeded> {
         let rules = (policy.name.as_str(), &policy.quotas);
         connections::take(&self.quotas, rules, &self.config.quotas, client)
+    }
+
+    /// Takes one handshake from the rate of its address, if there is one.
+    pub(crate) fn take_handshake(
+        &self,
+        policy: &Policy,
+        address: Option<IpAddr>,
+    ) -> Result<(), RateExceeded> {
+        let Some(rate) = policy.quotas.handshakes_per_ip else { return Ok(()) };
+        let network = Network::of(address, policy.quotas.ipv6_prefix);
+        self.quotas.take_handshake(&policy.name, rate, network)
+    }
+
+    /// Takes one message of `sender` of so many payload bytes from the rates
+    /// that are written in `rules`, those of its direction: to be asked once for
+    /// each message, ping and pong, before it goes on. `connection` is what this
+    /// direction of the connection has taken.
+    ///
+    /// # Errors
+    /// The first rate that is used up; then the message counts in none.
+    // Asked by the session's engine.
+    #[expect(dead_code, reason = "the session asks it once it has the actions for it")]
+    pub(crate) fn message_rates(
+        &self,
+        policy: &Policy,
+        (sender, rules): (Sender, &MessageRules),
+        (address, user): (Option<IpAddr>, Option<&str>),
+        connection: &mut ConnectionRates,
+        payload_bytes: u64,
+    ) -> Result<(), RateExceeded> {
+        let client = RateClient { address, ipv6_prefix: policy.quotas.ipv6_prefix, user };
+        let rates = MessageRates {
+            policy: &policy.name,
+            direction: sender,
+            messages: &rules.rate,
+            bytes: &rules.bytes,
+        };
+        self.quotas.take_message(rates, client, connection, payload_bytes)
     }
 
     /// Makes a connection count as open, with what it has taken.

@@ -34,8 +34,8 @@ impl Timestamp {
 pub trait Clock {
     /// Wall-clock time now.
     fn now(&self) -> Timestamp;
-    /// Time since some moment of this process; never goes back, whatever
-    /// happens to the wall clock.
+    /// Time since some moment, the same one for all workers of the process; never
+    /// goes back, whatever happens to the wall clock.
     fn monotonic(&self) -> Duration;
 }
 

@@ -77,6 +77,10 @@
 //! workers that made it would overwrite one another.
 
 use crate::host::Host;
+use rate::{
+    Asked, ConnectionRates, Measure, MessageRates, Per, Rate, RateClient, RateExceeded, RateTable,
+    RuleId, SubjectId,
+};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -85,6 +89,7 @@ use table::{NotTaken, Table};
 pub mod connections;
 mod ledger;
 mod members;
+pub mod rate;
 mod shard;
 mod subject;
 mod table;
@@ -101,6 +106,7 @@ pub const SHARDS: u16 = 1024;
 /// One VM's part in the table.
 pub struct Quotas {
     table: RefCell<Table>,
+    rates: RateTable,
     /// What dropped permits held, to be given back at the next callback.
     ended: RefCell<Vec<Subject>>,
 }
@@ -111,8 +117,9 @@ impl Quotas {
     /// none.
     #[must_use]
     pub fn open(host: Rc<dyn Host>, fresh: Salt) -> Rc<Self> {
+        let rates = RateTable::open(Rc::clone(&host));
         let table = RefCell::new(Table::open(host, fresh));
-        Rc::new(Self { table, ended: RefCell::default() })
+        Rc::new(Self { table, rates, ended: RefCell::default() })
     }
 
     /// The subject of a count.
@@ -135,6 +142,47 @@ impl Quotas {
     pub fn on_tick(&self) {
         self.settle();
         self.table.borrow_mut().on_tick();
+        self.rates.on_tick();
+    }
+
+    /// Takes one handshake of a policy from the rate of an address.
+    ///
+    /// # Errors
+    /// When that is used up, or can't be counted.
+    pub fn take_handshake(
+        &self,
+        policy: &str,
+        per_ip: Rate,
+        network: Network,
+    ) -> Result<(), RateExceeded> {
+        let salt = self.salt();
+        let rule = RuleId::of(salt, Scope::Policy(policy), "handshakes", &per_ip, true);
+        let measure = Measure::Handshakes;
+        let asked = Asked { rule, rate: per_ip, measure, per: Per::Ip };
+        self.rates.take(SubjectId::address(salt, network), &[asked], 0)
+    }
+
+    /// Takes one message of so many bytes from all rates of its direction in a
+    /// policy, or from none of them.
+    ///
+    /// # Errors
+    /// The first that is used up, or can't be counted.
+    pub fn take_message(
+        &self,
+        rates: MessageRates<'_>,
+        client: RateClient<'_>,
+        connection: &mut ConnectionRates,
+        payload_bytes: u64,
+    ) -> Result<(), RateExceeded> {
+        rates.take(self, client, connection, payload_bytes)
+    }
+
+    fn rates(&self) -> &RateTable {
+        &self.rates
+    }
+
+    fn salt(&self) -> Salt {
+        self.table.borrow().salt()
     }
 
     /// What all VMs that live hold of a subject; `None` when it can't be read.
@@ -147,7 +195,7 @@ impl Quotas {
     /// subjects of that shard are refused.
     #[must_use]
     pub fn fill_percent(&self) -> u64 {
-        self.table.borrow().fill_percent()
+        self.table.borrow().fill_percent().max(self.rates.fill_percent())
     }
 }
 

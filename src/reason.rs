@@ -39,6 +39,10 @@ pub enum Reason {
     ConnectionsPerUser,
     /// As many connections are open as may be.
     ConnectionsTotal,
+    /// This address has opened as many handshakes lately as it may.
+    HandshakeRate,
+    /// This address or user is banned for what it did before.
+    Banned,
     /// Upstream answered the upgrade in a way that opens no agreed tunnel.
     UpstreamHandshake,
     /// All connections of this worker hold as many bytes as they may, or
@@ -60,6 +64,10 @@ pub enum Reason {
     TypeDenied,
     /// A rule found its pattern in the message.
     RuleMatched,
+    /// More messages lately than are allowed.
+    MessageRate,
+    /// More bytes of messages lately than are allowed.
+    ByteRate,
 }
 
 /// One line of the table.
@@ -85,7 +93,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -102,6 +110,8 @@ impl Reason {
         Self::ConnectionsPerIp,
         Self::ConnectionsPerUser,
         Self::ConnectionsTotal,
+        Self::HandshakeRate,
+        Self::Banned,
         Self::UpstreamHandshake,
         Self::Overloaded,
         Self::ProtocolError,
@@ -112,6 +122,8 @@ impl Reason {
         Self::TooManyFragments,
         Self::TypeDenied,
         Self::RuleMatched,
+        Self::MessageRate,
+        Self::ByteRate,
     ];
 
     #[rustfmt::skip]
@@ -133,6 +145,8 @@ impl Reason {
             Self::ConnectionsPerIp   => row("connections_per_ip",  429, 1008, "Too many connections of this address"),
             Self::ConnectionsPerUser => row("connections_per_user", 429, 1008, "Too many connections of this user"),
             Self::ConnectionsTotal   => row("connections_total",   503, 1013, "Too many connections"),
+            Self::HandshakeRate      => row("handshake_rate",      429, 1013, "Too many handshakes"),
+            Self::Banned             => row("banned",              429, 1008, "Banned"),
             Self::UpstreamHandshake  => row("upstream_handshake",  502, 1011, "Upstream did not complete the upgrade"),
             Self::Overloaded         => row("overloaded",          503, 1013, "Overloaded"),
             Self::ProtocolError      => row("protocol_error",        0, 1002, "WebSocket protocol error"),
@@ -143,6 +157,8 @@ impl Reason {
             Self::TooManyFragments   => row("too_many_fragments",    0, 1008, "Too many fragments"),
             Self::TypeDenied         => row("type_denied",           0, 1003, "Message type not allowed"),
             Self::RuleMatched        => row("rule_matched",          0, 1008, "Message matches a rule"),
+            Self::MessageRate        => row("message_rate",          0, 1008, "Too many messages"),
+            Self::ByteRate           => row("byte_rate",             0, 1008, "Too many bytes"),
         }
     }
 

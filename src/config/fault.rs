@@ -61,6 +61,9 @@ pub(super) enum Shape {
 pub(super) enum Amount {
     SizeForm,
     DurationForm,
+    RateForm,
+    ByteRateForm,
+    Period,
     Zero,
     Negative,
     Fraction,
@@ -188,6 +191,14 @@ impl fmt::Display for Amount {
                 "is no duration; write a number with one unit, like \"500ms\", \"5s\", \"10m\", \
                  \"24h\""
             }
+            Self::RateForm => {
+                "is no rate; write how many in how long a time, in quotes, like \"100/1m\""
+            }
+            Self::ByteRateForm => {
+                "is no rate of bytes; write how many in how long a time, in quotes, like \
+                 \"10MiB/1m\""
+            }
+            Self::Period => "is a rate over less than 100ms or more than 24h; write a time between",
             Self::Zero => "is 0, which would let nothing pass; write at least 1",
             Self::Negative => "is negative; write a positive number",
             Self::Fraction => {

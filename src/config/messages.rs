@@ -5,7 +5,7 @@ use super::node::{Node, Words};
 use super::object::Object;
 use super::relations::Relation;
 use super::units::Bound;
-use super::{names, patterns};
+use super::{names, patterns, rates};
 use crate::inspect::{Action, RuleError, RuleSet, RuleSpec};
 use crate::message::MessageRules;
 
@@ -45,15 +45,17 @@ const ACTIONS: &Words<Action> = &[
     ("report", Some(Action::Report)),
 ];
 
-/// Reads the section of one direction, if it is written.
+/// Reads the section of one direction, if it is written; `users`: the policy
+/// knows its users.
 ///
 /// `max_frame` may be left out beside any `max_message`, above or below its own
 /// default; where it is written it must not be above `max_message`, since no
 /// frame is larger than its message, and the larger of the two would never hold.
-pub(super) fn read(node: Option<&Node<'_>>) -> MessageRules {
+pub(super) fn read(node: Option<&Node<'_>>, users: bool) -> MessageRules {
     let mut rules = MessageRules::default();
     let Some(section) = node.and_then(|node| node.object(KEYS)) else { return rules };
-    section.not_yet(&["rate", "bytes", "schema"]);
+    section.not_yet(&["schema"]);
+    (rules.rate, rules.bytes) = rates::of_messages(&section, users);
     section.get("json").and_then(|node| node.word(JSON));
     sizes(&section, &mut rules);
     if let Some(count) = section.get("max_fragments").and_then(|node| node.count(FRAGMENTS)) {

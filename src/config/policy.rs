@@ -4,7 +4,7 @@ use super::document::MODES;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{FilterKind, Mode, Policy, auth, handshake, lifetime, messages, names, quotas};
+use super::{FilterKind, Mode, Policy, auth, handshake, lifetime, messages, names, quotas, rates};
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 
@@ -41,6 +41,10 @@ pub(super) fn read<'a>(
 ) -> Option<Checked<'a>> {
     let policy = node.object(KEYS)?;
     policy.not_yet(&["bans"]);
+    let users = policy.is_meant("auth");
+    let by_address = ["client", "server"]
+        .into_iter()
+        .any(|direction| policy.get(direction).is_some_and(rates::count_by_address));
     let name = policy
         .require("name", "one that is unique, for metrics and events")
         .filter(|node| node.line().and_then(|name| node.take(names::label(name))).is_some());
@@ -58,9 +62,9 @@ pub(super) fn read<'a>(
             paths: matched.paths,
             handshake: handshake.rules,
             auth,
-            quotas: quotas::read_policy(policy.get("quotas"), policy.is_meant("auth")),
-            client: messages::read(policy.get("client")),
-            server: messages::read(policy.get("server")),
+            quotas: quotas::read_policy(policy.get("quotas"), users, by_address),
+            client: messages::read(policy.get("client"), users),
+            server: messages::read(policy.get("server"), users),
             push: lifetime::read(policy.get("lifetime"), filter),
         },
         node: node.clone(),

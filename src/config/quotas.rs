@@ -2,6 +2,7 @@
 
 use super::node::Node;
 use super::object::Object;
+use super::rates;
 use super::relations::Relation;
 use super::units::Bound;
 use crate::quota::connections::QuotaRules;
@@ -14,20 +15,22 @@ const PREFIX: Bound = Bound { most: 128, text: "128" };
 /// Reads `quotas` of the document; `users`: some policy knows its users.
 pub(super) fn read_document(node: Option<&Node<'_>>, users: bool) -> QuotaRules {
     let quotas = node.and_then(|node| node.object(&["connections", "ipv6_prefix"]));
-    quotas.map(|quotas| read(&quotas, users)).unwrap_or_default()
+    quotas.map(|quotas| read(&quotas, users, false)).unwrap_or_default()
 }
 
-/// Reads `quotas` of a policy; `users`: it knows its users.
-pub(super) fn read_policy(node: Option<&Node<'_>>, users: bool) -> QuotaRules {
+/// Reads `quotas` of a policy; `users`: it knows its users, `elsewhere`: another
+/// of its sections counts by address.
+pub(super) fn read_policy(node: Option<&Node<'_>>, users: bool, elsewhere: bool) -> QuotaRules {
     let keys = &["connections", "handshakes", "ipv6_prefix"];
     let Some(quotas) = node.and_then(|node| node.object(keys)) else {
         return QuotaRules::default();
     };
-    quotas.not_yet(&["handshakes"]);
-    read(&quotas, users)
+    let mut rules = read(&quotas, users, elsewhere);
+    rules.handshakes_per_ip = quotas.get("handshakes").and_then(rates::handshakes);
+    rules
 }
 
-fn read(quotas: &Object<'_>, users: bool) -> QuotaRules {
+fn read(quotas: &Object<'_>, users: bool, elsewhere: bool) -> QuotaRules {
     let mut rules = QuotaRules::default();
     let connections =
         quotas.get("connections").and_then(|node| node.object(&["per_ip", "per_user", "total"]));
@@ -44,7 +47,7 @@ fn read(quotas: &Object<'_>, users: bool) -> QuotaRules {
     if let Some(node) = quotas.get("ipv6_prefix") {
         let prefix = node.count(PREFIX).and_then(|bits| u8::try_from(bits).ok());
         rules.ipv6_prefix = prefix.unwrap_or(rules.ipv6_prefix);
-        if !per_ip && !quotas.is_meant("handshakes") {
+        if !per_ip && !quotas.is_meant("handshakes") && !elsewhere {
             node.report(Relation::Ipv6PrefixAlone);
         }
     }

@@ -54,6 +54,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, Amount> {
     scaled(text, &units, Amount::DurationForm).map(Duration::from_millis)
 }
 
+/// Reads digits and nothing else.
+pub(super) fn digits(text: &str) -> Result<u64, Amount> {
+    scaled(text, &[("", 1)], Amount::SizeForm)
+}
+
 /// Reads digits and directly behind them one of the units.
 fn scaled(text: &str, units: &[(&str, u64)], form: Amount) -> Result<u64, Amount> {
     let (unit, rest) = match text.strip_prefix('-') {

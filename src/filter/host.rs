@@ -15,7 +15,7 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// Envoy, as the core sees it.
 #[derive(Debug)]
@@ -42,10 +42,25 @@ impl Clock for Envoy {
         Timestamp::from_unix(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
     }
 
-    /// By WASI's `clock_time_get`, which Envoy answers with its steady clock.
+    /// `Instant` goes by the same clock, but tells only how long ago another one
+    /// of this VM was, and workers have to agree on a time.
+    #[expect(unsafe_code, reason = "the standard library hides what this call answers")]
     fn monotonic(&self) -> Duration {
-        STARTED.with(|started| started.elapsed())
+        let mut nanoseconds = 0;
+        // SAFETY: the host writes eight bytes to `time`, which are there.
+        let _ = unsafe { clock_time_get(MONOTONIC, 0, &raw mut nanoseconds) };
+        Duration::from_nanos(nanoseconds)
     }
+}
+
+/// WASI's number of its monotonic clock, which Envoy answers with its steady one:
+/// the same for all VMs of the process.
+const MONOTONIC: u32 = 1;
+
+#[expect(unsafe_code, reason = "see `monotonic`")]
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(id: u32, precision: u64, time: *mut u64) -> u32;
 }
 
 /// Random bytes, as WASI gives them to the standard library for its maps.
@@ -56,11 +71,6 @@ pub(super) fn random() -> Salt {
         *byte = random;
     }
     Salt(bytes)
-}
-
-thread_local! {
-    /// When this VM first asked for the monotonic time.
-    static STARTED: Instant = Instant::now();
 }
 
 impl SharedData for Envoy {

@@ -1,6 +1,7 @@
 //! What a policy says about the messages of one direction.
 
 use crate::inspect::{Action, RuleSet};
+use crate::quota::rate::Rates;
 
 /// What one direction of a connection may send.
 #[derive(Clone, Debug)]
@@ -15,6 +16,10 @@ pub struct MessageRules {
     pub text: bool,
     /// Whether binary messages may pass.
     pub binary: bool,
+    /// How many messages may come; pings and pongs count.
+    pub rate: Rates,
+    /// How many bytes of payload may come; those of pings and pongs count.
+    pub bytes: Rates,
     /// Patterns to look for in complete messages.
     pub rules: Option<RuleSet>,
     /// What to do with a message that breaks `types`, or a rule without an
@@ -31,6 +36,8 @@ impl Default for MessageRules {
             max_fragments: 128,
             text: true,
             binary: true,
+            rate: Rates::default(),
+            bytes: Rates::default(),
             rules: None,
             on_violation: Action::Close,
         }

@@ -1,5 +1,6 @@
 //! `quotas.connections`: how many connections may be open at once.
 
+use super::rate::Rate;
 use super::{Dimension, Network, Permit, Quotas, Refused, Scope, Subject, Unavailable};
 use crate::reason::Reason;
 use std::fmt;
@@ -19,18 +20,27 @@ pub struct QuotaRules {
     pub per_user: Option<u64>,
     /// Most connections of all clients together.
     pub total: Option<u64>,
-    /// Leading bits of an IPv6 address that make one client.
+    /// How many handshakes one address may open; a policy's only.
+    pub handshakes_per_ip: Option<Rate>,
+    /// Leading bits of an IPv6 address that make one client, for all that is
+    /// counted by address.
     pub ipv6_prefix: u8,
 }
 
 impl Default for QuotaRules {
     fn default() -> Self {
-        Self { per_ip: None, per_user: None, total: None, ipv6_prefix: IPV6_PREFIX_DEFAULT }
+        Self {
+            per_ip: None,
+            per_user: None,
+            total: None,
+            handshakes_per_ip: None,
+            ipv6_prefix: IPV6_PREFIX_DEFAULT,
+        }
     }
 }
 
 impl QuotaRules {
-    /// How many limits there are.
+    /// How many limits of connections there are.
     #[must_use]
     pub fn limits(&self) -> usize {
         [self.per_ip, self.per_user, self.total].iter().flatten().count()

@@ -49,6 +49,17 @@ impl Network {
             address => Self { address, prefix_bits: 32 },
         }
     }
+
+    /// Different for different networks.
+    pub(super) fn bytes(self) -> Vec<u8> {
+        let mut bytes = vec![self.prefix_bits];
+        match self.address {
+            Some(IpAddr::V4(address)) => bytes.extend(address.octets()),
+            Some(IpAddr::V6(address)) => bytes.extend(address.octets()),
+            None => {}
+        }
+        bytes
+    }
 }
 
 /// Secret of the process under which subjects are hashed: without it nobody can

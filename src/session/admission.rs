@@ -26,8 +26,10 @@ use crate::handshake::{
 };
 use crate::quota::Permit;
 use crate::quota::connections::{Client, QuotaExceeded};
+use crate::quota::rate::RateExceeded;
 use crate::reason::Reason;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A request as a filter hands it over.
 #[derive(Clone, Debug)]
@@ -95,6 +97,8 @@ struct Denial {
     location: Option<String>,
     /// Who it was, once that is known.
     identity: Option<Box<Identity>>,
+    /// After how long the same may be allowed, where that is known.
+    retry_after: Option<Duration>,
 }
 
 macro_rules! denial_from {
@@ -123,7 +127,14 @@ denial_from!(
 
 impl Denial {
     const fn new(reason: Reason, detail: String) -> Self {
-        Self { reason, detail, location: None, identity: None }
+        Self { reason, detail, location: None, identity: None, retry_after: None }
+    }
+}
+
+impl From<RateExceeded> for Denial {
+    fn from(error: RateExceeded) -> Self {
+        let retry_after = error.retry_after();
+        Self { retry_after, ..Self::new(error.reason(), error.to_string()) }
     }
 }
 
@@ -240,7 +251,7 @@ impl<'a> Request<'a> {
             origins.judge(head)?;
         }
         user_agent::judge(rules.user_agents_denied.as_ref(), &head.headers)?;
-        // handshake rate
+        self.guard.take_handshake(policy, head.source)?;
         let offer = handshake.subprotocols();
         let presented = policy
             .auth
@@ -287,7 +298,7 @@ impl<'a> Request<'a> {
         handshake: Option<&ValidHandshake>,
         denial: Denial,
     ) -> Admitted {
-        let Denial { reason, detail, location, identity } = denial;
+        let Denial { reason, detail, location, identity, retry_after } = denial;
         let rules = policy.and_then(|index| self.guard.policy(index));
         let (kind, result) = match mode {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
@@ -314,7 +325,7 @@ impl<'a> Request<'a> {
                     let offered = nameable(rules, handshake.subprotocols());
                     Refusal::close(reason, handshake.accept_for_client(), offered)
                 }
-                _ => Refusal::http(reason, &detail),
+                _ => Refusal::http(reason, &detail).retry_after(retry_after),
             }),
         };
         Admitted { admission, policy, reason: Some(reason) }

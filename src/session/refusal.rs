@@ -2,8 +2,10 @@
 //! WebSocket that opens and closes at once.
 
 use crate::frame::close;
+use crate::quota::rate::whole_seconds;
 use crate::reason::Reason;
 use serde::Serialize;
+use std::time::Duration;
 
 /// An answer in upstream's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,17 @@ impl Refusal {
             Problem { kind, title: reason.title(), status, detail, reason: reason.name() };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         Self { reason, status, headers, body }
+    }
+
+    /// Says when trying again may help, where that is known better than by its
+    /// status (RFC 9110 §10.2.3).
+    #[must_use]
+    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        let line = self.headers.iter_mut().find(|(name, _)| name == "retry-after");
+        if let (Some((_, value)), Some(wait)) = (line, wait) {
+            *value = whole_seconds(wait).to_string();
+        }
+        self
     }
 
     /// Told by opening the WebSocket and closing it at once: `accept` is what
@@ -117,6 +130,18 @@ mod tests {
             };
             assert!(header(&refusal, expected).is_some(), "{expected} for {}", reason.name());
         }
+    }
+
+    #[test]
+    fn the_real_time_to_wait_is_told_where_it_is_known() {
+        let after = |reason, wait| {
+            let refusal = Refusal::http(reason, "because").retry_after(wait);
+            header(&refusal, "retry-after").map(str::to_owned)
+        };
+        let wait = Some(Duration::from_millis(61_001));
+        assert_eq!(after(Reason::HandshakeRate, wait).as_deref(), Some("62"));
+        assert_eq!(after(Reason::HandshakeRate, None).as_deref(), Some(RETRY_AFTER));
+        assert_eq!(after(Reason::OriginDenied, wait), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod handshake;
 mod metrics;
 mod peers;
 mod quotas;
+mod rates;
 mod report;
 mod stream;
 mod tls;

@@ -89,8 +89,6 @@ fn what_is_not_built_is_refused() {
     for (members, path) in [
         (r#""json": "required""#, "json: required"),
         (r#""schema": {}"#, "schema"),
-        (r#""rate": {"per_connection": 5}"#, "rate"),
-        (r#""bytes": null"#, "bytes"),
         (r#""on_violation": "slow""#, "on_violation: slow"),
         (r#""rules": [{"preset": "sqli", "action": 1}]"#, "rules[0].preset"),
         (r#""rules": [{"name": "a", "pattern": "b", "in": 1}]"#, "rules[0].in"),

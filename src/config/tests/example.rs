@@ -1,6 +1,8 @@
 //! The contract's own example, as JSON.
 
 use super::*;
+use crate::quota::rate::Rate;
+use std::time::Duration;
 
 /// The contract's example with every section. Each of the three kinds of keys
 /// has an issuer of its own, of which this one can be had today.
@@ -89,7 +91,6 @@ pub(super) const EVERY_SECTION: &str = r#"{
 pub(super) fn built_now() -> String {
     let mut tree: Value = serde_json::from_str(EVERY_SECTION).unwrap();
     let policy = &mut tree["policies"][0];
-    policy["quotas"].as_object_mut().unwrap().remove("handshakes");
     policy.as_object_mut().unwrap().remove("bans");
     policy["lifetime"] = json!({"push": true});
     let auth = &mut policy["auth"];
@@ -99,9 +100,7 @@ pub(super) fn built_now() -> String {
     auth["credentials"].as_array_mut().unwrap().pop();
     auth["jwt"][0]["keys"] = json!({"jwks": {"keys": [rsa_jwk()]}});
     let client = &mut policy["client"];
-    for key in ["rate", "bytes", "schema"] {
-        client.as_object_mut().unwrap().remove(key);
-    }
+    client.as_object_mut().unwrap().remove("schema");
     client["json"] = "ignored".into();
     client["rules"].as_array_mut().unwrap().remove(0);
     client["rules"][0].as_object_mut().unwrap().remove("in");
@@ -119,9 +118,6 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
             "not supported yet: policies[0].auth.session",
             "not supported yet: policies[0].auth.authorize",
             "not supported yet: policies[0].auth.close_at_expiry",
-            "not supported yet: policies[0].quotas.handshakes",
-            "not supported yet: policies[0].client.rate",
-            "not supported yet: policies[0].client.bytes",
             "not supported yet: policies[0].client.json: required",
             "not supported yet: policies[0].client.schema",
             "not supported yet: policies[0].client.rules[0].preset",
@@ -174,9 +170,15 @@ fn the_built_part_of_the_example_is_read_as_it_says() {
     assert_eq!(claims, [("x-user-id", "sub"), ("x-workspace-id", "workspace")]);
     let document = QuotaRules { per_ip: Some(50), total: Some(20_000), ..QuotaRules::default() };
     assert_eq!(config.quotas, document);
-    let quotas =
-        QuotaRules { per_ip: Some(10), per_user: Some(5), total: Some(10_000), ipv6_prefix: 64 };
+    let quotas = QuotaRules {
+        per_ip: Some(10),
+        per_user: Some(5),
+        total: Some(10_000),
+        handshakes_per_ip: Rate::new(30, Duration::from_secs(60)),
+        ipv6_prefix: 64,
+    };
     assert_eq!(policy.quotas, quotas);
+    assert_eq!((policy.client.rate.count(), policy.client.bytes.count()), (3, 1));
     assert_eq!(policy.client.max_frame_bytes, 64 << 10);
     assert!(policy.client.rules.is_some());
 }

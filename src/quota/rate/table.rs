@@ -1,0 +1,422 @@
+//! The rate table in shared data.
+
+use super::shard::{MAX_SHARD_BYTES, RateShard, Record, Tag};
+use super::window::RateWindow;
+use super::{Exceeded, Measure, Per, Rate, micros};
+use crate::host::{Cas, Host};
+use crate::quota::{Network, Salt, Scope, Unavailable};
+use sha2::{Digest, Sha256};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Shards of the table, each one key.
+const SHARDS: u16 = 1024;
+
+/// Each try that fails is another VM's success.
+const TRIES: u32 = 100;
+
+/// Least time between two rounds of a VM, whose listeners bring a tick each.
+const ROUND: Duration = Duration::from_millis(450);
+
+/// Shards that are gone through in a round: all of them in forty.
+const SWEPT: u16 = SHARDS.div_ceil(40);
+
+/// One rate of one policy and direction, hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::quota) struct RuleId(u64);
+
+impl RuleId {
+    /// The rate `name` of a policy or the document. Another limit is the same
+    /// rate; another period is another one, since slots are the period's. With
+    /// `floor` nobody is ever counted below what it has; without, whoever is
+    /// forgotten is.
+    pub(in crate::quota) fn of(
+        salt: Salt,
+        scope: Scope<'_>,
+        name: &str,
+        rate: &Rate,
+        floor: bool,
+    ) -> Self {
+        let slot_us = rate.slot_us().to_be_bytes();
+        let hash = match scope {
+            Scope::Document => hashed(salt, &[b"rate", name.as_bytes(), &slot_us]),
+            Scope::Policy(policy) => {
+                hashed(salt, &[b"rate", name.as_bytes(), &slot_us, policy.as_bytes()])
+            }
+        };
+        Self(hash & !1 | u64::from(floor))
+    }
+}
+
+/// Whom a rate is about, hashed; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::quota) struct SubjectId(u64);
+
+impl SubjectId {
+    pub(in crate::quota) fn address(salt: Salt, network: Network) -> Self {
+        Self(hashed(salt, &[b"address", &network.bytes()]).max(1))
+    }
+
+    pub(in crate::quota) fn user(salt: Salt, user: &str) -> Self {
+        Self(hashed(salt, &[b"user", user.as_bytes()]).max(1))
+    }
+
+    /// The shard in which all its windows stand.
+    fn shard(self) -> u16 {
+        // Below `SHARDS`, which is below 2^16.
+        u16::try_from(self.0 % u64::from(SHARDS)).unwrap_or(0)
+    }
+}
+
+/// What is to be taken of one rate.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::quota) struct Asked {
+    pub(in crate::quota) rule: RuleId,
+    pub(in crate::quota) rate: Rate,
+    pub(in crate::quota) measure: Measure,
+    pub(in crate::quota) per: Per,
+}
+
+impl Asked {
+    /// One, or the bytes of a message of so many.
+    const fn amount(&self, bytes: u64) -> u64 {
+        match self.measure {
+            Measure::Bytes => bytes,
+            Measure::Handshakes | Measure::Messages => 1,
+        }
+    }
+
+    fn reached(&self, exceeded: Exceeded) -> super::RateExceeded {
+        super::RateExceeded::Reached {
+            measure: self.measure,
+            per: self.per,
+            rate: self.rate,
+            retry_after: exceeded.retry_after,
+        }
+    }
+}
+
+/// One VM's part in the table: nothing but how far it has swept.
+pub(in crate::quota) struct RateTable {
+    host: Rc<dyn Host>,
+    last_round: Cell<Option<Duration>>,
+    sweep_at: Cell<u16>,
+    /// Bytes of the fullest shard: in this sweep so far, and in the last one.
+    fullest_so_far: Cell<usize>,
+    fullest: Cell<usize>,
+}
+
+impl RateTable {
+    /// Makes the keys that are not there yet.
+    pub(in crate::quota) fn open(host: Rc<dyn Host>) -> Self {
+        for key in (0..SHARDS).map(shard_key) {
+            if host.load(&key).is_none() {
+                let _ = host.store(&key, RateShard::empty().bytes(), None);
+            }
+        }
+        Self {
+            host,
+            last_round: Cell::default(),
+            sweep_at: Cell::default(),
+            fullest_so_far: Cell::default(),
+            fullest: Cell::default(),
+        }
+    }
+
+    /// The time by which rates are held.
+    pub(in crate::quota) fn now(&self) -> Duration {
+        self.host.monotonic()
+    }
+
+    /// Takes one, or so many bytes, of each of these rates of a subject, or of
+    /// none of them.
+    pub(in crate::quota) fn take(
+        &self,
+        subject: SubjectId,
+        asked: &[Asked],
+        bytes: u64,
+    ) -> Result<(), super::RateExceeded> {
+        self.change(subject, |shard, now| {
+            let now_us = micros(now);
+            for one in asked {
+                let tag = Tag { rule: one.rule.0, subject: subject.0 };
+                let mut window = shard.window(tag);
+                window.take(now, one.amount(bytes), &one.rate).map_err(|e| one.reached(e))?;
+                put(shard, (tag, one.rate, window), now_us)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives back what was taken just now. Should that fail it counts on, until
+    /// the period is over.
+    pub(in crate::quota) fn give_back(&self, subject: SubjectId, asked: &[Asked], bytes: u64) {
+        let _ = self.change(subject, |shard, now| {
+            for one in asked {
+                let tag = Tag { rule: one.rule.0, subject: subject.0 };
+                let mut window = shard.window(tag);
+                window.advance(now, &one.rate);
+                window.give_back(one.amount(bytes));
+                put(shard, (tag, one.rate, window), micros(now))?;
+            }
+            Ok(())
+        });
+    }
+
+    /// Counts `amount`, whatever the rate allows, unless that makes it reach the
+    /// limit: then it forgets all, and says so.
+    #[expect(dead_code, reason = "for bans")]
+    pub(in crate::quota) fn reach(
+        &self,
+        subject: SubjectId,
+        (rule, rate): (RuleId, Rate),
+        amount: u64,
+    ) -> Result<bool, Unavailable> {
+        let counted = self.change(subject, |shard, now| {
+            let tag = Tag { rule: rule.0, subject: subject.0 };
+            let mut window = shard.window(tag);
+            window.advance(now, &rate);
+            window.add(amount);
+            let reached = window.used() >= rate.limit();
+            if reached {
+                window = RateWindow::default();
+            }
+            put(shard, (tag, rate, window), micros(now)).map(|()| reached)
+        });
+        counted.map_err(|_| Unavailable::Contended)
+    }
+
+    /// Changes the shard of a subject, beginning again when somebody was faster.
+    fn change<T>(
+        &self,
+        subject: SubjectId,
+        change: impl Fn(&mut RateShard, Duration) -> Result<T, super::RateExceeded>,
+    ) -> Result<T, super::RateExceeded> {
+        let key = shard_key(subject.shard());
+        for _ in 0..TRIES {
+            let (mut shard, cas) = self.read(&key);
+            // After the shard: whatever stands in it is not of the future.
+            let done = change(&mut shard, self.host.monotonic())?;
+            if self.host.store(&key, shard.bytes(), cas).is_ok() {
+                return Ok(done);
+            }
+        }
+        Err(super::RateExceeded::Unavailable(Unavailable::Contended))
+    }
+
+    /// Bytes that nobody of us wrote are an empty shard: there is no truth
+    /// elsewhere that would mend them.
+    fn read(&self, key: &str) -> (RateShard, Option<Cas>) {
+        let (bytes, cas) = self.host.load(key).unzip();
+        let shard = bytes.and_then(|bytes| RateShard::of(bytes).ok());
+        (shard.unwrap_or_else(RateShard::empty), cas)
+    }
+
+    /// How full the fullest shard was in the last sweep, in percent, rounded up.
+    pub(in crate::quota) fn fill_percent(&self) -> u64 {
+        let percent = self.fullest.get().saturating_mul(100).div_ceil(MAX_SHARD_BYTES);
+        u64::try_from(percent).unwrap_or(u64::MAX)
+    }
+
+    /// To be called on every tick: leaves out what has run out, in some shards.
+    pub(in crate::quota) fn on_tick(&self) {
+        let now = self.host.monotonic();
+        if self.last_round.get().is_some_and(|last| now.saturating_sub(last) < ROUND) {
+            return;
+        }
+        self.last_round.set(Some(now));
+        for _ in 0..SWEPT {
+            let index = self.sweep_at.get();
+            self.sweep(index, micros(now));
+            let next = (index + 1) % SHARDS;
+            self.sweep_at.set(next);
+            if next == 0 {
+                self.fullest.set(self.fullest_so_far.take());
+            }
+        }
+    }
+
+    fn sweep(&self, index: u16, now_us: u64) {
+        let key = shard_key(index);
+        let (mut shard, cas) = self.read(&key);
+        if shard.is_empty() {
+            return;
+        }
+        if shard.sweep(now_us) {
+            // Whoever was faster has left it out too, or the next sweep does.
+            let _ = self.host.store(&key, shard.bytes(), cas);
+        }
+        if !shard.is_empty() {
+            self.fullest_so_far.set(self.fullest_so_far.get().max(shard.bytes().len()));
+        }
+    }
+}
+
+fn put(
+    shard: &mut RateShard,
+    (tag, rate, window): (Tag, Rate, RateWindow),
+    now_us: u64,
+) -> Result<(), super::RateExceeded> {
+    let share = u128::from(window.used()) * 255 / u128::from(rate.limit());
+    let share = u8::try_from(share).unwrap_or(u8::MAX);
+    let record = Record { tag, slot_us: rate.slot_us(), share, window };
+    let full = super::RateExceeded::Unavailable(Unavailable::Full);
+    shard.put(&record, now_us).map_err(|_| full)
+}
+
+/// The first 64 bits of a hash with the secret of the process, each part with its
+/// length before it.
+fn hashed(salt: Salt, parts: &[&[u8]]) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(salt.0);
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+fn shard_key(index: u16) -> String {
+    format!("wsguard/rate/1/{index:04}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::memory::MemoryHost;
+    use crate::host::{SharedData, Timestamp};
+    use crate::quota::rate::RateExceeded;
+
+    const SALT: Salt = Salt([3; 16]);
+
+    struct Fixture {
+        host: Rc<MemoryHost>,
+        table: RateTable,
+        other: RateTable,
+    }
+
+    fn fixture() -> Fixture {
+        let host = Rc::new(MemoryHost::at(Timestamp::default()));
+        let table = RateTable::open(Rc::clone(&host) as _);
+        let other = RateTable::open(Rc::clone(&host) as _);
+        Fixture { host, table, other }
+    }
+
+    fn asked(limit: u64, seconds: u64, name: &str) -> Asked {
+        let rate = Rate::new(limit, Duration::from_secs(seconds)).unwrap();
+        let rule = RuleId::of(SALT, Scope::Policy("chat"), name, &rate, true);
+        Asked { rule, rate, measure: Measure::Messages, per: Per::User }
+    }
+
+    fn ann() -> SubjectId {
+        SubjectId::user(SALT, "ann")
+    }
+
+    #[test]
+    fn a_rate_holds_over_workers_and_is_free_after_its_period() {
+        let Fixture { host, table, other } = fixture();
+        let rate = asked(4, 60, "messages");
+        for _ in 0..2 {
+            table.take(ann(), &[rate], 1).unwrap();
+            other.take(ann(), &[rate], 1).unwrap();
+        }
+        let Err(RateExceeded::Reached { retry_after: Some(wait), .. }) =
+            table.take(ann(), &[rate], 1)
+        else {
+            panic!("a fifth");
+        };
+        assert!(other.take(ann(), &[rate], 1).is_err());
+        assert!(table.take(SubjectId::user(SALT, "bob"), &[rate], 1).is_ok());
+        assert!(table.take(ann(), &[asked(4, 60, "bytes")], 1).is_ok(), "another rate");
+        assert!(table.take(ann(), &[asked(5, 60, "messages")], 1).is_ok(), "another limit for it");
+        host.advance(wait - Duration::from_micros(1));
+        assert!(other.take(ann(), &[rate], 1).is_err());
+        host.advance(Duration::from_micros(1));
+        assert!(other.take(ann(), &[rate], 1).is_ok());
+    }
+
+    #[test]
+    fn several_rates_of_a_subject_are_taken_together_or_not_at_all() {
+        let Fixture { table, .. } = fixture();
+        let messages = asked(5, 60, "messages");
+        let bytes = Asked { measure: Measure::Bytes, ..asked(100, 60, "bytes") };
+        table.take(ann(), &[messages, bytes], 60).unwrap();
+        for _ in 0..10 {
+            assert!(table.take(ann(), &[messages, bytes], 60).is_err());
+        }
+        for _ in 0..4 {
+            table.take(ann(), &[messages], 0).unwrap();
+        }
+        assert!(table.take(ann(), &[bytes, messages], 40).is_err());
+        assert!(table.take(ann(), &[bytes], 40).is_ok(), "bytes were not taken with no message");
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_neither_frees_nor_refuses() {
+        let Fixture { host, table, .. } = fixture();
+        let rate = asked(2, 60, "messages");
+        for hours in [1, 3, 2, 0, 1] {
+            host.set(Timestamp::from_unix(Duration::from_secs(hours * 3600)));
+            let _ = table.take(ann(), &[rate], 1);
+            assert!(hours == 1 || table.take(ann(), &[rate], 1).is_err());
+        }
+        host.advance(Duration::from_secs(64));
+        assert!(table.take(ann(), &[rate], 1).is_ok());
+    }
+
+    #[test]
+    fn nothing_lives_on_and_the_keys_stay_as_many() {
+        let Fixture { host, table, .. } = fixture();
+        let keys = host.shared_keys();
+        assert_eq!(keys.len(), usize::from(SHARDS));
+        for user in 0..5000 {
+            let user = SubjectId::user(SALT, &format!("user {user}"));
+            table.take(user, &[asked(2, 10, "messages")], 1).unwrap();
+        }
+        (0..41).for_each(|_| {
+            host.advance(Duration::from_millis(500));
+            table.on_tick();
+        });
+        (0..40).for_each(|_| {
+            host.advance(Duration::from_millis(500));
+            table.on_tick();
+        });
+        assert_eq!(table.fill_percent(), 0);
+        for key in &host.shared_keys() {
+            assert_eq!(host.load(key).unwrap().0, RateShard::empty().bytes(), "{key}");
+        }
+        assert_eq!(host.shared_keys(), keys);
+    }
+
+    #[test]
+    fn damaged_and_missing_bytes_are_mended_by_the_next_taking() {
+        let Fixture { host, table, .. } = fixture();
+        let rate = asked(1, 60, "messages");
+        table.take(ann(), &[rate], 1).unwrap();
+        host.store(&shard_key(ann().shard()), b"somebody else's", None).unwrap();
+        table.take(ann(), &[rate], 1).unwrap();
+        assert!(table.take(ann(), &[rate], 1).is_err());
+    }
+
+    #[test]
+    fn a_million_addresses_take_no_more_room_than_the_table_has() {
+        let Fixture { host, table, .. } = fixture();
+        let rate = asked(30, 60, "handshakes");
+        let heavy = SubjectId::user(SALT, "heavy");
+        for _ in 0..30 {
+            table.take(heavy, &[rate], 1).unwrap();
+        }
+        // One shard's part of a million, which all are alike.
+        let crowd = (0..).map(|user| SubjectId::user(SALT, &format!("user {user}")));
+        let beside = crowd.filter(|user| user.shard() == heavy.shard());
+        let mut refused = 0;
+        for user in beside.take(976) {
+            refused += u32::from(table.take(user, &[rate], 1).is_err());
+            assert!(table.take(heavy, &[rate], 1).is_err(), "freed by others");
+        }
+        assert_eq!(refused, 0, "newcomers have most of their limit");
+        assert!(host.load(&shard_key(heavy.shard())).unwrap().0.len() <= MAX_SHARD_BYTES);
+    }
+}
