@@ -28,6 +28,7 @@ use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 use crate::message::MessageRules;
 use crate::quota::connections::QuotaRules;
+use crate::session::Lifetime;
 
 mod auth;
 mod document;
@@ -161,8 +162,8 @@ pub struct Policy {
     pub client: MessageRules,
     /// What the server may send.
     pub server: MessageRules,
-    /// Whether the filter writes to the client unasked.
-    pub push: bool,
+    /// How long its connections live.
+    pub lifetime: Lifetime,
 }
 
 impl Policy {

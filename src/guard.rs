@@ -17,6 +17,7 @@ use metrics::MetricTable;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 mod metrics;
 
@@ -95,6 +96,11 @@ impl Guard {
         self.host.now()
     }
 
+    /// Time of the steady clock.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.host.monotonic()
+    }
+
     pub(crate) fn host(&self) -> &dyn Host {
         &*self.host
     }
@@ -131,8 +137,6 @@ impl Guard {
     ///
     /// # Errors
     /// The first rate that is used up; then the message counts in none.
-    // Asked by the session's engine.
-    #[expect(dead_code, reason = "the session asks it once it has the actions for it")]
     pub(crate) fn message_rates(
         &self,
         policy: &Policy,

@@ -99,6 +99,17 @@ impl Message {
         self.fate
     }
 
+    /// Whether its payload is looked at.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        match self.fate {
+            Fate::Judged => true,
+            // What is compressed must be read on, or what follows could not be.
+            Fate::Vanishes => self.compressed,
+            Fate::Unread => false,
+        }
+    }
+
     /// Payload bytes that its headers have announced so far.
     #[must_use]
     pub const fn announced_bytes(&self) -> u64 {
@@ -114,8 +125,7 @@ impl Message {
     /// Lets it vanish.
     pub fn vanish(&mut self) {
         self.fate = Fate::Vanishes;
-        // What is compressed must be read on, or what follows could not be.
-        if !self.compressed {
+        if !self.is_read() {
             self.give_back();
         }
     }

@@ -68,6 +68,12 @@ pub enum Reason {
     MessageRate,
     /// More bytes of messages lately than are allowed.
     ByteRate,
+    /// No whole message came for too long.
+    IdleTimeout,
+    /// The connection has been open for as long as it may.
+    LifetimeExceeded,
+    /// The client has answered none of the pings sent to it.
+    HeartbeatMissed,
 }
 
 /// One line of the table.
@@ -93,7 +99,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -124,6 +130,9 @@ impl Reason {
         Self::RuleMatched,
         Self::MessageRate,
         Self::ByteRate,
+        Self::IdleTimeout,
+        Self::LifetimeExceeded,
+        Self::HeartbeatMissed,
     ];
 
     #[rustfmt::skip]
@@ -159,6 +168,9 @@ impl Reason {
             Self::RuleMatched        => row("rule_matched",          0, 1008, "Message matches a rule"),
             Self::MessageRate        => row("message_rate",          0, 1008, "Too many messages"),
             Self::ByteRate           => row("byte_rate",             0, 1008, "Too many bytes"),
+            Self::IdleTimeout        => row("idle_timeout",          0, 1001, "Idle for too long"),
+            Self::LifetimeExceeded   => row("lifetime_exceeded",     0, 1001, "Open for too long"),
+            Self::HeartbeatMissed    => row("heartbeat_missed",      0, 1001, "No answer to pings"),
         }
     }
 

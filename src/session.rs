@@ -18,12 +18,15 @@ use crate::guard::{Guard, HandshakeResult};
 use crate::host::Timestamp;
 use crate::message::Violation;
 use crate::quota::Permit;
+use crate::quota::rate::ConnectionRates;
 use crate::reason::Reason;
 use answered::Answered;
 use bench::Bench;
+use both::Both;
 use flow::{CloseSeen, Flow, Surroundings, to_u64};
 use forward::Forward;
-use outbox::Outboxes;
+use lifetime::Life;
+use outbox::Outbox;
 use std::rc::Rc;
 use std::time::Duration;
 use verdict::{Judge, Stopped};
@@ -31,11 +34,13 @@ use verdict::{Judge, Stopped};
 mod admission;
 mod answered;
 mod bench;
+mod both;
 mod content;
 mod ending;
 mod flow;
 mod forward;
 mod fuzz;
+mod lifetime;
 mod opening;
 mod outbox;
 mod refusal;
@@ -49,6 +54,7 @@ pub use admission::{Admission, Admitted, Arrival, admit};
 pub use answered::SILENCE_TIMEOUT;
 pub use forward::Forwarded;
 pub use fuzz::fuzz_session;
+pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
 pub use refusal::Refusal;
 pub use stream::{ANSWER_TIMEOUT, Peer, StreamConnection};
@@ -70,7 +76,10 @@ pub struct Session {
     server: Flow,
     /// How messages are compressed, once that is agreed.
     deflate: Option<Deflate>,
-    outboxes: Outboxes,
+    outboxes: Both<Outbox>,
+    life: Life,
+    /// What each end has taken of its rates.
+    taken: Both<ConnectionRates>,
     messages: PerDirection,
     /// The first Close that went by.
     first_close: Option<CloseSeen>,
@@ -101,8 +110,8 @@ enum Phase {
     Closing {
         /// When it was opened.
         opened: Timestamp,
-        /// When we began to end it.
-        since: Timestamp,
+        /// When we began to end it, by the steady clock.
+        since: Duration,
     },
 }
 
@@ -152,7 +161,7 @@ impl Session {
     /// [`Self::push`]: with `push`, as long as frames of ours may go there.
     #[must_use]
     pub fn pushes(&self) -> bool {
-        let asked = self.policy().is_some_and(|p| p.push && p.mode == Mode::Enforce);
+        let asked = self.policy().is_some_and(|p| p.lifetime.push && p.mode == Mode::Enforce);
         asked && matches!(self.phase, Phase::Open(_) | Phase::Closing { .. })
     }
 
@@ -165,9 +174,15 @@ impl Session {
     /// `push` and where the filter can. Otherwise it goes with the server's next
     /// bytes.
     pub fn push(&mut self, out: &mut Vec<u8>) {
-        if self.ready_to_push && self.pushes() {
-            self.outboxes.to(Sender::Client).take_into(out);
+        if self.has_to_push() {
+            self.outboxes.of(Sender::Client).take_into(out);
         }
+    }
+
+    /// Whether [`Self::push`] would append something.
+    #[must_use]
+    pub fn has_to_push(&self) -> bool {
+        self.ready_to_push && self.pushes() && !self.outboxes.client.is_empty()
     }
 
     /// What a client is told whose handshake [`Self::on_data`] has refused, for
@@ -209,6 +224,9 @@ impl Session {
             Mode::Enforce => Forward::new(input, out),
             Mode::Report => Forward::untouched(input, out),
         };
+        if !input.is_empty() {
+            self.outboxes.of(sender).answered();
+        }
         self.flush(sender.other(), &mut forward);
         let flow = match sender {
             Sender::Client => &mut self.client,
@@ -217,12 +235,19 @@ impl Session {
         let mut scratch = guard.scratch().borrow_mut();
         let (rules, budget) = (policy.messages(sender), guard.budget());
         let mut with = Surroundings { rules, budget, scratch: &mut scratch };
-        let mut bench = Bench::new(&guard, self.policy, &self.about, sender, &mut self.outboxes);
+        let mut bench = {
+            let taken = self.taken.of(sender);
+            Bench::new(&guard, self.policy, &self.about, sender, &mut self.outboxes, taken)
+        };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
-        let (messages, refused) = (bench.messages, bench.refused);
+        let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
         if let Some(close) = flow.close_seen() {
             self.first_close.get_or_insert(close);
-            self.outboxes.to(sender.other()).seal();
+            self.outboxes.of(sender.other()).seal();
+            self.life.half_close(guard.monotonic());
+        }
+        if messages > 0 || controls > 0 && policy.lifetime.ping_counts {
+            self.life.mark_active();
         }
         self.messages.add(sender, messages);
         guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));
@@ -235,7 +260,7 @@ impl Session {
     /// Lets what we have to say to `receiver` go on, ahead of what comes. All
     /// that went on before ends with a whole message.
     fn flush(&mut self, receiver: Sender, forward: &mut Forward<'_>) {
-        let outbox = self.outboxes.to(receiver);
+        let outbox = self.outboxes.of(receiver);
         if !outbox.is_empty() {
             forward.insert(|out| outbox.take_into(out));
         }
@@ -258,7 +283,9 @@ impl Session {
         if !std::mem::replace(&mut pending.early, true) {
             let about = &self.about;
             let boxes = &mut self.outboxes;
-            let mut bench = Bench::new(&self.guard, self.policy, about, Sender::Client, boxes);
+            let taken = &mut self.taken.client;
+            let mut bench =
+                Bench::new(&self.guard, self.policy, about, Sender::Client, boxes, taken);
             // Which mode it is decides below what follows.
             let _ = bench.violation(Violation::Early, 0);
             refused = bench.refused;

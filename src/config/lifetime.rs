@@ -1,21 +1,31 @@
-//! `lifetime`: what may end a connection that breaks no rule, and how it is told.
+//! `lifetime`: what ends a connection that breaks no rule, and how it is told.
 
 use super::FilterKind;
 use super::node::Node;
 use super::relations::{NotInStream, Relation};
+use crate::session::Lifetime;
 
 const KEYS: &[&str] = &["idle", "max", "ping_counts", "push", "heartbeat"];
 
-/// Reads `lifetime`, if it is written: whether the filter writes to the client
-/// unasked.
-pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> bool {
-    let Some(section) = node.and_then(|node| node.object(KEYS)) else { return false };
-    section.not_yet(&["idle", "max", "ping_counts", "heartbeat"]);
-    let Some((node, push)) = section.get("push").and_then(|node| Some((node, node.flag()?))) else {
-        return false;
-    };
-    if push && filter == FilterKind::Stream {
+/// Reads `lifetime`, if it is written.
+pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Lifetime {
+    let mut rules = Lifetime::default();
+    let Some(section) = node.and_then(|node| node.object(KEYS)) else { return rules };
+    let duration = |key| section.get(key).and_then(Node::duration);
+    rules.idle = duration("idle").unwrap_or(rules.idle);
+    rules.max = duration("max");
+    rules.heartbeat = duration("heartbeat");
+    let flag = |key| section.get(key).and_then(Node::flag);
+    rules.ping_counts = flag("ping_counts").unwrap_or(rules.ping_counts);
+    let push = section.get("push").map(|node| (node, node.flag()));
+    rules.push = matches!(push, Some((_, Some(true))));
+    if let (true, FilterKind::Stream, Some((node, _))) = (rules.push, filter, push) {
         node.report(Relation::Stream(NotInStream::Pushes));
     }
-    push
+    // One that is misspelt or wrong says nothing about the heartbeat.
+    let without = push.map_or(!section.is_meant("push"), |(_, read)| read == Some(false));
+    if let (Some(node), true) = (section.get("heartbeat"), without) {
+        node.report(Relation::NeedsPush);
+    }
+    rules
 }

@@ -6,7 +6,7 @@
 //! in its place, for nothing becomes a [`super::Config`] once there is an error.
 
 use super::error::{Collected, ConfigError, ConfigErrors};
-use super::fault::{Fault, Name, Shape};
+use super::fault::{Amount, Fault, Name, Shape};
 use super::tree::{Document, Tree, Value};
 use super::units::{self, Bound};
 use std::cell::RefCell;
@@ -229,6 +229,16 @@ impl<'a> Node<'a> {
             }
         };
         self.take(bytes.and_then(|bytes| bound.limit(bytes)))
+    }
+
+    /// A duration that is not 0.
+    pub(super) fn duration(&self) -> Option<Duration> {
+        let Value::Text(text) = &self.tree.value else {
+            self.wrong_kind("a number with its unit, like \"30s\"");
+            return None;
+        };
+        let read = units::duration(text);
+        self.take(read.and_then(|d| if d.is_zero() { Err(Amount::Zero) } else { Ok(d) }))
     }
 
     /// A duration of up to the bound (its seconds), which may be 0.

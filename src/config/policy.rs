@@ -65,7 +65,7 @@ pub(super) fn read<'a>(
             quotas: quotas::read_policy(policy.get("quotas"), users, by_address),
             client: messages::read(policy.get("client"), users),
             server: messages::read(policy.get("server"), users),
-            push: lifetime::read(policy.get("lifetime"), filter),
+            lifetime: lifetime::read(policy.get("lifetime"), filter),
         },
         node: node.clone(),
         name: name.cloned(),

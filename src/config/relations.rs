@@ -29,6 +29,8 @@ pub(super) enum Relation {
         /// The earlier policy.
         earlier: usize,
     },
+    /// What the filter can only do where it writes to the client unasked.
+    NeedsPush,
     /// What `filter: stream` can't do.
     Stream(NotInStream),
 }
@@ -74,6 +76,10 @@ impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stream(why) => why.fmt(f),
+            Self::NeedsPush => f.write_str(
+                "needs lifetime.push, by which the filter writes to the client unasked; write \
+                 `push: true` (and the buffer limits that go with it), or remove this",
+            ),
             Self::CookieWithoutOrigins => f.write_str(
                 "a browser sends cookies along with a WebSocket that any web page opens \
                  (cross-site WebSocket hijacking); write handshake.origins with the origins of \

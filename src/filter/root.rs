@@ -46,7 +46,7 @@ impl Live {
     /// Whether it is to be ended, and why if that is news.
     fn on_tick(&self) -> (bool, Option<Reason>) {
         match self {
-            Self::Http(session) => (session.borrow().on_tick(), None),
+            Self::Http(session) => (session.borrow_mut().on_tick(), None),
             Self::Stream(connection) => {
                 let outcome = connection.borrow_mut().on_tick();
                 (outcome.reset, outcome.refused)
@@ -99,10 +99,19 @@ impl Worker {
             old.on_tick();
             Rc::strong_count(old) > 1
         });
-        let mut due = Vec::new();
+        let (mut due, mut pushes) = (Vec::new(), Vec::new());
         for (id, live) in self.live.borrow().iter() {
             if let (true, reason) = live.on_tick() {
                 due.push((*id, matches!(live, Live::Stream(_)), reason));
+            } else if let Live::Http(session) = live
+                && session.borrow().has_to_push()
+            {
+                pushes.push((*id, Rc::clone(session)));
+            }
+        }
+        for (id, session) in pushes {
+            if host::enter(id) {
+                super::http::push(&mut session.borrow_mut());
             }
         }
         for (id, is_stream, reason) in due {

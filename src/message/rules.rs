@@ -43,3 +43,11 @@ impl Default for MessageRules {
         }
     }
 }
+
+impl MessageRules {
+    /// Whether any rate is to be asked.
+    #[must_use]
+    pub const fn has_rates(&self) -> bool {
+        self.rate.is_set() || self.bytes.is_set()
+    }
+}

@@ -4,6 +4,7 @@ use super::{MessageRules, MessageType};
 use crate::frame::FrameError;
 use crate::frame::deflate::InflateError;
 use crate::inspect::Action;
+use crate::quota::rate::RateExceeded;
 use crate::reason::Reason;
 
 /// What is wrong with a message; its sender is at fault.
@@ -45,6 +46,8 @@ pub enum Violation {
     },
     /// A compressed message can't be, or would become too large to be, inflated.
     Inflate(InflateError),
+    /// More than a rate allows, of messages or of bytes.
+    Rate(RateExceeded),
     /// The worker holds as many message bytes as it may.
     Overloaded,
 }
@@ -64,8 +67,15 @@ impl Violation {
             // RFC 7692 has no code for a stream that is none.
             Self::Inflate(InflateError::Corrupt) => Reason::ProtocolError,
             Self::Inflate(_) => Reason::InflatedTooBig,
+            Self::Rate(exceeded) => exceeded.reason(),
             Self::Overloaded => Reason::Overloaded,
         }
+    }
+
+    /// Whether its message can still be read, were it to pass.
+    #[must_use]
+    pub const fn leaves_it_readable(self) -> bool {
+        matches!(self, Self::TypeDenied(_) | Self::Rate(_) | Self::RuleMatched { .. })
     }
 
     /// What the policy does about it in mode enforce.
@@ -73,7 +83,7 @@ impl Violation {
     pub const fn action(self, rules: &MessageRules) -> Action {
         match self {
             Self::RuleMatched { action, .. } => action,
-            Self::TypeDenied(_) => match rules.on_violation {
+            Self::TypeDenied(_) | Self::Rate(_) => match rules.on_violation {
                 // There is nothing to cut out of it.
                 Action::Sanitize => Action::Close,
                 action => action,
@@ -102,6 +112,7 @@ impl std::fmt::Display for Violation {
             Self::TypeDenied(MessageType::Binary) => f.write_str("binary messages are not allowed"),
             Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
             Self::Inflate(error) => error.fmt(f),
+            Self::Rate(exceeded) => exceeded.fmt(f),
             Self::Overloaded => f.write_str("this worker holds as many message bytes as it may"),
         }
     }
@@ -113,6 +124,6 @@ mod tests {
 
     #[test]
     fn violations_stay_small() {
-        assert!(size_of::<Violation>() <= 32);
+        assert!(size_of::<Violation>() <= 64);
     }
 }

@@ -106,6 +106,12 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// Whether there is one.
+    #[must_use]
+    pub const fn is_set(&self) -> bool {
+        self.per_connection.is_some() || self.per_ip.is_some() || self.per_user.is_some()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {

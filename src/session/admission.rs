@@ -5,8 +5,11 @@ mod request;
 
 use request::{Request, Target, TargetError, matches_host, matches_path};
 
+use super::bench::probe;
+use super::both::Both;
+use super::lifetime::Life;
 use super::opening::Pending;
-use super::outbox::Outboxes;
+use super::outbox::Outbox;
 use super::refusal::Refusal;
 use super::{Flow, Phase, Session};
 use crate::auth::{self, AuthError, CredentialSource, Identity, Presented};
@@ -410,6 +413,8 @@ impl<'a> Request<'a> {
         edits: HeadEdits,
         permit: Permit,
     ) -> Admitted {
+        let probe = probe(self.guard);
+        let outbox = || Outbox::new(self.guard.budget(), probe);
         let session = Session {
             guard: Rc::clone(self.guard),
             policy: index,
@@ -420,7 +425,9 @@ impl<'a> Request<'a> {
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
             deflate: None,
-            outboxes: Outboxes::new(self.guard.budget()),
+            outboxes: Both { client: outbox(), server: outbox() },
+            taken: Both::default(),
+            life: Life::begin(self.guard.monotonic()),
             messages: crate::event::PerDirection::default(),
             first_close: None,
             ready_to_push: false,

@@ -1,15 +1,17 @@
 //! The judge of an open connection: counts and tells what a flow finds, and
 //! says by mode and action what follows.
 
+use super::both::Both;
 use super::content::write_message;
-use super::outbox::{Outboxes, Probe};
+use super::outbox::{Outbox, Probe};
 use super::verdict::{Judge, Verdict};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
-use crate::frame::Sender;
+use crate::frame::{Opcode, Sender};
 use crate::guard::{Guard, effective};
 use crate::inspect::Action;
 use crate::message::{MessageRules, MessageType, Violation};
+use crate::quota::rate::ConnectionRates;
 use crate::reason::Reason;
 use serde::Serialize;
 
@@ -20,11 +22,14 @@ pub(super) struct Bench<'a> {
     mode: Mode,
     about: &'a About,
     sender: Sender,
-    outboxes: &'a mut Outboxes,
+    outboxes: &'a mut Both<Outbox>,
+    taken: &'a mut ConnectionRates,
     /// What goes on in the place of the message that vanished last.
     in_its_place: InItsPlace,
     /// Whole messages that went by.
     pub(super) messages: u64,
+    /// Pings and pongs that are not ours.
+    pub(super) controls: u64,
     /// Why bytes were first refused, or in mode report would have been.
     pub(super) refused: Option<Reason>,
 }
@@ -53,7 +58,8 @@ impl<'a> Bench<'a> {
         policy: usize,
         about: &'a About,
         sender: Sender,
-        outboxes: &'a mut Outboxes,
+        outboxes: &'a mut Both<Outbox>,
+        taken: &'a mut ConnectionRates,
     ) -> Self {
         let mode = guard.policy(policy).map_or(Mode::Enforce, |policy| policy.mode);
         Self {
@@ -63,8 +69,10 @@ impl<'a> Bench<'a> {
             about,
             sender,
             outboxes,
+            taken,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
+            controls: 0,
             refused: None,
         }
     }
@@ -96,8 +104,9 @@ impl<'a> Bench<'a> {
         self.in_its_place = match self.sender {
             Sender::Server => InItsPlace::Answer(frame),
             Sender::Client => {
-                self.outboxes.to(Sender::Client).add(&frame);
-                let pushed = self.guard.policy(self.policy).is_some_and(|policy| policy.push);
+                self.outboxes.client.add(&frame);
+                let pushed =
+                    self.guard.policy(self.policy).is_some_and(|policy| policy.lifetime.push);
                 if pushed { InItsPlace::Nothing } else { InItsPlace::Ping }
             }
         };
@@ -134,10 +143,22 @@ impl Judge for Bench<'_> {
             InItsPlace::Nothing => {}
             InItsPlace::Answer(frame) => out.extend_from_slice(&frame),
             InItsPlace::Ping => {
-                let (probe, key) = (probe(self.guard), key_of_ours(self.guard));
-                self.outboxes.to(Sender::Server).ask(probe, Some(key), out);
+                let key = key_of_ours(self.guard);
+                self.outboxes.server.ask_now(Some(key), out);
             }
         }
+    }
+
+    fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation> {
+        let Some(policy) = self.guard.policy(self.policy) else { return Ok(()) };
+        let rules = policy.messages(self.sender);
+        if !rules.has_rates() {
+            return Ok(());
+        }
+        let who = (self.about.ip, self.about.user.as_deref());
+        let from = (self.sender, rules);
+        let taken = self.guard.message_rates(policy, from, who, self.taken, payload_bytes);
+        taken.map_err(Violation::Rate)
     }
 
     fn message(&mut self, payload_bytes: u64) {
@@ -145,13 +166,15 @@ impl Judge for Bench<'_> {
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
 
-    fn pong(&mut self, payload: &[u8]) -> bool {
-        !self.outboxes.to(self.sender).answers(payload)
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        let ours = opcode == Opcode::Pong && self.outboxes.of(self.sender).is_ours(payload);
+        self.controls += u64::from(!ours);
+        !ours
     }
 }
 
-/// A payload that is no other Ping's of late.
-fn probe(guard: &Guard) -> Probe {
+/// A payload for the Pings of a connection that is no other's of late.
+pub(super) fn probe(guard: &Guard) -> Probe {
     let nanos = guard.now().since_epoch().as_nanos();
     u64::try_from(nanos & u128::from(u64::MAX)).unwrap_or(0).to_be_bytes()
 }

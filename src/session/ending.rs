@@ -10,15 +10,17 @@ use crate::guard::HandshakeResult;
 use crate::reason::Reason;
 
 impl Session {
-    /// To be called on every tick: whether to reset the connection now.
+    /// To be called on every tick: whether to reset the connection now. There may
+    /// be something to push afterwards.
     #[must_use]
-    pub fn on_tick(&self) -> bool {
-        let now = self.guard.now();
+    pub fn on_tick(&mut self) -> bool {
         match &self.phase {
-            // A clock that was set back must not keep the connection for ever.
-            Phase::Closing { since, .. } => now.since(*since) >= CLOSE_TIMEOUT || now < *since,
-            Phase::Answered(answered) => answered.is_over(now),
-            _ => false,
+            Phase::Open(_) => self.live_tick(),
+            Phase::Closing { since, .. } => {
+                self.guard.monotonic().saturating_sub(*since) >= CLOSE_TIMEOUT
+            }
+            Phase::Answered(answered) => answered.is_over(self.guard.now()),
+            Phase::Opening(_) | Phase::NoTunnel | Phase::Unseen(_) => false,
         }
     }
 
@@ -70,13 +72,13 @@ impl Session {
         let reason = refused.unwrap_or(Reason::ProtocolError);
         let receiver = sender.other();
         self.ended_for = Some(reason);
-        self.phase = Phase::Closing { opened, since: self.guard.now() };
+        self.phase = Phase::Closing { opened, since: self.guard.monotonic() };
         // The sender is told too, at the next chance to write to it, unless the
         // other end's own Close has gone there already: it is the last frame.
         let code = close_code(reason);
         let key = self.key_towards(sender);
-        self.outboxes.to(sender).close(code, reason.name(), key);
-        self.outboxes.to(receiver).seal();
+        self.outboxes.of(sender).close(code, reason.name(), key);
+        self.outboxes.of(receiver).seal();
         let key = self.key_towards(receiver);
         let mut forward = forward;
         forward.insert(|out| close::write(code, "", key, out));
@@ -98,7 +100,7 @@ impl Session {
     }
 
     /// A masking key for a frame of ours that goes to `receiver`.
-    fn key_towards(&self, receiver: Sender) -> Option<[u8; 4]> {
+    pub(super) fn key_towards(&self, receiver: Sender) -> Option<[u8; 4]> {
         (receiver == Sender::Server).then(|| key_of_ours(&self.guard))
     }
 }

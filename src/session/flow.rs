@@ -214,10 +214,11 @@ impl Flow {
         if let Some(key) = piece.header.mask {
             mask::apply(&mut self.control, key, 0);
         }
-        match piece.header.opcode {
-            Opcode::Close => self.judge_close(judge)?,
-            Opcode::Pong if !judge.pong(&self.control) => return Ok(()),
-            _ => {}
+        let opcode = piece.header.opcode;
+        if opcode == Opcode::Close {
+            self.judge_close(judge)?;
+        } else if !judge.control(opcode, &self.control) || !self.take_control(forward, judge)? {
+            return Ok(());
         }
         match piece.begin {
             Some(begin) => forward.pass(begin, piece.after),
@@ -232,6 +233,23 @@ impl Flow {
             }
         }
         Ok(())
+    }
+
+    /// Counts a ping or pong in its rates: whether it goes on.
+    fn take_control(
+        &self,
+        forward: &mut Forward<'_>,
+        judge: &mut dyn Judge,
+    ) -> Result<bool, Stopped> {
+        let Err(violation) = judge.rate(to_u64(self.control.len())) else { return Ok(true) };
+        match judge.violation(violation, self.frame_offset) {
+            Verdict::Pass => Ok(true),
+            Verdict::Vanish => {
+                forward.insert(|out| judge.in_its_place(out));
+                Ok(false)
+            }
+            Verdict::Stop | Verdict::Sanitize => Err(Stopped),
+        }
     }
 
     /// Judges the Close whose unmasked payload is complete.
@@ -261,29 +279,28 @@ impl Flow {
         let Some(message) = &mut self.message else { return Err(Stopped) };
         let offset = self.frame_offset;
         let last = piece.end && piece.header.fin;
-        match message.fate() {
-            Fate::Unread => {}
-            Fate::Vanishes if !message.is_compressed() => {}
-            // The whole message stands in this chunk: nothing is held.
-            _ if last && piece.offset == 0 && message.is_fresh() => {
-                let delivery = whole(message, piece, &mut self.content, with, judge, offset)?;
-                let kept = delivery == Delivery::AsItCame;
-                deliver(message, delivery, forward, judge);
-                if kept {
-                    match piece.begin {
-                        Some(begin) => forward.pass(begin, piece.before),
-                        None => forward.insert(|out| piece.header.encode(out)),
-                    }
-                    forward.pass(piece.before, piece.after);
+        // The whole message stands in this chunk: it is not held.
+        let at_once = last && piece.offset == 0 && message.is_fresh();
+        if !at_once && message.is_read() {
+            let held = message.hold(&piece.header, piece.data, piece.offset);
+            settle(held, message, offset, judge)?;
+        }
+        if last {
+            take_rate(message, offset, forward, judge)?;
+        }
+        if at_once && message.is_read() {
+            let delivery = whole(message, piece, &mut self.content, with, judge, offset)?;
+            let kept = delivery == Delivery::AsItCame;
+            deliver(message, delivery, forward, judge);
+            if kept {
+                match piece.begin {
+                    Some(begin) => forward.pass(begin, piece.before),
+                    None => forward.insert(|out| piece.header.encode(out)),
                 }
+                forward.pass(piece.before, piece.after);
             }
-            _ => {
-                let held = message.hold(&piece.header, piece.data, piece.offset);
-                settle(held, message, offset, judge)?;
-                if last && message.fate() != Fate::Unread {
-                    self.conclude(forward, with, judge)?;
-                }
-            }
+        } else if last && message.is_read() {
+            self.conclude(forward, with, judge)?;
         }
         if last && let Some(message) = self.message.take() {
             judge.message(message.announced_bytes());
@@ -314,6 +331,22 @@ impl Flow {
         }
         Ok(())
     }
+}
+
+/// Counts a message whose end has come in its rates.
+fn take_rate(
+    message: &mut Message,
+    offset: u64,
+    forward: &mut Forward<'_>,
+    judge: &mut dyn Judge,
+) -> Result<(), Stopped> {
+    if message.fate() == Fate::Judged {
+        let taken = judge.rate(message.announced_bytes());
+        if settle(taken, message, offset, judge)? == Verdict::Vanish {
+            forward.insert(|out| judge.in_its_place(out));
+        }
+    }
+    Ok(())
 }
 
 /// Judges a message whose whole payload stands in one chunk.

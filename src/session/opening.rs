@@ -2,6 +2,7 @@
 
 use super::admission::nameable;
 use super::answered::{self, Answered};
+use super::lifetime::Life;
 use super::refusal::Refusal;
 use super::{Phase, Session};
 use crate::auth::Identity;
@@ -197,6 +198,7 @@ impl Session {
     /// Frames go both ways from now on; `unread` says why they can't be read.
     fn open(&mut self, pending: &Pending, now: Timestamp, unread: Option<&str>) {
         let unseen = unread.is_some() || pending.early;
+        self.life = Life::begin(self.guard.monotonic());
         self.phase = if unseen { Phase::Unseen(now) } else { Phase::Open(now) };
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), HandshakeResult::Accepted, None);

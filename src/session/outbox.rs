@@ -2,34 +2,13 @@
 //! write where bytes pass, so frames of ours wait for the next ones in that
 //! direction, or with `push` for the filter to ask.
 
-use crate::frame::{FrameHeader, Opcode, Sender, close, mask};
+use crate::frame::{FrameHeader, Opcode, close, mask};
 use crate::message::budget::{Budget, Charge};
 use std::rc::Rc;
 
 /// Most bytes that wait for one end. A client that goes on breaking rules while
 /// nothing can be said to it gets no more answers than these.
 const MAX_DUE_BYTES: usize = 16 << 10;
-
-/// Frames of ours on their way to both ends.
-#[derive(Debug)]
-pub(super) struct Outboxes {
-    client: Outbox,
-    server: Outbox,
-}
-
-impl Outboxes {
-    pub(super) fn new(budget: &Rc<Budget>) -> Self {
-        Self { client: Outbox::new(budget), server: Outbox::new(budget) }
-    }
-
-    /// Frames that go to `receiver`.
-    pub(super) const fn to(&mut self, receiver: Sender) -> &mut Outbox {
-        match receiver {
-            Sender::Client => &mut self.client,
-            Sender::Server => &mut self.server,
-        }
-    }
-}
 
 /// Frames of ours on their way to one end.
 #[derive(Debug)]
@@ -40,16 +19,35 @@ pub(super) struct Outbox {
     charge: Charge,
     /// A Close has gone there or is due: it is the last frame.
     sealed: bool,
-    /// Payload of our Ping that has gone there and was not answered.
-    probe: Option<Probe>,
+    /// Payload of our Pings that go there, by which their Pongs are known.
+    probe: Probe,
+    /// Pings that have gone there since anything came from there.
+    unanswered: u32,
 }
 
-/// Payload of a Ping of ours, by which its Pong is known.
+/// Payload of a Ping of ours.
 pub(super) type Probe = [u8; 8];
 
 impl Outbox {
-    fn new(budget: &Rc<Budget>) -> Self {
-        Self { due: Vec::new(), charge: Charge::new(budget), sealed: false, probe: None }
+    /// With nothing in it. `probe` should be another one for each connection.
+    pub(super) fn new(budget: &Rc<Budget>, probe: Probe) -> Self {
+        let charge = Charge::new(budget);
+        Self { due: Vec::new(), charge, sealed: false, probe, unanswered: 0 }
+    }
+
+    /// Whether nothing may follow what has gone there.
+    pub(super) const fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Pings of ours that have gone there since anything came from there.
+    pub(super) const fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// Something has come from there.
+    pub(super) const fn answered(&mut self) {
+        self.unanswered = 0;
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -85,30 +83,39 @@ impl Outbox {
         self.charge.release();
     }
 
-    /// Appends a Ping to `out`, which goes there, unless one is not answered
-    /// yet: its Pong is a chance to write that comes by itself.
-    pub(super) fn ask(&mut self, payload: Probe, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
-        if self.sealed || self.probe.is_some() {
-            return;
-        }
-        self.probe = Some(payload);
-        let opcode = Opcode::Ping;
-        let payload_bytes = u64::try_from(payload.len()).unwrap_or(0);
-        FrameHeader { fin: true, compressed: false, opcode, mask: key, payload_bytes }.encode(out);
-        let begin = out.len();
-        out.extend_from_slice(&payload);
-        if let (Some(key), Some(copy)) = (key, out.get_mut(begin..)) {
-            mask::apply(copy, key, 0);
+    /// Puts a Ping in, whose Pong shows that somebody is there, and is a chance to
+    /// write in the other direction.
+    pub(super) fn ask(&mut self) {
+        if !self.sealed {
+            let mut ping = Vec::new();
+            self.write_ping(None, &mut ping);
+            self.add(&ping);
         }
     }
 
-    /// Whether a Pong with this payload that came from there answers our Ping.
-    pub(super) fn answers(&mut self, payload: &[u8]) -> bool {
-        let ours = self.probe.is_some_and(|probe| probe == payload);
-        if ours {
-            self.probe = None;
+    /// Appends a Ping to `out`, which goes there, unless one is not answered yet.
+    pub(super) fn ask_now(&mut self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+        if !self.sealed && self.unanswered == 0 {
+            self.write_ping(key, out);
         }
-        ours
+    }
+
+    /// Whether a Pong with this payload that came from there answers a Ping of
+    /// ours, however late.
+    pub(super) fn is_ours(&self, payload: &[u8]) -> bool {
+        self.probe == payload
+    }
+
+    fn write_ping(&mut self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+        self.unanswered = self.unanswered.saturating_add(1);
+        let opcode = Opcode::Ping;
+        let payload_bytes = u64::try_from(self.probe.len()).unwrap_or(0);
+        FrameHeader { fin: true, compressed: false, opcode, mask: key, payload_bytes }.encode(out);
+        let begin = out.len();
+        out.extend_from_slice(&self.probe);
+        if let (Some(key), Some(copy)) = (key, out.get_mut(begin..)) {
+            mask::apply(copy, key, 0);
+        }
     }
 }
 
@@ -118,7 +125,7 @@ mod tests {
 
     fn outbox() -> (Rc<Budget>, Outbox) {
         let budget = Budget::new(1 << 20);
-        let outbox = Outbox::new(&budget);
+        let outbox = Outbox::new(&budget, [1; 8]);
         (budget, outbox)
     }
 
@@ -130,7 +137,8 @@ mod tests {
         outbox.add(b"late");
         outbox.close(1001, "", None);
         let mut out = Vec::new();
-        outbox.ask([0; 8], None, &mut out);
+        outbox.ask();
+        outbox.ask_now(None, &mut out);
         outbox.take_into(&mut out);
         assert_eq!(out, b"first\x88\x02\x03\xf0");
         assert!(outbox.is_empty());
@@ -149,15 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_pong_to_our_ping_is_ours_and_only_once() {
+    fn one_ping_at_a_time_asks_for_a_chance_to_write() {
         let (_, mut outbox) = outbox();
         let mut out = Vec::new();
-        assert!(!outbox.answers(b"\x01\x01\x01\x01\x01\x01\x01\x01"));
-        outbox.ask([1; 8], None, &mut out);
-        outbox.ask([2; 8], None, &mut out);
+        outbox.ask_now(None, &mut out);
+        outbox.ask_now(None, &mut out);
         assert_eq!(out, b"\x89\x08\x01\x01\x01\x01\x01\x01\x01\x01");
-        assert!(!outbox.answers(b"another"));
-        assert!(outbox.answers(&[1; 8]));
-        assert!(!outbox.answers(&[1; 8]));
+        assert!(outbox.is_ours(&[1; 8]) && !outbox.is_ours(b"another"));
+        assert_eq!(outbox.unanswered(), 1);
+        outbox.answered();
+        assert_eq!(outbox.unanswered(), 0);
     }
 }

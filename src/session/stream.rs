@@ -171,7 +171,7 @@ impl StreamConnection {
             }
             State::Answered(answered) => Outcome { reset: answered.is_over(now), ..unchanged() },
             State::Tunnel => {
-                let reset = self.session.as_ref().is_some_and(Session::on_tick);
+                let reset = self.session.as_mut().is_some_and(Session::on_tick);
                 Outcome { reset, ..unchanged() }
             }
             _ => unchanged(),

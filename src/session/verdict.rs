@@ -1,5 +1,6 @@
 //! What is decided about a message, and who decides what follows.
 
+use crate::frame::Opcode;
 use crate::message::{Message, Violation};
 
 /// What to do about a violation.
@@ -23,8 +24,11 @@ pub(super) trait Judge {
     fn in_its_place(&mut self, out: &mut Vec<u8>);
     /// A whole message of this many payload bytes went by.
     fn message(&mut self, payload_bytes: u64);
-    /// A Pong with this unmasked payload: whether it goes on.
-    fn pong(&mut self, payload: &[u8]) -> bool;
+    /// Takes a message, ping or pong of so many payload bytes from the rates.
+    fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
+    /// A whole ping or pong, with its unmasked payload: whether it goes on. One
+    /// that answers a Ping of ours does not.
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool;
 }
 
 /// The sender must be cut off: why was told to the judge.
@@ -45,7 +49,7 @@ pub(super) fn settle(
     match verdict {
         Verdict::Stop | Verdict::Sanitize => return Err(Stopped),
         Verdict::Vanish => message.vanish(),
-        Verdict::Pass if matches!(violation, Violation::TypeDenied(_)) => {}
+        Verdict::Pass if violation.leaves_it_readable() => {}
         // What follows refers to what this message would have inflated to.
         Verdict::Pass if message.is_compressed() => return Err(Stopped),
         Verdict::Pass => message.skip(),

@@ -25,6 +25,7 @@ pub fn document() -> Value {
             "max_frame": 4 << 20, "max_message": 4 << 20,
             "rules": [{"name": "no-scripts", "pattern": "(?i)<script", "action": "close"}],
         },
+        "server": {"max_frame": 4 << 20, "max_message": 4 << 20},
     }]})
 }
 

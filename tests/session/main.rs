@@ -15,6 +15,7 @@ mod answers;
 mod budget;
 mod closing;
 mod events;
+mod lifetimes;
 mod limits;
 mod oracle;
 mod quotas;

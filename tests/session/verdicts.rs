@@ -120,7 +120,6 @@ fn a_client_is_told_in_the_place_of_the_pong_to_our_ping() {
         let seen: Vec<u8> =
             [&pong[..3], &pong[3..]].into_iter().flat_map(|part| rig.server(part).bytes).collect();
         assert_eq!(seen, reply("rule_matched", DETAIL), "our Ping's Pong is swallowed");
-        assert_eq!(rig.server(&pong).bytes, pong, "a second one is the server's own");
         assert_eq!(rig.server(&other).bytes, other);
     });
 }
@@ -133,7 +132,7 @@ fn replies_go_ahead_of_whatever_the_server_sends_next_in_order() {
     let told = reply("rule_matched", DETAIL);
     let next = plain(0x81, b"next");
     assert_eq!(rig.server(&next).bytes, [told.clone(), told.clone(), next].concat());
-    assert_eq!(rig.server(&plain(0x8A, &payload)).bytes, b"");
+    assert_eq!(rig.server(&plain(0x8A, &payload)).bytes, b"", "however late");
     ping(&rig.client(&masked(0x81, b"<script>")).bytes);
     assert_eq!(rig.server(b"").bytes, told);
 }

@@ -171,15 +171,33 @@ fn sections_of_later_work_are_refused_whatever_is_in_them() {
     for content in ["{}", "null", "7", r#"{"nobody": {"knows": []}}"#] {
         not_yet(&format!(r#""bans": {content}"#), "bans");
     }
-    for key in ["idle", "max", "ping_counts", "heartbeat"] {
-        not_yet(&format!(r#""lifetime": {{"{key}": 1}}"#), &format!("lifetime.{key}"));
+}
+
+#[test]
+fn lifetimes_are_durations_and_a_heartbeat_needs_push() {
+    let read = good(
+        r#""lifetime": {"idle": "90s", "max": "12h", "ping_counts": true, "push": true,
+            "heartbeat": "30s"}"#,
+    )
+    .lifetime;
+    assert_eq!((read.idle.as_secs(), read.max.unwrap().as_secs()), (90, 43_200));
+    assert!(read.ping_counts && read.heartbeat.unwrap().as_secs() == 30);
+    assert_eq!(good("").lifetime.idle.as_secs(), 300);
+    for (members, path, says) in [
+        (r#""idle": "0s""#, "idle", "is 0"),
+        (r#""idle": 5"#, "idle", "is a number; write a number with its unit, like \"30s\""),
+        (r#""max": "12""#, "max", "write"),
+        (r#""heartbeat": "30s""#, "heartbeat", "needs lifetime.push"),
+        (r#""heartbeat": "30s", "push": false"#, "heartbeat", "needs lifetime.push"),
+    ] {
+        bad(&format!(r#""lifetime": {{{members}}}"#), &format!("lifetime.{path}"), says);
     }
 }
 
 #[test]
 fn push_is_for_the_http_filter() {
-    assert!(!good("").push);
-    assert!(good(r#""lifetime": {"push": true}"#).push);
+    assert!(!good("").lifetime.push);
+    assert!(good(r#""lifetime": {"push": true}"#).lifetime.push);
     bad(r#""lifetime": {"push": "yes"}"#, "lifetime.push", "is a text; write true or false");
     let stream = |push: bool| {
         errors(&format!(

@@ -92,7 +92,6 @@ pub(super) fn built_now() -> String {
     let mut tree: Value = serde_json::from_str(EVERY_SECTION).unwrap();
     let policy = &mut tree["policies"][0];
     policy.as_object_mut().unwrap().remove("bans");
-    policy["lifetime"] = json!({"push": true});
     let auth = &mut policy["auth"];
     for key in ["deadline", "session", "authorize", "close_at_expiry"] {
         auth.as_object_mut().unwrap().remove(key);
@@ -122,10 +121,6 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
             "not supported yet: policies[0].client.schema",
             "not supported yet: policies[0].client.rules[0].preset",
             "not supported yet: policies[0].client.rules[1].in",
-            "not supported yet: policies[0].lifetime.idle",
-            "not supported yet: policies[0].lifetime.max",
-            "not supported yet: policies[0].lifetime.ping_counts",
-            "not supported yet: policies[0].lifetime.heartbeat",
             "not supported yet: policies[0].bans",
         ]
     );

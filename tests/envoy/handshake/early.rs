@@ -27,6 +27,14 @@ fn told(edge: &Edge, request: &Request) -> Value {
     event
 }
 
+/// The answer opens the WebSocket and closes it, and nothing follows.
+fn closed(client: &mut Client) {
+    let answer = client.answer();
+    assert_eq!(answer.status, 101);
+    assert_eq!(first_close(client, &answer), (1002, "protocol_error".to_owned()));
+    assert!(client.ends(), "upstream's 101 does not follow");
+}
+
 #[test]
 fn bytes_before_the_101_never_reach_upstream() {
     let edge = edge("late");
@@ -36,7 +44,7 @@ fn bytes_before_the_101_never_reach_upstream() {
     wait_for("upstream to have the request", || edge.seen(&request));
     client.send(&text("too early"));
     told(&edge, &request);
-    assert!(client.ends(), "no 101 follows");
+    closed(&mut client);
     let seen =
         wait_for("upstream's connection to end", || edge.seen(&request).filter(|seen| seen.ended));
     assert_eq!(seen.bytes, b"");
@@ -61,7 +69,7 @@ fn bytes_behind_the_upgrade_in_one_segment_never_reach_upstream() {
         waiting.push((client, request));
     }
     for (mut client, request) in waiting {
-        assert!(client.ends(), "no 101 follows");
+        closed(&mut client);
         told(&edge, &request);
     }
     // Whether a request reached upstream before the bytes behind it were seen

@@ -34,6 +34,7 @@ fn start() -> Envoy {
             "max_frame": "8MiB", "max_message": "8MiB",
             "rules": [{"name": "r", "pattern": "<script", "action": "close"}],
         },
+        "server": {"max_frame": "8MiB", "max_message": "8MiB"},
     }]});
     Envoy::start(&bootstrap_of(&[stream_listener(&of_kind("stream", &document))], echo()))
 }

@@ -86,8 +86,8 @@ fn where_envoy_can_it_connects_for_accepted_upgrades_only() {
 #[test]
 fn a_client_that_reads_nothing_cannot_keep_its_connection() {
     // More than every buffer on the way takes.
-    let mut endless = [&[0x82, 127][..], &(32_u64 << 20).to_be_bytes()].concat();
-    endless.resize(32 << 20, b'x');
+    let message = [&[0x82, 126, 0xFF, 0xFF][..], &[b'x'; 0xFFFF]].concat();
+    let endless = message.repeat(512);
     let upstream = Recorder::start(Script::Accept(endless));
     let written = text("stream.yaml", upstream.address);
     assert_eq!(written.matches("int_value: 60000").count(), 1);

@@ -1,0 +1,143 @@
+//! Endings that no message causes: silence, age, a client that has gone without
+//! a word. Looked at on every tick, by the steady clock, which no jump of the
+//! wall clock moves.
+
+use super::{Phase, Session, close_code};
+use crate::config::Mode;
+use crate::event::{Event, Kind};
+use crate::frame::Sender;
+use crate::inspect::Action;
+use crate::reason::Reason;
+use std::time::Duration;
+
+/// `lifetime`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// How long no whole message may come, of either end.
+    pub idle: Duration,
+    /// Whether a ping or pong counts as a message does.
+    pub ping_counts: bool,
+    /// How long a connection may be open.
+    pub max: Option<Duration>,
+    /// Whether the filter writes to the client unasked.
+    pub push: bool,
+    /// How often the client is sent a Ping.
+    pub heartbeat: Option<Duration>,
+}
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        let idle = Duration::from_secs(300);
+        Self { idle, ping_counts: false, max: None, push: false, heartbeat: None }
+    }
+}
+
+/// How long one end has to answer the other end's Close.
+pub const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pings that a client may miss before it is taken for gone.
+const MISSED_PINGS: u32 = 2;
+
+/// What is remembered of an open connection; times of the steady clock.
+#[derive(Debug)]
+pub(super) struct Life {
+    opened: Duration,
+    /// When activity was last seen, as of the last tick.
+    active: Duration,
+    /// There was some since then.
+    is_active: bool,
+    /// When the client was last sent a Ping.
+    asked: Duration,
+    /// When the first Close went by.
+    half_closed: Option<Duration>,
+    /// Mode report: what was told already.
+    reported: bool,
+}
+
+impl Life {
+    pub(super) const fn begin(now: Duration) -> Self {
+        let (active, asked) = (now, now);
+        Self { opened: now, active, is_active: false, asked, half_closed: None, reported: false }
+    }
+
+    /// A whole message came, or what counts as one.
+    pub(super) const fn mark_active(&mut self) {
+        self.is_active = true;
+    }
+
+    /// A Close went by.
+    pub(super) fn half_close(&mut self, now: Duration) {
+        self.half_closed.get_or_insert(now);
+    }
+
+    fn ended(&self, rules: &Lifetime, now: Duration) -> Option<Reason> {
+        if rules.max.is_some_and(|max| now.saturating_sub(self.opened) >= max) {
+            return Some(Reason::LifetimeExceeded);
+        }
+        let idle = now.saturating_sub(self.active) >= rules.idle;
+        idle.then_some(Reason::IdleTimeout)
+    }
+}
+
+impl Session {
+    /// An open connection's tick: whether to reset it now.
+    pub(super) fn live_tick(&mut self) -> bool {
+        let Some(rules) = self.policy().map(|policy| policy.lifetime) else { return true };
+        let now = self.guard.monotonic();
+        if std::mem::take(&mut self.life.is_active) {
+            self.life.active = now;
+        }
+        if let Some(since) = self.life.half_closed {
+            let waited = now.saturating_sub(since) >= HALF_CLOSED_TIMEOUT;
+            return waited && self.mode() == Mode::Enforce;
+        }
+        match self.life.ended(&rules, now).or_else(|| self.heartbeat(&rules, now)) {
+            Some(reason) => self.end(reason),
+            None => false,
+        }
+    }
+
+    /// Asks the client whether it is there, when it is time to.
+    fn heartbeat(&mut self, rules: &Lifetime, now: Duration) -> Option<Reason> {
+        let due = now.saturating_sub(self.life.asked) >= rules.heartbeat?;
+        if !due || !self.pushes() {
+            return None;
+        }
+        if self.outboxes.client.unanswered() >= MISSED_PINGS {
+            return Some(Reason::HeartbeatMissed);
+        }
+        self.life.asked = now;
+        self.outboxes.client.ask();
+        None
+    }
+
+    /// Ends the connection for a reason that no message gives: with `push` both
+    /// ends are told, without it the answer is to reset it now. Mode report only
+    /// tells.
+    pub(super) fn end(&mut self, reason: Reason) -> bool {
+        let Phase::Open(opened) = self.phase else { return false };
+        if self.mode() == Mode::Report {
+            if !std::mem::replace(&mut self.life.reported, true) {
+                self.report_end(reason);
+            }
+            return false;
+        }
+        self.guard.count_violation(self.policy, Sender::Client, reason, Action::Close);
+        self.client.discard();
+        self.server.discard();
+        self.ended_for = Some(reason);
+        let told = self.pushes() && self.ready_to_push && !self.outboxes.client.is_sealed();
+        let (code, key) = (close_code(reason), self.key_towards(Sender::Server));
+        self.outboxes.client.close(code, reason.name(), None);
+        self.outboxes.server.close(code, reason.name(), key);
+        self.phase = Phase::Closing { opened, since: self.guard.monotonic() };
+        !told
+    }
+
+    fn report_end(&self, reason: Reason) {
+        self.guard.count_violation(self.policy, Sender::Client, reason, Action::Report);
+        let mut event = Event::new(self.guard.now(), Kind::Reported, self.mode(), &self.about);
+        event.reason = Some(reason);
+        self.guard.tell(Some(self.policy), event);
+    }
+}
