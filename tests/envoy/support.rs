@@ -42,6 +42,11 @@ pub fn trap_wasm() -> PathBuf {
     tool("WSGUARD_TRAP_WASM", "dist/wsguard-trap.wasm")
 }
 
+/// The Envoy under test.
+fn envoy() -> PathBuf {
+    tool("ENVOY", ".tools/envoy-1.40.0/envoy")
+}
+
 /// The interpreter with the pinned packages.
 pub fn python() -> PathBuf {
     tool("PYTHON", ".tools/venv/bin/python")
@@ -100,18 +105,14 @@ impl Envoy {
         envoy
     }
 
-    /// The same, unless this version of Envoy does not know what stands in it.
-    pub fn may_start_with(bootstrap: &str, environment: &[(&str, &str)]) -> Option<Self> {
-        let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
-        std::fs::write(file.path(), bootstrap).unwrap();
-        let mut command = Command::new(tool("ENVOY", ".tools/envoy-1.40.0/envoy"));
-        command.args(["--mode", "validate", "-c"]).arg(file.path());
-        let checked = command.envs(environment.iter().copied()).output().unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        if said.contains("no such field") {
-            return None;
-        }
-        Some(Self::start_with(bootstrap, environment))
+    /// Major and minor version of the Envoy under test.
+    pub fn version() -> (u32, u32) {
+        let told = Command::new(envoy()).arg("--version").output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        // /path/of/envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
+        let (_, told) = told.split_once("version: ").unwrap();
+        let mut numbers = told.split('/').nth(1).unwrap().split('.').map(|n| n.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
     }
 
     /// Waits until one of Envoy's own counters stands at this.
@@ -124,8 +125,13 @@ impl Envoy {
 
     /// Starts Envoy with a bootstrap that it must refuse; gives its log.
     pub fn refuses(bootstrap: &Value) -> String {
+        Self::refuses_with(&bootstrap.to_string(), &[])
+    }
+
+    /// The same from a text in YAML or JSON, with environment variables.
+    pub fn refuses_with(bootstrap: &str, environment: &[(&str, &str)]) -> String {
         let dir = TempDir::new().unwrap();
-        let mut child = Self::spawn(&dir, &bootstrap.to_string(), &[], WORKERS);
+        let mut child = Self::spawn(&dir, bootstrap, environment, WORKERS);
         let status = wait_for("Envoy to refuse", || child.try_wait().unwrap());
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
         assert!(!status.success(), "Envoy ended well:\n{log}");
@@ -136,7 +142,7 @@ impl Envoy {
         let config = dir.path().join("bootstrap.yaml");
         std::fs::write(&config, bootstrap).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        tied(&tool("ENVOY", ".tools/envoy-1.40.0/envoy"))
+        tied(&envoy())
             .args(["--concurrency", &workers.to_string()])
             .args(["--disable-hot-restart", "-l", "warning"])
             .args(["--component-log-level", "wasm:info"])
