@@ -48,13 +48,16 @@ tools:
 
 .PHONY: test
 test: wasm wasm-trap envoy tools ## Unit, property and integration tests with the real Envoy
+	@echo "wsguard: testing with $$($(ENVOY) --version | xargs)"
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
 
 .PHONY: compat
 compat: ## `make test` with every Envoy from 1.36 to 1.40
+	@test -n "$(fetch_envoy)" || { echo "make compat takes Envoys of its own: leave ENVOY out" >&2; exit 1; }
+	@# What is exported above would have each run take this one's Envoy.
 	@for version in 1.36 1.37 1.38 1.39 1.40; do \
-	  echo "wsguard: Envoy $$version"; $(MAKE) --no-print-directory test ENVOY_VERSION=$$version; \
+	  env -u ENVOY -u ENVOY_VERSION $(MAKE) --no-print-directory test ENVOY_VERSION=$$version; \
 	done
 
 .PHONY: lint

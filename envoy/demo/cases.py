@@ -14,12 +14,15 @@ from typing import Awaitable, Callable, Optional
 import jwt
 from rig import Rig, get
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 ORIGIN = "https://app.example.com"
 ISSUER = "https://issuer.example.com"
 NOTHING_WENT_UP = "nothing went up"
+CLOSED = "closed without an answer"
 ANSWER_WITHIN_S = 5
+# `quotas.connections.per_ip` of envoy/demo.yaml.
+CONNECTIONS_PER_IP = 10
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,15 @@ class Case:
     play: Callable[["Client"], Awaitable[str]]
     event: str  # the event that must be logged for it …
     reason: Optional[str] = None  # … and its reason
+    listener: str = "edge"  # where it connects; `stream`: to the stream filter
 
 
 class Client:
     """How a case speaks to the guarded address, and what the application saw of it."""
 
-    def __init__(self, rig: Rig, number: int):
+    def __init__(self, rig: Rig, number, listener="edge"):
         self.rig = rig
+        self.port = rig.ports[listener]
         self.agent = f"wsguard-demo/{number}"
 
     def token(self, user="alice", lives_s=60, secret=None):
@@ -47,7 +52,7 @@ class Client:
 
     def connect(self, path="/ws", *, headers=None, origin=ORIGIN, **options):
         return connect(
-            f"ws://127.0.0.1:{self.rig.port}{path}", origin=origin, proxy=None,
+            f"ws://127.0.0.1:{self.port}{path}", origin=origin, proxy=None,
             additional_headers=headers, user_agent_header=self.agent, **options,
         )  # fmt: skip
 
@@ -61,6 +66,8 @@ class Client:
                 return "101 opened"
         except InvalidStatus as refusal:
             seen = told(refusal.response.status_code, refusal.response.body)
+        except InvalidMessage:
+            seen = CLOSED
         if any(record.get("agent") == self.agent for record in self.rig.application.items):
             seen += ", but the application saw it"
         return seen
@@ -146,7 +153,11 @@ async def unknown_path(client):
 
 
 async def plain_http(client):
-    return told(*await asyncio.to_thread(get, client.rig.port, "/ws", {"User-Agent": client.agent}))
+    try:
+        answer = await asyncio.to_thread(get, client.port, "/ws", {"User-Agent": client.agent})
+    except ConnectionError:
+        return CLOSED
+    return told(*answer)
 
 
 async def too_big(client):
@@ -205,12 +216,48 @@ async def api_key(client):
     return await accepted(client, headers={"X-API-Key": client.rig.api_key}, origin=None)
 
 
+async def admitted(client):
+    """A member's connection; waits until what came before has been given back."""
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        try:
+            return await client.member()
+        except InvalidStatus as refusal:
+            if refusal.response.status_code != 429 or time.monotonic() > deadline:
+                raise
+        except InvalidMessage:  # the stream filter's way to refuse
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.05)
+
+
+async def one_too_many(client):
+    """Comes when its address has all it may have, by either listener; then one leaves."""
+    guests = [Client(client.rig, f"guest-{name}", name) for name in ("edge", "stream")]
+    sockets = []
+    try:
+        for number in range(CONNECTIONS_PER_IP):
+            sockets.append(await admitted(guests[number % 2]))
+        headers = {"Authorization": f"Bearer {client.token()}"}
+        seen = await client.handshake(headers=headers)
+        await sockets.pop().close()
+        sockets.append(await admitted(client))
+        return f"{seen}, let in when one has left"
+    finally:
+        await asyncio.gather(*(socket.close() for socket in sockets))
+
+
 def refusal(what, status, reason, play):
     return Case(what, f"{status} {reason}", play, "refused", reason)
 
 
-def close(what, code, reason, play):
-    return Case(what, f"Close {code} {reason}, {NOTHING_WENT_UP}", play, "refused", reason)
+def close(what, code, reason, play, listener="edge"):
+    expected = f"Close {code} {reason}, {NOTHING_WENT_UP}"
+    return Case(what, expected, play, "refused", reason, listener)
+
+
+def cut(what, reason, play):
+    return Case(what, CLOSED, play, "refused", reason, "stream")
 
 
 CASES = [
@@ -230,4 +277,11 @@ CASES = [
     close("<script> over two fragments", 1008, "rule_matched", split_script),
     close("binary where text is allowed", 1003, "type_denied", binary),
     close("text that is not UTF-8", 1007, "invalid_utf8", invalid_utf8),
+    Case("11th connection of an address", "429 connections_per_ip, let in when one has left",
+         one_too_many, "refused", "connections_per_ip"),
+    cut("stream filter: no token", "credentials_missing", no_token),
+    cut("stream filter: plain HTTP request", "not_websocket", plain_http),
+    Case("stream filter: two members talk", "3 messages unchanged, known as alice", conversation,
+         "opened", listener="stream"),
+    close("stream filter: <script>", 1008, "rule_matched", split_script, "stream"),
 ]

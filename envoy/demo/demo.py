@@ -18,7 +18,7 @@ from rig import Rig, RigError
 
 async def play(rig, number, case):
     """Plays one case: (whether all was as expected, what was seen, the event's line)."""
-    client = Client(rig, number)
+    client = Client(rig, number, case.listener)
     try:
         seen = await case.play(client)
     except Exception as error:  # whatever it is, it is what was seen
@@ -52,9 +52,10 @@ async def play_all(rig):
 async def stay(rig):
     """Says how to connect, then prints events as they come."""
     token = Client(rig, 0).token(lives_s=86_400)
-    address = f"ws://127.0.0.1:{rig.port}/ws"
+    address, stream = (f"ws://127.0.0.1:{rig.ports[name]}/ws" for name in ("edge", "stream"))
     print(f"""
-wsguard guards {address} until Ctrl-C.
+wsguard guards {address} until Ctrl-C,
+and as stream filter {stream}.
 metrics     http://127.0.0.1:{rig.admin_port}/stats/prometheus?filter=wsguard
 token       {token}
             (alice, for a day)

@@ -124,7 +124,8 @@ class Rig:
         self.events = Feed()  # wsguard's events: (dict, the line as logged)
         self.access = Feed()  # lines of Envoy's access log
         self.log = []  # everything else that Envoy said
-        self.port = self.admin_port = None
+        self.ports = {}  # by the listener's name, `edge` or `stream`
+        self.admin_port = None
         self._ends = contextlib.AsyncExitStack()
 
     async def __aenter__(self):
@@ -190,6 +191,7 @@ class Rig:
         for old, new in (
             ("port_value: 9901", "port_value: 0"),
             ("port_value: 10000", "port_value: 0"),
+            ("port_value: 10001", "port_value: 0"),
             ("port_value: 8765", f"port_value: {self.application_port}"),
             ("{filename: dist/wsguard.wasm}", json.dumps({"filename": FILTER})),
         ):
@@ -211,8 +213,9 @@ class Rig:
                     break
             await asyncio.sleep(0.05)
         _, body = await asyncio.to_thread(get, self.admin_port, "/listeners?format=json")
-        (listener,) = json.loads(body)["listener_statuses"]
-        self.port = listener["local_address"]["socket_address"]["port_value"]
+        for listener in json.loads(body)["listener_statuses"]:
+            port = listener["local_address"]["socket_address"]["port_value"]
+            self.ports[listener["name"]] = port
 
     async def _hear_application(self):
         async for line in lines(self.app.stdout):

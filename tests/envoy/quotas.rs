@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+mod ipv6;
+
 /// Accepts every WebSocket, and counts how many are open at once.
 ///
 /// One thread, so that it counts right: it takes the requests that have come,

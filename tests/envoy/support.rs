@@ -1,13 +1,17 @@
 //! Starts the stock Envoy with `wsguard.wasm` before an upstream, and takes
 //! both away again, also when the test fails.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+mod bootstrap;
+
+pub use bootstrap::{bootstrap, bootstrap_of, cluster, listener, socket_address, stream_listener};
 
 /// How long anything that must happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +44,11 @@ pub fn wasm() -> PathBuf {
 /// The module that a header traps.
 pub fn trap_wasm() -> PathBuf {
     tool("WSGUARD_TRAP_WASM", "dist/wsguard-trap.wasm")
+}
+
+/// The Envoy under test.
+fn envoy() -> PathBuf {
+    tool("ENVOY", ".tools/envoy-1.40.0/envoy")
 }
 
 /// The interpreter with the pinned packages.
@@ -100,18 +109,14 @@ impl Envoy {
         envoy
     }
 
-    /// The same, unless this version of Envoy does not know what stands in it.
-    pub fn may_start_with(bootstrap: &str, environment: &[(&str, &str)]) -> Option<Self> {
-        let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
-        std::fs::write(file.path(), bootstrap).unwrap();
-        let mut command = Command::new(tool("ENVOY", ".tools/envoy-1.40.0/envoy"));
-        command.args(["--mode", "validate", "-c"]).arg(file.path());
-        let checked = command.envs(environment.iter().copied()).output().unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        if said.contains("no such field") {
-            return None;
-        }
-        Some(Self::start_with(bootstrap, environment))
+    /// Major and minor version of the Envoy under test.
+    pub fn version() -> (u32, u32) {
+        let told = Command::new(envoy()).arg("--version").output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        // /path/of/envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
+        let (_, told) = told.split_once("version: ").unwrap();
+        let mut numbers = told.split('/').nth(1).unwrap().split('.').map(|n| n.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
     }
 
     /// Waits until one of Envoy's own counters stands at this.
@@ -124,8 +129,13 @@ impl Envoy {
 
     /// Starts Envoy with a bootstrap that it must refuse; gives its log.
     pub fn refuses(bootstrap: &Value) -> String {
+        Self::refuses_with(&bootstrap.to_string(), &[])
+    }
+
+    /// The same from a text in YAML or JSON, with environment variables.
+    pub fn refuses_with(bootstrap: &str, environment: &[(&str, &str)]) -> String {
         let dir = TempDir::new().unwrap();
-        let mut child = Self::spawn(&dir, &bootstrap.to_string(), &[], WORKERS);
+        let mut child = Self::spawn(&dir, bootstrap, environment, WORKERS);
         let status = wait_for("Envoy to refuse", || child.try_wait().unwrap());
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
         assert!(!status.success(), "Envoy ended well:\n{log}");
@@ -136,7 +146,7 @@ impl Envoy {
         let config = dir.path().join("bootstrap.yaml");
         std::fs::write(&config, bootstrap).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        tied(&tool("ENVOY", ".tools/envoy-1.40.0/envoy"))
+        tied(&envoy())
             .args(["--concurrency", &workers.to_string()])
             .args(["--disable-hot-restart", "-l", "warning"])
             .args(["--component-log-level", "wasm:info"])
@@ -278,128 +288,4 @@ fn unchunked(body: &str) -> String {
         rest = after.get(size + 2..).unwrap_or_default();
     }
     whole
-}
-
-/// A bootstrap with one HTTP listener, wsguard with `document`, and `upstream`.
-pub fn bootstrap(document: &Value, upstream: SocketAddr) -> Value {
-    json!({
-        "admin": {"address": socket_address("127.0.0.1", 0)},
-        "static_resources": {
-            "listeners": [listener(document)],
-            "clusters": [cluster(upstream)],
-        },
-    })
-}
-
-pub fn socket_address(host: &str, port: u16) -> Value {
-    json!({"socket_address": {"address": host, "port_value": port}})
-}
-
-pub fn cluster(upstream: SocketAddr) -> Value {
-    json!({
-        "name": "upstream",
-        "per_connection_buffer_limit_bytes": 16384,
-        "connect_timeout": "2s",
-        "load_assignment": {
-            "cluster_name": "upstream",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {
-                "address": socket_address("127.0.0.1", upstream.port())
-            }}]}],
-        },
-    })
-}
-
-/// An HTTP listener on a free port with wsguard before the router.
-pub fn listener(document: &Value) -> Value {
-    json!({
-        "name": "edge",
-        "address": socket_address("127.0.0.1", 0),
-        "per_connection_buffer_limit_bytes": 65536,
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": connection_manager(document),
-        }]}],
-    })
-}
-
-fn connection_manager(document: &Value) -> Value {
-    let extension = "type.googleapis.com/envoy.extensions.filters";
-    json!({
-        "@type": format!("{extension}.network.http_connection_manager.v3.HttpConnectionManager"),
-        "stat_prefix": "edge",
-        "codec_type": "AUTO",
-        "use_remote_address": true,
-        "stream_idle_timeout": "0s",
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "route_config": {"virtual_hosts": [{
-            "name": "all", "domains": ["*"],
-            "routes": [{
-                "match": {"prefix": "/"},
-                "route": {"cluster": "upstream", "timeout": "0s"},
-            }],
-        }]},
-        "http_filters": [
-            {"name": "wsguard", "typed_config": wasm_filter(document)},
-            {"name": "router", "typed_config": {
-                "@type": format!("{extension}.http.router.v3.Router"),
-            }},
-        ],
-    })
-}
-
-/// A bootstrap with these listeners before `upstream`.
-pub fn bootstrap_of(listeners: &[Value], upstream: SocketAddr) -> Value {
-    json!({
-        "admin": {"address": socket_address("127.0.0.1", 0)},
-        "static_resources": {"listeners": listeners, "clusters": [cluster(upstream)]},
-    })
-}
-
-/// A TCP listener on a free port with wsguard before `tcp_proxy`.
-pub fn stream_listener(document: &Value) -> Value {
-    let network = "type.googleapis.com/envoy.extensions.filters.network";
-    json!({
-        "name": "stream",
-        "address": socket_address("127.0.0.1", 0),
-        "per_connection_buffer_limit_bytes": 65536,
-        "filter_chains": [{"filters": [
-            {"name": "wsguard", "typed_config": wasm_plugin("network", document)},
-            {"name": "envoy.filters.network.tcp_proxy", "typed_config": {
-                "@type": format!("{network}.tcp_proxy.v3.TcpProxy"),
-                "stat_prefix": "stream",
-                "cluster": "upstream",
-                "idle_timeout": "0s",
-            }},
-        ]}],
-    })
-}
-
-fn wasm_filter(document: &Value) -> Value {
-    wasm_plugin("http", document)
-}
-
-/// The plugin as a filter of this kind, `http` or `network`.
-pub fn wasm_plugin(kind: &str, document: &Value) -> Value {
-    let types = "type.googleapis.com";
-    json!({
-        "@type": format!("{types}/envoy.extensions.filters.{kind}.wasm.v3.Wasm"),
-        "config": {
-            "name": "wsguard",
-            "root_id": "wsguard",
-            "failure_policy": "FAIL_RELOAD",
-            "configuration": {
-                "@type": format!("{types}/google.protobuf.StringValue"),
-                "value": document.to_string(),
-            },
-            "vm_config": {
-                "vm_id": "wsguard",
-                "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": wasm()}},
-                "environment_variables": {"key_values": {
-                    "TEST_SECRET": super::TEST_SECRET,
-                    "TEST_API_KEY": super::TEST_API_KEY,
-                }},
-            },
-        },
-    })
 }

@@ -37,6 +37,7 @@ use_active() {
 
 use_debian() {
   apt_need "${debian_packages[@]}"
+  need_new_enough
   cargo=/usr/bin/cargo
   # Cargo starts whatever `rustc` and `clippy-driver` it finds first.
   export PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc
@@ -48,6 +49,23 @@ use_debian() {
   target_dir=${CARGO_TARGET_DIR:-target}/wasm-debian
   say "Debian's $(/usr/bin/rustc --version); its first build takes some minutes"
 }
+
+# Debian 12 began with an older compiler than the manifest asks for; its
+# security updates have a newer one, which a machine may not have taken yet.
+need_new_enough() {
+  local wanted
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+  is_at_least "$wanted" "$(debian_version)" && return 0
+  say "rustc-web is $(debian_version), $wanted or later is needed"
+  apt_update
+  apt_try_install "${debian_packages[@]}" || say "apt could not update rustc-web"
+  is_at_least "$wanted" "$(debian_version)" ||
+    die "apt offers rustc-web $(debian_version) at most, $wanted or later is needed. Add Debian's security" \
+      "updates to apt's sources (deb http://deb.debian.org/debian-security bookworm-security main)," \
+      "or give your own toolchain the target: rustup target add $target"
+}
+
+debian_version() { /usr/bin/rustc --version | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
 
 use_rustup() {
   command -v rustup >/dev/null || PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH

@@ -24,6 +24,11 @@ installed() {
   done
 }
 
+# is_at_least WANTED VERSION: by the numbers between the dots.
+is_at_least() {
+  [ -n "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
+}
+
 # Whether apt knows an installable version of the package. An empty answer may
 # only mean that the lists were never fetched, so one update is worth a try.
 apt_offers() {

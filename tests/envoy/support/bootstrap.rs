@@ -1,0 +1,129 @@
+//! What Envoy is started with, where it is no example.
+
+use super::wasm;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// A bootstrap with one HTTP listener, wsguard with `document`, and `upstream`.
+pub fn bootstrap(document: &Value, upstream: SocketAddr) -> Value {
+    json!({
+        "admin": {"address": socket_address("127.0.0.1", 0)},
+        "static_resources": {
+            "listeners": [listener(document)],
+            "clusters": [cluster(upstream)],
+        },
+    })
+}
+
+pub fn socket_address(host: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": host, "port_value": port}})
+}
+
+pub fn cluster(upstream: SocketAddr) -> Value {
+    json!({
+        "name": "upstream",
+        "per_connection_buffer_limit_bytes": 16384,
+        "connect_timeout": "2s",
+        "load_assignment": {
+            "cluster_name": "upstream",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {
+                "address": socket_address("127.0.0.1", upstream.port())
+            }}]}],
+        },
+    })
+}
+
+/// An HTTP listener on a free port with wsguard before the router.
+pub fn listener(document: &Value) -> Value {
+    json!({
+        "name": "edge",
+        "address": socket_address("127.0.0.1", 0),
+        "per_connection_buffer_limit_bytes": 65536,
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": connection_manager(document),
+        }]}],
+    })
+}
+
+fn connection_manager(document: &Value) -> Value {
+    let extension = "type.googleapis.com/envoy.extensions.filters";
+    json!({
+        "@type": format!("{extension}.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "edge",
+        "codec_type": "AUTO",
+        "use_remote_address": true,
+        "stream_idle_timeout": "0s",
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "route_config": {"virtual_hosts": [{
+            "name": "all", "domains": ["*"],
+            "routes": [{
+                "match": {"prefix": "/"},
+                "route": {"cluster": "upstream", "timeout": "0s"},
+            }],
+        }]},
+        "http_filters": [
+            {"name": "wsguard", "typed_config": wasm_filter(document)},
+            {"name": "router", "typed_config": {
+                "@type": format!("{extension}.http.router.v3.Router"),
+            }},
+        ],
+    })
+}
+
+/// A bootstrap with these listeners before `upstream`.
+pub fn bootstrap_of(listeners: &[Value], upstream: SocketAddr) -> Value {
+    json!({
+        "admin": {"address": socket_address("127.0.0.1", 0)},
+        "static_resources": {"listeners": listeners, "clusters": [cluster(upstream)]},
+    })
+}
+
+/// A TCP listener on a free port with wsguard before `tcp_proxy`.
+pub fn stream_listener(document: &Value) -> Value {
+    let network = "type.googleapis.com/envoy.extensions.filters.network";
+    json!({
+        "name": "stream",
+        "address": socket_address("127.0.0.1", 0),
+        "per_connection_buffer_limit_bytes": 65536,
+        "filter_chains": [{"filters": [
+            {"name": "wsguard", "typed_config": wasm_plugin("network", document)},
+            {"name": "envoy.filters.network.tcp_proxy", "typed_config": {
+                "@type": format!("{network}.tcp_proxy.v3.TcpProxy"),
+                "stat_prefix": "stream",
+                "cluster": "upstream",
+                "idle_timeout": "0s",
+            }},
+        ]}],
+    })
+}
+
+fn wasm_filter(document: &Value) -> Value {
+    wasm_plugin("http", document)
+}
+
+/// The plugin as a filter of this kind, `http` or `network`.
+fn wasm_plugin(kind: &str, document: &Value) -> Value {
+    let types = "type.googleapis.com";
+    json!({
+        "@type": format!("{types}/envoy.extensions.filters.{kind}.wasm.v3.Wasm"),
+        "config": {
+            "name": "wsguard",
+            "root_id": "wsguard",
+            "failure_policy": "FAIL_RELOAD",
+            "configuration": {
+                "@type": format!("{types}/google.protobuf.StringValue"),
+                "value": document.to_string(),
+            },
+            "vm_config": {
+                "vm_id": "wsguard",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": wasm()}},
+                "environment_variables": {"key_values": {
+                    "TEST_SECRET": crate::TEST_SECRET,
+                    "TEST_API_KEY": crate::TEST_API_KEY,
+                }},
+            },
+        },
+    })
+}
