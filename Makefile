@@ -51,6 +51,10 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
 
+.PHONY: conformance
+conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
+	@FULL=$(FULL) $(TOOLS)/cargo.sh test --locked --test conformance -- --nocapture
+
 .PHONY: compat
 compat: ## `make test` with every Envoy from 1.36 to 1.40
 	@for version in 1.36 1.37 1.38 1.39 1.40; do \
