@@ -22,6 +22,7 @@ mod events;
 mod examples;
 mod frames;
 mod handshake;
+mod http2;
 mod metrics;
 mod peers;
 mod quotas;
