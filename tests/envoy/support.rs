@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+#[path = "support/bootstrap.rs"]
 mod bootstrap;
 
 pub use bootstrap::{bootstrap, bootstrap_of, cluster, listener, socket_address, stream_listener};

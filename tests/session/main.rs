@@ -14,6 +14,7 @@ mod agreement;
 mod answers;
 mod budget;
 mod closing;
+mod compression;
 mod events;
 mod lifetimes;
 mod limits;

@@ -77,13 +77,6 @@ fn a_server_that_ends_without_an_echo_leaves_time_to_tell_the_client() {
     }
 }
 
-/// The next bytes that the client sees.
-fn read(client: &mut Client, count: usize) -> Vec<u8> {
-    let mut bytes = vec![0; count];
-    client.stream.read_exact(&mut bytes).unwrap();
-    bytes
-}
-
 /// Nothing of a message that the server has begun goes on: so the Close stands
 /// between two messages, wherever the first is cut.
 #[test]

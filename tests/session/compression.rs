@@ -1,0 +1,300 @@
+//! Compressed messages (RFC 7692): inflated to be judged, and on their way as
+//! they came until one is changed.
+
+use super::rig::{Rig, admitted, arrival, assert_masked_close, masked, raw, switching, worker};
+use flate2::{Compress, Compression, FlushCompress};
+use serde_json::{Value, json};
+use wsguard::frame::Sender;
+use wsguard::frame::mask;
+use wsguard::session::Opening;
+
+const KEY: [u8; 4] = [9, 8, 7, 6];
+
+fn document(rules: &Value) -> Value {
+    json!({"policies": [{
+        "name": "chat", "handshake": {"compression": "inspect"},
+        "client": rules, "server": rules,
+    }]})
+}
+
+fn ruled(action: &str) -> Value {
+    document(&json!({"rules": [{"name": "bad", "pattern": "<script>", "action": action}]}))
+}
+
+/// A connection with permessage-deflate, by these parameters of upstream's.
+fn open(document: &Value, parameters: &str) -> Rig {
+    let (host, guard) = worker(document);
+    let extension = format!("permessage-deflate{parameters}");
+    let offer = "permessage-deflate; client_max_window_bits";
+    let mut session = admitted(&guard, &arrival(&[("sec-websocket-extensions", offer)]));
+    let answer = switching(&[("sec-websocket-extensions", extension.as_str())]);
+    assert!(matches!(session.on_response(101, &answer), Opening::Open(_)));
+    host.take_lines();
+    Rig { host, guard, session }
+}
+
+/// One end's compressor.
+struct Deflater {
+    stream: Compress,
+    takeover: bool,
+}
+
+impl Deflater {
+    fn new(takeover: bool) -> Self {
+        Self { stream: Compress::new(Compression::best(), false), takeover }
+    }
+
+    /// The payload of a message on the wire.
+    fn message(&mut self, text: &[u8]) -> Vec<u8> {
+        if !self.takeover {
+            self.stream = Compress::new(Compression::best(), false);
+        }
+        let mut out = Vec::with_capacity(text.len() + 1024);
+        self.stream.compress_vec(text, &mut out, FlushCompress::Sync).unwrap();
+        if text.is_empty() {
+            // RFC 7692 §7.2.3.6; zlib flushes nothing twice.
+            return vec![0];
+        }
+        assert!(out.ends_with(&[0, 0, 0xFF, 0xFF]));
+        out.truncate(out.len() - 4);
+        out
+    }
+}
+
+fn frame(sender: Sender, first: u8, payload: &[u8]) -> Vec<u8> {
+    raw(first, payload, (sender == Sender::Client).then_some(KEY))
+}
+
+fn send(rig: &mut Rig, sender: Sender, bytes: &[u8]) -> Vec<u8> {
+    match sender {
+        Sender::Client => rig.client(bytes).bytes,
+        Sender::Server => rig.server(bytes).bytes,
+    }
+}
+
+const BOTH: [Sender; 2] = [Sender::Client, Sender::Server];
+
+#[test]
+fn good_messages_pass_byte_for_byte_whatever_the_cut() {
+    for (sender, takeover) in [(BOTH[0], true), (BOTH[0], false), (BOTH[1], true), (BOTH[1], false)]
+    {
+        let mut deflater = Deflater::new(takeover);
+        let mut stream = Vec::new();
+        for text in ["hello", "hello hello", "", "größer 日本語", "hello again"] {
+            let payload = deflater.message(text.as_bytes());
+            let (head, rest) = payload.split_at(payload.len() / 2);
+            stream.extend(frame(sender, 0x41, head));
+            stream.extend(frame(sender, 0x89, b"ping"));
+            stream.extend(frame(sender, 0x80, rest));
+            stream.extend(frame(sender, 0x81, b"not compressed"));
+        }
+        for size in 1..stream.len() {
+            let mut rig = open(&ruled("close"), "");
+            let mut seen = Vec::new();
+            for chunk in stream.chunks(size) {
+                seen.extend(send(&mut rig, sender, chunk));
+            }
+            // Pings go ahead of what is held.
+            assert_eq!(seen.len(), stream.len(), "{sender:?} {takeover} {size}");
+            assert_eq!(rig.events(), Vec::<Value>::new());
+            if size == stream.len() - 1 {
+                let messages = |bytes: &[u8]| without_pings(sender, bytes);
+                assert_eq!(messages(&seen), messages(&stream));
+            }
+        }
+    }
+}
+
+fn without_pings(sender: Sender, bytes: &[u8]) -> Vec<u8> {
+    let ping = frame(sender, 0x89, b"ping");
+    let mut left = bytes.to_vec();
+    while let Some(at) = left.windows(ping.len()).position(|part| part == ping) {
+        left.drain(at..at + ping.len());
+    }
+    left
+}
+
+#[test]
+fn what_is_forbidden_is_found_in_what_is_compressed() {
+    for sender in BOTH {
+        let mut deflater = Deflater::new(true);
+        let good = frame(sender, 0xC1, &deflater.message(b"a <scr"));
+        let bad = deflater.message(b"a <script> of parts that came before");
+        assert!(!bad.windows(7).any(|part| part == b"<script"));
+        for cut in 0..=bad.len() {
+            let mut rig = open(&ruled("close"), "");
+            assert_eq!(send(&mut rig, sender, &good), good);
+            let (head, rest) = bad.split_at(cut);
+            assert_eq!(send(&mut rig, sender, &frame(sender, 0x41, head)), b"");
+            let closed = send(&mut rig, sender, &frame(sender, 0x80, rest));
+            match sender {
+                Sender::Client => assert_masked_close(&closed, 1008, ""),
+                Sender::Server => assert_eq!(closed, [0x88, 2, 0x03, 0xF0]),
+            }
+            assert_eq!(rig.event()["rule"], "bad");
+            assert_eq!(rig.buffered(), 0);
+        }
+    }
+}
+
+/// What later messages refer to has not reached the other end.
+#[test]
+fn after_a_change_later_messages_go_on_inflated() {
+    for (action, sender) in
+        [("drop", BOTH[0]), ("drop", BOTH[1]), ("sanitize", BOTH[0]), ("sanitize", BOTH[1])]
+    {
+        let mut deflater = Deflater::new(true);
+        let mut rig = open(&ruled(action), "");
+        let first = frame(sender, 0xC1, &deflater.message(b"a word to refer to"));
+        assert_eq!(send(&mut rig, sender, &first), first);
+        let bad = frame(sender, 0xC1, &deflater.message(b"another <script> word"));
+        let left = send(&mut rig, sender, &bad);
+        match action {
+            "drop" => assert_eq!(left, b""),
+            _ => assert_eq!(left, frame(sender, 0x81, b"another  word")),
+        }
+        let next = deflater.message(b"another word to refer to");
+        let halves = next.split_at(3);
+        assert_eq!(send(&mut rig, sender, &frame(sender, 0x42, halves.0)), b"");
+        let inflated = send(&mut rig, sender, &frame(sender, 0x80, halves.1));
+        assert_eq!(inflated, frame(sender, 0x82, b"another word to refer to"), "{action}");
+        let plain = frame(sender, 0x01, b"as it came");
+        send(&mut rig, sender, &plain);
+        let end = frame(sender, 0x80, b"");
+        assert_eq!(send(&mut rig, sender, &end), [plain, end].concat());
+    }
+}
+
+#[test]
+fn the_other_direction_is_not_concerned() {
+    let (mut up, mut down) = (Deflater::new(true), Deflater::new(true));
+    let mut rig = open(&ruled("drop"), "");
+    rig.client(&frame(Sender::Client, 0xC1, &up.message(b"<script>")));
+    let reply = frame(Sender::Server, 0xC1, &down.message(b"hello"));
+    assert_eq!(rig.server(&reply).bytes, reply);
+}
+
+#[test]
+fn a_reply_to_a_compressed_message_is_not_compressed() {
+    let mut up = Deflater::new(true);
+    let mut rig = open(&ruled("reply"), "");
+    rig.client(&frame(Sender::Client, 0xC1, &up.message(b"<script>")));
+    let told = rig.server(b"").bytes;
+    assert!(told[0] == 0x81 && told.windows(12).any(|part| part == b"rule_matched"));
+}
+
+/// A type that is dropped has to be read all the same, or what follows could
+/// not be.
+#[test]
+fn what_follows_a_dropped_type_is_read() {
+    for sender in BOTH {
+        let mut deflater = Deflater::new(true);
+        let mut rig = open(&document(&json!({"types": ["text"], "on_violation": "drop"})), "");
+        let binary = frame(sender, 0xC2, &deflater.message(b"the words of the other one"));
+        assert_eq!(send(&mut rig, sender, &binary), b"");
+        let text = frame(sender, 0xC1, &deflater.message(b"the words of the other one"));
+        let expected = frame(sender, 0x81, b"the words of the other one");
+        assert_eq!(send(&mut rig, sender, &text), expected);
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_takes_memory() {
+    for sender in BOTH {
+        let mut rig = open(&document(&json!({"max_message": "1MiB"})), "");
+        let bomb = Deflater::new(true).message(&vec![b'a'; 16 << 20]);
+        assert!(bomb.len() < 20_000);
+        let closed = send(&mut rig, sender, &frame(sender, 0xC1, &bomb));
+        match sender {
+            Sender::Client => assert_masked_close(&closed, 1009, ""),
+            Sender::Server => assert_eq!(closed, [0x88, 2, 0x03, 0xF1]),
+        }
+        let event = rig.event();
+        assert_eq!(
+            (event["reason"].as_str(), event["direction"].as_str()),
+            (Some("inflated_too_big"), Some(sender.name()))
+        );
+        assert_eq!(rig.buffered(), 0);
+    }
+}
+
+#[test]
+fn what_is_no_deflate_and_no_text_is_refused() {
+    let mut rig = open(&document(&json!({})), "");
+    assert_masked_close(&rig.client(&masked(0xC1, &[0xFF; 9])).bytes, 1002, "");
+    assert_eq!(rig.event()["reason"], "protocol_error");
+    let mut rig = open(&document(&json!({})), "");
+    let text = Deflater::new(true).message(b"\xff");
+    assert_masked_close(&rig.client(&masked(0xC1, &text)).bytes, 1007, "");
+    let mut rig = open(&document(&json!({})), "");
+    assert_eq!(rig.client(&masked(0xC2, &text)).bytes, masked(0xC2, &text), "binary may be that");
+}
+
+#[test]
+fn rsv1_where_it_has_no_meaning_is_refused() {
+    for bytes in [masked(0xC9, b""), [masked(0x01, b"a"), masked(0xC0, b"")].concat()] {
+        let mut rig = open(&document(&json!({})), "");
+        assert_masked_close(&rig.client(&bytes).bytes, 1002, "");
+    }
+    let mut rig = Rig::open(&document(&json!({})));
+    assert_masked_close(&rig.client(&masked(0xC1, b"")).bytes, 1002, "");
+}
+
+#[test]
+fn what_is_kept_between_messages_is_charged_and_given_back() {
+    let text: Vec<u8> = (0..20_000_u32).flat_map(|n| n.to_string().into_bytes()).collect();
+    let mut rig = open(&document(&json!({})), "");
+    let first = Deflater::new(true).message(&text);
+    rig.client(&masked(0xC1, &first));
+    assert_eq!(rig.buffered(), 32 << 10, "a window of 15 bits");
+    rig.client(&masked(0x88, b""));
+    assert_eq!(rig.buffered(), 0);
+    let mut rig = open(&document(&json!({})), "; client_no_context_takeover");
+    rig.client(&masked(0xC1, &first));
+    assert_eq!(rig.buffered(), 0);
+}
+
+#[test]
+fn report_changes_nothing_and_reads_on() {
+    for sender in BOTH {
+        let mut document = ruled("close");
+        document["mode"] = json!("report");
+        let mut deflater = Deflater::new(true);
+        let mut rig = open(&document, "");
+        for text in ["<script>", "good", "<script>"] {
+            let bytes = frame(sender, 0xC1, &deflater.message(text.as_bytes()));
+            for byte in bytes.chunks(1) {
+                assert_eq!(send(&mut rig, sender, byte), byte);
+            }
+        }
+        let reasons: Vec<_> = rig.events().iter().map(|e| e["reason"].clone()).collect();
+        assert_eq!(reasons, ["rule_matched", "rule_matched"]);
+    }
+}
+
+/// Without what it would have inflated to, nothing that follows could be read.
+#[test]
+fn in_report_what_follows_a_message_that_is_too_big_passes_unseen() {
+    let mut document = document(&json!({"max_message": 100}));
+    document["mode"] = json!("report");
+    let mut deflater = Deflater::new(true);
+    let mut rig = open(&document, "");
+    for text in [vec![b'a'; 5000], b"\xff".to_vec()] {
+        let bytes = masked(0xC1, &deflater.message(&text));
+        assert_eq!(rig.client(&bytes).bytes, bytes);
+    }
+    let reasons: Vec<_> = rig.events().iter().map(|e| e["reason"].clone()).collect();
+    assert_eq!(reasons, ["inflated_too_big"]);
+}
+
+#[test]
+fn a_mask_of_the_clients_own_covers_what_is_sent_in_its_place() {
+    let mut deflater = Deflater::new(true);
+    let mut rig = open(&ruled("sanitize"), "");
+    let bad = raw(0xC1, &deflater.message(b"a<script>b"), Some([1, 2, 3, 4]));
+    let sent = rig.client(&bad).bytes;
+    assert_eq!(sent[..6], [0x81, 0x82, 1, 2, 3, 4]);
+    let mut payload = sent[6..].to_vec();
+    mask::apply(&mut payload, [1, 2, 3, 4], 0);
+    assert_eq!(payload, b"ab");
+}
