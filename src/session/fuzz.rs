@@ -1,16 +1,22 @@
 //! Entry for the fuzzer: one connection, any bytes, any cut.
 
-use super::{Admission, Arrival, Forwarded, Opening, Session, admit, close_code};
+use super::{Admission, Arrival, Forwarded, Opening, Session, admit};
 use crate::config::Config;
-use crate::frame::{FrameHeader, Opcode, Sender, mask};
+use crate::frame::Sender;
 use crate::guard::Guard;
 use crate::handshake::{Headers, RequestHead};
 use crate::host::Timestamp;
 use crate::host::memory::MemoryHost;
+use crate::inspect::Action;
 use crate::reason::Reason;
+use model::judge;
 use serde_json::json;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
+
+mod model;
 
 /// Limits of the documents that are tried, low enough for a fuzzer to meet.
 const MAX_FRAME_BYTES: u64 = 100;
@@ -23,10 +29,11 @@ const NEEDLE: &str = "<s";
 /// Longest time a connection lives once it is refused.
 const PATIENCE: Duration = super::CLOSE_TIMEOUT;
 
-/// Holds, for one connection in any mode, with the bytes of either side in any
-/// cut: the cut shows in nothing; what goes on are the sender's frames as they
-/// came, none of a refused message, none beyond a limit, and nothing behind a
-/// Close; a violation ends both sides with one Close each, and the connection
+/// Holds, for one connection in any mode, with any action, compressed or not,
+/// with the bytes of either side in any cut: the cut shows in nothing; what goes
+/// on are the sender's good messages as they were, none of a refused message,
+/// none beyond a limit, and nothing behind a Close; control frames go on as they
+/// came; what ends both sides does so with one Close each, and the connection
 /// after 2 s; report changes nothing; and nothing stays held.
 ///
 /// # Panics
@@ -38,6 +45,14 @@ pub fn fuzz_session(data: &[u8]) {
         sender: if setting & 2 == 0 { Sender::Client } else { Sender::Server },
         rule: setting & 4 != 0,
         text_only: setting & 8 != 0,
+        action: match setting >> 4 & 3 {
+            0 => Action::Close,
+            1 => Action::Drop,
+            2 => Action::Reply,
+            _ => Action::Sanitize,
+        },
+        compression: setting & 64 != 0,
+        push: setting & 128 != 0,
     };
     let whole = run(&setting, &[stream]);
     assert_eq!(whole, run(&setting, &cut(stream, *seed)), "the cut shows");
@@ -55,6 +70,9 @@ struct Setting {
     sender: Sender,
     rule: bool,
     text_only: bool,
+    action: Action,
+    compression: bool,
+    push: bool,
 }
 
 /// Everything that can be seen of a connection.
@@ -63,7 +81,8 @@ struct Seen {
     forwarded: Vec<u8>,
     refused: Option<Reason>,
     reset: bool,
-    /// What the sender was told in the place of the other side's bytes.
+    /// What the other direction's reader was told, unasked or in the place of
+    /// other bytes.
     told: Vec<u8>,
     lines: Vec<String>,
 }
@@ -93,7 +112,7 @@ fn run(setting: &Setting, pieces: &[&[u8]]) -> Seen {
         told: Vec::new(),
         lines: Vec::new(),
     };
-    let Some(mut session) = guard.as_ref().and_then(open) else {
+    let Some(mut session) = guard.as_ref().and_then(|guard| open(guard, setting)) else {
         assert!(guard.is_none(), "a proper handshake was refused");
         return seen;
     };
@@ -107,8 +126,12 @@ fn run(setting: &Setting, pieces: &[&[u8]]) -> Seen {
         seen.refused = seen.refused.or(outcome.refused);
         seen.reset |= outcome.reset;
     }
+    session.set_ready_to_push(true);
+    session.push(&mut seen.told);
     if !setting.report && seen.refused.is_some() {
-        seen.told = end(&mut session, setting.sender, &host);
+        seen.told.append(&mut end(&mut session, setting.sender, &host));
+    } else if !setting.report {
+        let _ = session.on_data(setting.sender.other(), b"", &mut seen.told);
     }
     session.on_end();
     session.on_end();
@@ -147,22 +170,44 @@ fn guard(setting: &Setting, host: &Rc<MemoryHost>) -> Option<Rc<Guard>> {
         "max_message": MAX_MESSAGE_BYTES,
         "max_fragments": MAX_FRAGMENTS,
         "types": if setting.text_only { &["text"][..] } else { &["text", "binary"] },
+        "on_violation": setting.action.name(),
     });
     if let (true, Some(rules)) = (setting.rule, rules.as_object_mut()) {
         rules.insert("rules".to_owned(), json!([{"name": "r", "pattern": NEEDLE}]));
     }
     let mode = if setting.report { "report" } else { "enforce" };
-    let document =
-        json!({"mode": mode, "policies": [{"name": "p", "client": rules, "server": rules}]});
-    let config = Config::parse(&document.to_string(), &|_| None);
-    assert!(config.is_ok(), "{config:?}");
-    Some(Guard::new(config.ok()?, Rc::<MemoryHost>::clone(host)))
+    let compression = if setting.compression { "inspect" } else { "strip" };
+    let document = json!({"mode": mode, "policies": [{
+        "name": "p", "handshake": {"compression": compression}, "client": rules,
+        "server": rules, "lifetime": {"push": setting.push},
+    }]});
+    let config = parsed(document.to_string());
+    assert!(config.is_some());
+    Some(Guard::new(config?, Rc::<MemoryHost>::clone(host)))
+}
+
+/// Reading a document takes longer than all else here, and there are few.
+fn parsed(document: String) -> Option<Config> {
+    thread_local! {
+        static PARSED: RefCell<HashMap<String, Config>> = RefCell::default();
+    }
+    PARSED.with_borrow_mut(|known| {
+        if !known.contains_key(&document) {
+            let config = Config::parse(&document, &|_| None).ok()?;
+            known.insert(document.clone(), config);
+        }
+        known.get(&document).cloned()
+    })
 }
 
 /// A connection that is open, by the example of RFC 6455 §1.3.
-fn open(guard: &Rc<Guard>) -> Option<Session> {
+fn open(guard: &Rc<Guard>, setting: &Setting) -> Option<Session> {
     let lines = |lines: &[(&str, &str)]| {
-        Headers::new(lines.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect())
+        let mut all = lines.to_vec();
+        if setting.compression {
+            all.push(("sec-websocket-extensions", "permessage-deflate"));
+        }
+        Headers::new(all.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect())
     };
     let head = RequestHead {
         method: b"GET".to_vec(),
@@ -189,88 +234,10 @@ fn open(guard: &Rc<Guard>) -> Option<Session> {
         .then_some(*session)
 }
 
-/// A whole frame, and its bytes as they came.
-type Raw<'a> = (FrameHeader, &'a [u8]);
-
-/// The whole, well-formed frames that `bytes` begin with, and what is left.
-fn frames(bytes: &[u8], sender: Sender) -> (Vec<Raw<'_>>, &[u8]) {
-    let (mut found, mut rest) = (Vec::new(), bytes);
-    while let Ok(Some((header, length))) = FrameHeader::parse(rest, sender, false) {
-        let end = usize::try_from(header.payload_bytes).ok().and_then(|p| p.checked_add(length));
-        let Some((frame, after)) = end.and_then(|end| rest.split_at_checked(end)) else { break };
-        found.push((header, frame));
-        rest = after;
-    }
-    (found, rest)
-}
-
-fn payload(frame: &Raw<'_>) -> Vec<u8> {
-    let length = usize::try_from(frame.0.payload_bytes).unwrap_or(0);
-    let mut payload = frame.1.get(frame.1.len() - length..).unwrap_or_default().to_vec();
-    if let Some(key) = frame.0.mask {
-        mask::apply(&mut payload, key, 0);
-    }
-    payload
-}
-
-/// Mode enforce: what went on, and what both sides were told.
-fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
-    let (mut sent, _) = frames(stream, setting.sender);
-    if let Some(end) = sent.iter().position(|frame| frame.0.opcode == Opcode::Close) {
-        sent.truncate(end + 1);
-    }
-    let (mut gone_on, rest) = frames(&seen.forwarded, setting.sender);
-    assert!(rest.is_empty(), "part of a frame");
-    assert!(!seen.reset);
-    if let Some(reason) = seen.refused {
-        let last = gone_on.pop();
-        assert!(last.as_ref().is_some_and(|frame| {
-            frame.0.opcode == Opcode::Close && payload(frame) == close_code(reason).to_be_bytes()
-        }));
-        let (told, rest) = frames(&seen.told, setting.sender.other());
-        let mut expected = close_code(reason).to_be_bytes().to_vec();
-        expected.extend_from_slice(reason.name().as_bytes());
-        assert!(rest.is_empty() && told.len() == 1);
-        assert!(told.iter().all(|f| f.0.opcode == Opcode::Close && payload(f) == expected));
-    }
-    for control in [true, false] {
-        let of_kind = |frame: &&Raw<'_>| frame.0.opcode.is_control() == control;
-        let mut came = sent.iter().filter(of_kind);
-        assert!(gone_on.iter().filter(of_kind).all(|frame| came.next() == Some(frame)));
-        // What did not go on is refused, or of a message that has no end yet.
-        let unfinished = |frame: &Raw<'_>| !frame.0.fin;
-        assert!(seen.refused.is_some() || came.all(unfinished), "a good frame is lost");
-    }
-    judge_messages(setting, &gone_on);
-}
-
-/// Every message that went on is whole and within its limits.
-fn judge_messages(setting: &Setting, frames: &[Raw<'_>]) {
-    let (mut message, mut fragments, mut text) = (Vec::new(), 0, false);
-    for frame in frames.iter().filter(|frame| !frame.0.opcode.is_control()) {
-        if frame.0.opcode != Opcode::Continuation {
-            assert_eq!(fragments, 0, "a message in another");
-            text = frame.0.opcode == Opcode::Text;
-        }
-        fragments += 1;
-        assert!(frame.0.payload_bytes <= MAX_FRAME_BYTES);
-        message.extend(payload(frame));
-        if !frame.0.fin {
-            continue;
-        }
-        assert!(u64::try_from(message.len()).is_ok_and(|bytes| bytes <= MAX_MESSAGE_BYTES));
-        assert!(fragments <= MAX_FRAGMENTS);
-        assert!(if text { std::str::from_utf8(&message).is_ok() } else { !setting.text_only });
-        let found = message.windows(NEEDLE.len()).any(|part| part == NEEDLE.as_bytes());
-        assert!(!setting.rule || !found);
-        (message, fragments) = (Vec::new(), 0);
-    }
-    assert_eq!(fragments, 0, "a message without its end");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::mask;
     use proptest::prelude::*;
 
     /// Frames of which a fuzzer makes others.
@@ -294,11 +261,20 @@ mod tests {
         }
     }
 
+    fn deflated(payload: &[u8]) -> Vec<u8> {
+        let mut stream = flate2::Compress::new(flate2::Compression::best(), false);
+        let mut out = Vec::with_capacity(payload.len() + 100);
+        stream.compress_vec(payload, &mut out, flate2::FlushCompress::Sync).unwrap();
+        out.truncate(out.len() - 4);
+        out
+    }
+
     /// Mostly well-formed frames, small enough to meet every limit.
     fn frames_of(sender: Sender) -> impl Strategy<Value = Vec<u8>> {
         let first = prop_oneof![
             12 => prop::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x00, 0x00, 0x80, 0x80]),
             3 => prop::sample::select(vec![0x88u8, 0x89, 0x8A]),
+            2 => prop::sample::select(vec![0xC1u8, 0xC2, 0x41]),
             1 => any::<u8>(),
         ];
         let payload = prop_oneof![
@@ -307,6 +283,7 @@ mod tests {
             1 => Just(b"\x03\xe8bye".to_vec()),
         ];
         let frame = (first, payload, any::<[u8; 4]>()).prop_map(move |(first, payload, key)| {
+            let payload = if first >= 0xC0 { deflated(&payload) } else { payload };
             let mut bytes = vec![first];
             let masked = if sender == Sender::Client { 0x80 } else { 0 };
             match u8::try_from(payload.len()) {
@@ -330,7 +307,7 @@ mod tests {
     proptest! {
         #[test]
         fn holds_on_frames_that_are_mostly_well_formed(
-            setting in 0u8..16,
+            setting: u8,
             seed: u8,
             (client, server) in (frames_of(Sender::Client), frames_of(Sender::Server)),
             flip in prop::option::weighted(0.3, (any::<prop::sample::Index>(), 0u8..8)),
