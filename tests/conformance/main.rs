@@ -106,7 +106,8 @@ fn compare(way: &str, ran: &[&str], alone: &Results, guarded: &Results) -> Vec<S
     for (case, alone) in alone {
         let guarded = &guarded[case];
         match expected.remove(case) {
-            Some(told) if told == [alone.clone(), guarded.clone()] => {}
+            Some([told_alone, told_guarded])
+                if told_alone == *alone && told_guarded.split('|').any(|told| told == guarded) => {}
             None if alone == guarded => {}
             _ => wrong.push(format!("{way}\t{case}\t{alone}\t{guarded}")),
         }
