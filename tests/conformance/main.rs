@@ -158,7 +158,7 @@ fn a_difference_that_nobody_expected_is_found_and_one_that_is_gone() {
     for way in ["http", "stream"] {
         for case in expected(way).keys() {
             let group = case.split('.').next().unwrap();
-            let same = results(&[(case, "OK/OK")]);
+            let same = results(&[(case, "FAILED/FAILED")]);
             assert!(compare(way, &[group], &same, &same).iter().any(|line| line.contains(case)));
             let none = results(&[]);
             assert!(compare(way, &[group], &none, &none).iter().any(|line| line.contains(case)));
