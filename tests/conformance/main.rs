@@ -106,7 +106,8 @@ fn compare(way: &str, ran: &[&str], alone: &Results, guarded: &Results) -> Vec<S
     for (case, alone) in alone {
         let guarded = &guarded[case];
         match expected.remove(case) {
-            Some(told) if told == [alone.clone(), guarded.clone()] => {}
+            Some([told_alone, told_guarded])
+                if told_alone == *alone && told_guarded.split('|').any(|told| told == guarded) => {}
             None if alone == guarded => {}
             _ => wrong.push(format!("{way}\t{case}\t{alone}\t{guarded}")),
         }
@@ -157,7 +158,7 @@ fn a_difference_that_nobody_expected_is_found_and_one_that_is_gone() {
     for way in ["http", "stream"] {
         for case in expected(way).keys() {
             let group = case.split('.').next().unwrap();
-            let same = results(&[(case, "OK/OK")]);
+            let same = results(&[(case, "FAILED/FAILED")]);
             assert!(compare(way, &[group], &same, &same).iter().any(|line| line.contains(case)));
             let none = results(&[]);
             assert!(compare(way, &[group], &none, &none).iter().any(|line| line.contains(case)));

@@ -30,7 +30,9 @@ class Connection:
         config = h2.config.H2Configuration(client_side=client_side, header_encoding="utf-8")
         self.http2 = h2.connection.H2Connection(config)
         if not client_side:
-            self.http2.update_settings({CONNECT_PROTOCOL: 1})
+            # In the first settings, and never taken back (RFC 8441 §3).
+            local = h2.settings.Settings(client=False, initial_values={CONNECT_PROTOCOL: 1})
+            self.http2.local_settings = local
         self.http2.initiate_connection()
         self.flush()
 
