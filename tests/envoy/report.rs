@@ -50,9 +50,13 @@ fn compression_between_real_peers_goes_on_working() {
     let names = seen["headers"].as_object().unwrap().keys();
     assert!(!names.map(|name| name.to_lowercase()).any(|name| name == "x-user-id"), "{seen}");
     assert_eq!(
-        kinds(&told(&envoy, 2)),
-        [("reported", Some("credentials_missing")), ("opened", None)],
-        "enforce would have stripped the offer"
+        kinds(&told(&envoy, 3)),
+        [
+            ("reported", Some("credentials_missing")),
+            ("opened", None),
+            ("reported", Some("rule_matched")),
+        ],
+        "what is compressed is read"
     );
     let closed = envoy.event("closed", None);
     assert!(closed["bytes"]["client"].as_u64().unwrap() > 0, "{closed}");

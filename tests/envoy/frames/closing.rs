@@ -6,7 +6,6 @@ use super::start;
 use crate::client::{Client, Request, frame, text};
 use crate::support::Envoy;
 use serde_json::{Value, json};
-use std::io::Read;
 
 fn open(envoy: &Envoy, upstream: &Upstream) -> (Client, Server) {
     upstream.open(envoy.address(), &Request::upgrade("/ws"))
