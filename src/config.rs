@@ -26,9 +26,11 @@ use crate::handshake::HandshakeRules;
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 use crate::message::MessageRules;
+use crate::quota::bans::BanRules;
 use crate::quota::connections::QuotaRules;
 
 mod auth;
+mod bans;
 mod client;
 mod document;
 mod envoy;
@@ -157,6 +159,8 @@ pub struct Policy {
     pub quotas: QuotaRules,
     /// What clients may send.
     pub client: MessageRules,
+    /// Who is banned, and for how long; `None`: nobody by what it does here.
+    pub bans: Option<BanRules>,
 }
 
 /// Entry for the fuzzer: holds that any text gives either errors, each of them

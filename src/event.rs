@@ -27,6 +27,10 @@ pub enum Kind {
     /// It would have been refused, was the mode not `report` or the action not
     /// `report`.
     Reported,
+    /// An address or user is refused from now on, for what it did.
+    Banned,
+    /// Its ban is over.
+    Unbanned,
     /// More lines than the cap in the second before; `suppressed` says how many.
     Suppressed,
 }

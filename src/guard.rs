@@ -17,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+mod bans;
 mod metrics;
 
 pub use metrics::HandshakeResult;
@@ -170,6 +171,7 @@ impl Guard {
             }
         }
         self.metrics.table_fill(&*self.host, self.quotas.fill_percent());
+        self.tell_bans();
     }
 
     pub(crate) const fn scratch(&self) -> &RefCell<Vec<u8>> {
@@ -181,8 +183,15 @@ impl Guard {
     }
 
     /// Writes an event's line, unless its policy has written enough this second.
-    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, mut event: Event<'a>) {
-        event.policy = policy.and_then(|index| self.policy(index)).map(|p| p.name.as_str());
+    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, event: Event<'a>) {
+        let name = policy.and_then(|index| self.policy(index)).map_or("", |p| p.name.as_str());
+        self.tell_of(policy, name, event);
+    }
+
+    /// The same for a policy that may be another document's; without a name for
+    /// what no policy matches.
+    fn tell_of<'a>(&'a self, policy: Option<usize>, name: &'a str, mut event: Event<'a>) {
+        event.policy = Some(name).filter(|name| !name.is_empty());
         let index = policy.unwrap_or(self.config.policies.len());
         let Some(admitted) =
             self.limiters.borrow_mut().get_mut(index).map(|limiter| limiter.admit(event.ts))
@@ -193,7 +202,11 @@ impl Guard {
         if admitted.write {
             let level = match event.event {
                 Kind::Opened | Kind::Closed => Level::Info,
-                Kind::Refused | Kind::Reported | Kind::Suppressed => Level::Warn,
+                Kind::Refused
+                | Kind::Reported
+                | Kind::Banned
+                | Kind::Unbanned
+                | Kind::Suppressed => Level::Warn,
             };
             self.host.write(level, &event.line());
         }

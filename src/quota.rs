@@ -77,6 +77,7 @@
 //! workers that made it would overwrite one another.
 
 use crate::host::Host;
+use bans::BanTable;
 use rate::{
     Asked, ConnectionRates, Measure, MessageRates, Per, Rate, RateClient, RateExceeded, RateTable,
     RuleId, SubjectId,
@@ -86,6 +87,7 @@ use std::fmt;
 use std::rc::Rc;
 use table::{NotTaken, Table};
 
+pub mod bans;
 pub mod connections;
 mod ledger;
 mod members;
@@ -107,6 +109,7 @@ pub const SHARDS: u16 = 1024;
 pub struct Quotas {
     table: RefCell<Table>,
     rates: RateTable,
+    bans: BanTable,
     /// What dropped permits held, to be given back at the next callback.
     ended: RefCell<Vec<Subject>>,
 }
@@ -118,8 +121,9 @@ impl Quotas {
     #[must_use]
     pub fn open(host: Rc<dyn Host>, fresh: Salt) -> Rc<Self> {
         let rates = RateTable::open(Rc::clone(&host));
+        let bans = BanTable::open(Rc::clone(&host));
         let table = RefCell::new(Table::open(host, fresh));
-        Rc::new(Self { table, rates, ended: RefCell::default() })
+        Rc::new(Self { table, rates, bans, ended: RefCell::default() })
     }
 
     /// The subject of a count.
@@ -143,6 +147,7 @@ impl Quotas {
         self.settle();
         self.table.borrow_mut().on_tick();
         self.rates.on_tick();
+        self.bans.on_tick();
     }
 
     /// Takes one handshake of a policy from the rate of an address.
@@ -195,7 +200,8 @@ impl Quotas {
     /// subjects of that shard are refused.
     #[must_use]
     pub fn fill_percent(&self) -> u64 {
-        self.table.borrow().fill_percent().max(self.rates.fill_percent())
+        let counts = self.table.borrow().fill_percent();
+        counts.max(self.rates.fill_percent()).max(self.bans.fill_percent())
     }
 }
 

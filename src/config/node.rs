@@ -241,6 +241,25 @@ impl<'a> Node<'a> {
         self.take(read.and_then(|d| bound.at_most(d.as_secs()).map(|_| d)))
     }
 
+    /// A duration from 1 ms to the bound (its milliseconds).
+    pub(super) fn duration(&self, bound: Bound) -> Option<Duration> {
+        let Value::Text(text) = &self.tree.value else {
+            self.wrong_kind("a number with its unit, like \"15m\"");
+            return None;
+        };
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.take(units::duration(text).and_then(|d| bound.limit(milliseconds(d)).map(|_| d)))
+    }
+
+    /// A whole number from 0 to the bound.
+    pub(super) fn whole(&self, bound: Bound) -> Option<u64> {
+        let Value::Number(number) = &self.tree.value else {
+            self.wrong_kind("a whole number, without quotes");
+            return None;
+        };
+        self.take(units::whole(number).and_then(|count| bound.at_most(count)))
+    }
+
     /// Whatever stands here, for a reader of its own; `None` when a member
     /// stands twice in it.
     pub(super) fn json(&self) -> Option<serde_json::Value> {

@@ -4,7 +4,7 @@ use super::document::MODES;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{FilterKind, Mode, Policy, auth, client, handshake, names, quotas, rates};
+use super::{FilterKind, Mode, Policy, auth, bans, client, handshake, names, quotas, rates};
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 
@@ -40,7 +40,7 @@ pub(super) fn read<'a>(
     filter: FilterKind,
 ) -> Option<Checked<'a>> {
     let policy = node.object(KEYS)?;
-    policy.not_yet(&["server", "lifetime", "bans"]);
+    policy.not_yet(&["server", "lifetime"]);
     let users = policy.is_meant("auth");
     let by_address = policy.get("client").is_some_and(rates::count_by_address);
     let name = policy
@@ -62,6 +62,7 @@ pub(super) fn read<'a>(
             auth,
             quotas: quotas::read_policy(policy.get("quotas"), users, by_address),
             client: client::read(policy.get("client"), users),
+            bans: policy.get("bans").and_then(|node| bans::read(node, users)),
         },
         node: node.clone(),
         name: name.cloned(),

@@ -91,7 +91,7 @@ pub(super) const EVERY_SECTION: &str = r#"{
 pub(super) fn built_now() -> String {
     let mut tree: Value = serde_json::from_str(EVERY_SECTION).unwrap();
     let policy = &mut tree["policies"][0];
-    for section in ["server", "lifetime", "bans"] {
+    for section in ["server", "lifetime"] {
         policy.as_object_mut().unwrap().remove(section);
     }
     policy["handshake"]["compression"] = "strip".into();
@@ -129,7 +129,6 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
             "not supported yet: policies[0].client.rules[1].in",
             "not supported yet: policies[0].server",
             "not supported yet: policies[0].lifetime",
-            "not supported yet: policies[0].bans",
         ]
     );
     let told = parse(EVERY_SECTION).unwrap_err();
