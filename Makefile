@@ -51,6 +51,10 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
 
+.PHONY: soak
+soak: wasm wasm-trap envoy tools ## The slow tests: a million addresses
+	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture soak
+
 .PHONY: compat
 compat: ## `make test` with every Envoy from 1.36 to 1.40
 	@for version in 1.36 1.37 1.38 1.39 1.40; do \

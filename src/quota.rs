@@ -76,6 +76,7 @@
 //! a VM of its own, before workers get theirs. An absent key has no CAS, so two
 //! workers that made it would overwrite one another.
 
+use crate::event::limiter::LINES_PER_SECOND;
 use crate::host::Host;
 use bans::BanTable;
 use rate::{
@@ -85,6 +86,7 @@ use rate::{
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 use table::{NotTaken, Table};
 
 pub mod bans;
@@ -180,6 +182,34 @@ impl Quotas {
         payload_bytes: u64,
     ) -> Result<(), RateExceeded> {
         rates.take(self, client, connection, payload_bytes)
+    }
+
+    /// Whether one more event line of a policy may be written, of all workers
+    /// together (see [`crate::event::limiter`]); without a name, of what no
+    /// policy matches. When that can't be counted, it may.
+    #[must_use]
+    pub fn may_write(&self, policy: &str) -> bool {
+        let lines = u64::from(LINES_PER_SECOND);
+        let Some(rate) = Rate::new(lines, Duration::from_secs(1)) else { return true };
+        let salt = self.salt();
+        let rule = RuleId::of(salt, Scope::Document, "lines", &rate, false);
+        let asked = Asked { rule, rate, measure: Measure::Messages, per: Per::User };
+        let taken = self.rates.take(SubjectId::lines(salt, policy), &[asked], 0);
+        !matches!(taken, Err(RateExceeded::Reached { .. }))
+    }
+
+    /// This VM holds so many message bytes `now`, where it held `before`.
+    pub fn hold_bytes(&self, before: u64, now: u64) {
+        if before != now {
+            let subject = self.subject(Scope::Document, Dimension::Buffered);
+            self.table.borrow_mut().change_by(subject, before, now);
+        }
+    }
+
+    /// What all VMs that live hold; `None` when it can't be read.
+    #[must_use]
+    pub fn held_bytes(&self) -> Option<u64> {
+        self.held(self.subject(Scope::Document, Dimension::Buffered))
     }
 
     fn rates(&self) -> &RateTable {

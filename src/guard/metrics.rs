@@ -144,9 +144,9 @@ impl MetricTable {
         }
     }
 
-    /// The gauge is shared by all workers: each adds how its own part changed.
-    pub(super) fn buffered(&self, host: &dyn Metrics, change: i64) {
-        host.add(self.buffered_bytes, change);
+    /// What all workers hold.
+    pub(super) fn buffered(&self, host: &dyn Metrics, bytes: u64) {
+        host.record(self.buffered_bytes, bytes);
     }
 
     /// What is open over all workers.

@@ -3,7 +3,7 @@
 use super::client::{Client, Request};
 use super::support::{Envoy, bootstrap, wait_for};
 use super::upstream::{Recorder, Script};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -58,4 +58,71 @@ fn bad_credentials_ban_an_address_on_all_workers_until_the_ban_ends() {
     assert_eq!(unbanned, 1, "of four workers one tells");
     assert_eq!(status(address, "/chat", "wrong").1, "credentials_invalid");
     assert_eq!(status(address, "/chat", good).0, 101, "strikes have begun anew");
+}
+
+/// A document whose every refusal is counted and bans, behind a hop that says by
+/// `x-forwarded-for` who the client is.
+fn flooded(upstream: SocketAddr) -> Value {
+    let document = json!({"policies": [{
+        "name": "chat",
+        "auth": {
+            "credentials": [{"header": "x-api-key"}],
+            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
+        },
+        "quotas": {"handshakes": {"per_ip": "5/1m"}, "connections": {"per_ip": 5}},
+        "bans": {"threshold": 2, "duration": "1h"},
+    }]});
+    let mut bootstrap = bootstrap(&document, upstream);
+    let filters = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"];
+    filters[0]["typed_config"]["xff_num_trusted_hops"] = 1.into();
+    bootstrap
+}
+
+/// Has each of these addresses try a wrong key twice, which bans it.
+fn flood(address: SocketAddr, addresses: std::ops::Range<u32>) {
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let addresses = addresses.clone();
+            scope.spawn(move || {
+                let mut client = Client::connect(address);
+                for number in addresses.filter(|number| number % 4 == part) {
+                    let source = std::net::Ipv4Addr::from(0x2000_0000 + number).to_string();
+                    let request = Request::upgrade("/ws")
+                        .with("x-api-key", "wrong")
+                        .with("x-forwarded-for", source);
+                    for _ in 0..2 {
+                        client.send(&request.bytes());
+                        assert_eq!(client.answer().status, 401, "it was not banned before");
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn memory_stays_flat(warm: u32, addresses: u32, most_kib: u64) {
+    let upstream = Recorder::start(Script::Accept(Vec::new()));
+    let envoy = Envoy::start(&flooded(upstream.address));
+    flood(envoy.address(), 0..warm);
+    let before = envoy.resident_kib();
+    flood(envoy.address(), warm..addresses);
+    let grown = envoy.resident_kib().saturating_sub(before);
+    println!("{addresses} addresses: {before} KiB, and {grown} KiB more");
+    assert!(grown < most_kib, "{grown} KiB more than {before}");
+    // Who came last is banned, whoever came after.
+    let last = std::net::Ipv4Addr::from(0x2000_0000 + addresses - 1).to_string();
+    let request = Request::upgrade("/ws").with("x-forwarded-for", last);
+    assert_eq!(Client::ask(envoy.address(), &request).1.reason(), "banned");
+}
+
+#[test]
+fn ten_thousand_addresses_take_little_memory() {
+    memory_stays_flat(3_000, 10_000, 12 << 10);
+}
+
+/// `make soak`: the tables are full long before.
+#[test]
+#[ignore = "takes minutes"]
+fn soak_a_million_addresses_take_no_more_memory_than_the_tables() {
+    memory_stays_flat(700_000, 1_000_000, 12 << 10);
 }

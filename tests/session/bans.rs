@@ -205,3 +205,32 @@ fn bans_span_policies_and_report_bans_nobody_elsewhere() {
         assert_eq!(worker.reason(&to(host, "curl")), Some(Reason::Banned), "{host}");
     }
 }
+
+#[test]
+fn event_lines_are_capped_over_all_workers() {
+    let document = json!({"policies": [{"name": "chat", "handshake": {"tls": "required"}}]});
+    let one = Worker::new(&document);
+    let host = Rc::new(one.host.beside());
+    let quotas = Quotas::open(Rc::<MemoryHost>::clone(&host), Salt([6; 16]));
+    let config = Config::parse(&document.to_string(), &|_| None).unwrap();
+    let guard = Guard::with_quotas(config, Rc::<MemoryHost>::clone(&host), Rc::clone(&quotas));
+    let other = Worker { host, quotas, guard };
+    let mut plain = from("192.0.2.1", &[]);
+    plain.head.https = false;
+    for _ in 0..90 {
+        assert_eq!(one.reason(&plain), Some(Reason::TlsRequired));
+        assert_eq!(other.reason(&plain), Some(Reason::TlsRequired));
+    }
+    let lines = |worker: &Worker| worker.kinds().len();
+    let (first, second) = (lines(&one), lines(&other));
+    assert_eq!(first + second, 100);
+    one.host.advance(Duration::from_secs(2));
+    other.host.advance(Duration::from_secs(2));
+    let mut left_out = 0;
+    for worker in [&one, &other] {
+        worker.tick();
+        let told = events(&worker.host);
+        left_out += told.iter().filter_map(|event| event["suppressed"].as_u64()).sum::<u64>();
+    }
+    assert_eq!(left_out, 80);
+}

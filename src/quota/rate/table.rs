@@ -62,6 +62,11 @@ impl SubjectId {
         Self(hashed(salt, &[b"user", user.as_bytes()]).max(1))
     }
 
+    /// The event lines of a policy.
+    pub(in crate::quota) fn lines(salt: Salt, policy: &str) -> Self {
+        Self(hashed(salt, &[b"lines", policy.as_bytes()]).max(1))
+    }
+
     pub(in crate::quota) const fn number(self) -> u64 {
         self.0
     }
