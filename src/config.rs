@@ -27,10 +27,12 @@ use crate::handshake::HandshakeRules;
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 use crate::message::MessageRules;
+use crate::quota::bans::BanRules;
 use crate::quota::connections::QuotaRules;
 use crate::session::Lifetime;
 
 mod auth;
+mod bans;
 mod document;
 mod envoy;
 mod error;
@@ -164,6 +166,8 @@ pub struct Policy {
     pub server: MessageRules,
     /// How long its connections live.
     pub lifetime: Lifetime,
+    /// Who is banned, and for how long; `None`: nobody by what it does here.
+    pub bans: Option<BanRules>,
 }
 
 impl Policy {

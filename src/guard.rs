@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+mod bans;
 mod metrics;
 
 pub use metrics::HandshakeResult;
@@ -79,11 +80,7 @@ impl Guard {
     pub fn on_tick(&self) {
         let now = self.now();
         self.tell_quotas();
-        let used = self.budget.used_bytes();
-        let told = self.buffered_bytes_told.replace(used);
-        if used != told {
-            self.metrics.buffered(&*self.host, signed(used) - signed(told));
-        }
+        self.tell_buffered(self.budget.used_bytes());
         for index in 0..=self.config.policies.len() {
             let suppressed =
                 self.limiters.borrow_mut().get_mut(index).map_or(0, |l| l.take_suppressed(now));
@@ -162,6 +159,27 @@ impl Guard {
         permit
     }
 
+    /// Like the other gauges, of all workers and by the table: what a VM held that
+    /// has trapped is left out after the lease.
+    fn tell_buffered(&self, used_bytes: u64) {
+        let told = self.buffered_bytes_told.replace(used_bytes);
+        self.quotas.hold_bytes(told, used_bytes);
+        if let Some(held) = self.quotas.held_bytes() {
+            self.metrics.buffered(&*self.host, held);
+        }
+    }
+
+    /// Whether its gauges may be forgotten: every policy that `newer` does not
+    /// have has no connections any more, on whatever worker. Until then some
+    /// worker has to tell how many there are.
+    #[must_use]
+    pub fn is_settled(&self, newer: &Self) -> bool {
+        let names = |guard: &Self, name: &str| guard.config.policies.iter().any(|p| p.name == name);
+        let gone = self.config.policies.iter().filter(|policy| !names(newer, &policy.name));
+        gone.map(|policy| connections::open_in(&self.quotas, &policy.name))
+            .all(|open| self.quotas.held(open) == Some(0))
+    }
+
     /// The gauges are what the table says, whoever holds it: so they are right
     /// again by themselves after a worker has trapped.
     fn tell_quotas(&self) {
@@ -172,6 +190,7 @@ impl Guard {
             }
         }
         self.metrics.table_fill(&*self.host, self.quotas.fill_percent());
+        self.tell_bans();
     }
 
     pub(crate) const fn scratch(&self) -> &RefCell<Scratch> {
@@ -183,8 +202,15 @@ impl Guard {
     }
 
     /// Writes an event's line, unless its policy has written enough this second.
-    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, mut event: Event<'a>) {
-        event.policy = policy.and_then(|index| self.policy(index)).map(|p| p.name.as_str());
+    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, event: Event<'a>) {
+        let name = policy.and_then(|index| self.policy(index)).map_or("", |p| p.name.as_str());
+        self.tell_of(policy, name, event);
+    }
+
+    /// The same for a policy that may be another document's; without a name for
+    /// what no policy matches.
+    fn tell_of<'a>(&'a self, policy: Option<usize>, name: &'a str, mut event: Event<'a>) {
+        event.policy = Some(name).filter(|name| !name.is_empty());
         let index = policy.unwrap_or(self.config.policies.len());
         let Some(admitted) =
             self.limiters.borrow_mut().get_mut(index).map(|limiter| limiter.admit(event.ts))
@@ -192,7 +218,11 @@ impl Guard {
             return;
         };
         self.tell_suppressed(index, admitted.suppressed, event.ts);
-        if admitted.write {
+        if admitted.write && !self.quotas.may_write(name) {
+            if let Some(limiter) = self.limiters.borrow_mut().get_mut(index) {
+                limiter.leave_out();
+            }
+        } else if admitted.write {
             let level = match event.event {
                 Kind::Opened | Kind::Closed => Level::Info,
                 _ => Level::Warn,
@@ -254,15 +284,8 @@ impl std::fmt::Debug for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let told = self.buffered_bytes_told.get();
-        if told > 0 {
-            self.metrics.buffered(&*self.host, -signed(told));
-        }
+        self.tell_buffered(0);
     }
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// What a policy does with a violation: its own action, or none in mode report.

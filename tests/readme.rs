@@ -69,6 +69,7 @@ fn what_is_said_to_be_not_built_is_refused() {
         let client = format!(r#"{{"on_violation": "{action}"}}"#);
         documents.push(format!(r#"{{"policies": [{{"name": "a", "client": {client}}}]}}"#));
     }
+    documents.push(r#"{"policies": [{"name": "a", "bans": {"open": true}}]}"#.to_owned());
     let mut told = Vec::new();
     for document in &documents {
         let errors = Config::parse(document, &|_| Some("x".repeat(64))).unwrap_err();

@@ -14,8 +14,9 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 19] = [
+const TARGETS: [(&str, Entry); 21] = [
     ("answer", handshake::answer::fuzz_answer),
+    ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
     ("decoder", frame::decoder::fuzz_decoder),
@@ -30,6 +31,8 @@ const TARGETS: [(&str, Entry); 19] = [
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),
     ("query", auth::fuzz_query),
+    ("rate", config::fuzz_rate),
+    ("rate_shard", quota::rate::fuzz_rate_shard),
     ("session", session::fuzz_session),
     ("shard", quota::fuzz_shard),
     ("token", auth::fuzz_token),

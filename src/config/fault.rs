@@ -45,6 +45,7 @@ pub(super) enum Shape {
     Kind { found: &'static str, needed: &'static str },
     Word { known: Vec<&'static str> },
     UnknownKey { near: Option<&'static str>, known: &'static [&'static str] },
+    UnknownReason { near: Option<&'static str> },
     Twice,
     Missing { write: &'static str },
     OneOf { known: &'static [&'static str] },
@@ -156,6 +157,12 @@ impl fmt::Display for Shape {
             }
             Self::UnknownKey { near: None, known } => {
                 write!(f, "is no known key; known here: {}", known.join(", "))
+            }
+            Self::UnknownReason { near: Some(near) } => {
+                write!(f, "is no known reason; did you mean `{near}`?")
+            }
+            Self::UnknownReason { near: None } => {
+                f.write_str("is no known reason; write one that can be a client's fault, like `credentials_invalid`")
             }
             Self::Twice => f.write_str("stands twice in the same object; keep one"),
             Self::Missing { write } => write!(f, "is missing; write {write}"),

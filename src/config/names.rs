@@ -100,7 +100,7 @@ pub(super) fn identity_header(text: &str) -> Result<String, Name> {
 
 /// The known name that was probably meant: the nearest one in spelling, where
 /// it is near enough that it can hardly be anything else.
-pub(super) fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
+pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
     if word.len() > MAX_NAME_BYTES {
         return None;
     }

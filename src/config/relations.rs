@@ -17,6 +17,10 @@ pub(super) enum Relation {
     FrameAboveMessage,
     /// `per_user` where no credential names a user.
     PerUserWithoutAuth,
+    /// `by: [user]` where no credential names a user.
+    BanUserWithoutAuth,
+    /// A weight for what no client can be blamed for.
+    NoStrike,
     /// `ipv6_prefix` with nothing that counts addresses.
     Ipv6PrefixAlone,
     /// An identity header that is also where a credential stands.
@@ -99,6 +103,13 @@ impl fmt::Display for Relation {
             Self::PerUserWithoutAuth => f.write_str(
                 "has no effect without `auth`, since nobody is known by name; write that too, or \
                  remove it",
+            ),
+            Self::BanUserWithoutAuth => f.write_str(
+                "has `user`, and without `auth` nobody is known by name; write that too, or only \
+                 `ip`",
+            ),
+            Self::NoStrike => f.write_str(
+                "can be no strike: it is no fault of the client's, or a ban itself; remove it",
             ),
             Self::Ipv6PrefixAlone => f.write_str(
                 "has no effect without `per_ip`, which counts addresses by it; write that too, or \

@@ -94,10 +94,12 @@ impl Worker {
         if let Some(guard) = self.guard() {
             guard.on_tick();
         }
+        let newest = self.guard();
         self.retired.borrow_mut().retain(|old| {
-            // Once more after its last session: its gauges go to 0.
+            // Once more after its last session, and as long as another worker has
+            // one: its gauges go to 0.
             old.on_tick();
-            Rc::strong_count(old) > 1
+            Rc::strong_count(old) > 1 || newest.as_ref().is_some_and(|new| !old.is_settled(new))
         });
         let (mut due, mut pushes) = (Vec::new(), Vec::new());
         for (id, live) in self.live.borrow().iter() {

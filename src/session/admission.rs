@@ -28,6 +28,7 @@ use crate::handshake::{
     Compression, HeadEdits, PlainHttp, RefuseWith, RequestHead, Upstream, subprotocol, user_agent,
 };
 use crate::quota::Permit;
+use crate::quota::bans::Banned;
 use crate::quota::connections::{Client, QuotaExceeded};
 use crate::quota::rate::RateExceeded;
 use crate::reason::Reason;
@@ -131,6 +132,13 @@ denial_from!(
 impl Denial {
     const fn new(reason: Reason, detail: String) -> Self {
         Self { reason, detail, location: None, identity: None, retry_after: None }
+    }
+}
+
+impl From<Banned> for Denial {
+    fn from(banned: Banned) -> Self {
+        let retry_after = Some(banned.remaining);
+        Self { retry_after, ..Self::new(Reason::Banned, banned.to_string()) }
     }
 }
 
@@ -239,7 +247,7 @@ impl<'a> Request<'a> {
     ) -> Result<Passed, Denial> {
         let (head, rules) = (self.head(), &policy.handshake);
         rules.addresses.judge(head.source)?;
-        // bans
+        self.guard.check_address_ban(policy, head.source)?;
         let handshake = form.as_ref().map_err(|error| Denial::from(*error))?;
         match rules.tls.judge(head.https, handshake.host(), &target.path, self.query) {
             TlsVerdict::Allowed => {}
@@ -272,8 +280,11 @@ impl<'a> Request<'a> {
             marker = presented.subprotocol_marker().map(str::to_owned);
             subprotocols.extend_from_slice(presented.offer_forwarded());
         }
-        // authorize
         let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
+        if let Err(banned) = self.guard.check_user_ban(policy, user) {
+            return Err(Denial { identity: identity.map(Box::new), ..banned.into() });
+        }
+        // authorize
         let taken = self.guard.take_quotas(policy, Client { address: head.source, user });
         let permit = match taken {
             Ok(permit) => permit,
@@ -314,6 +325,10 @@ impl<'a> Request<'a> {
         event.direction = Some(Sender::Client);
         event.detail = Some(detail.clone());
         self.guard.tell(policy, event);
+        if let Some(index) = policy {
+            let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
+            self.guard.strike(index, reason, &about, user);
+        }
         let admission = match (mode, policy.zip(rules), handshake) {
             (Mode::Report, Some((index, rules)), Some(handshake)) => {
                 let observed = self.observe(index, rules, handshake, None);

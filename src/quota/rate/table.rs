@@ -62,6 +62,20 @@ impl SubjectId {
         Self(hashed(salt, &[b"user", user.as_bytes()]).max(1))
     }
 
+    /// The event lines of a policy.
+    pub(in crate::quota) fn lines(salt: Salt, policy: &str) -> Self {
+        Self(hashed(salt, &[b"lines", policy.as_bytes()]).max(1))
+    }
+
+    pub(in crate::quota) const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Another one that nobody else has.
+    pub(in crate::quota) fn apart(self) -> Self {
+        Self((self.0 ^ 0x5555_5555_5555_5555).max(1))
+    }
+
     /// The shard in which all its windows stand.
     fn shard(self) -> u16 {
         // Below `SHARDS`, which is below 2^16.
@@ -164,9 +178,7 @@ impl RateTable {
         });
     }
 
-    /// Counts `amount`, whatever the rate allows, unless that makes it reach the
-    /// limit: then it forgets all, and says so.
-    #[expect(dead_code, reason = "for bans")]
+    /// Counts `amount`, whatever the rate allows; whether the limit is reached.
     pub(in crate::quota) fn reach(
         &self,
         subject: SubjectId,
@@ -178,13 +190,18 @@ impl RateTable {
             let mut window = shard.window(tag);
             window.advance(now, &rate);
             window.add(amount);
-            let reached = window.used() >= rate.limit();
-            if reached {
-                window = RateWindow::default();
-            }
-            put(shard, (tag, rate, window), micros(now)).map(|()| reached)
+            put(shard, (tag, rate, window), micros(now))?;
+            Ok(window.used() >= rate.limit())
         });
         counted.map_err(|_| Unavailable::Contended)
+    }
+
+    /// Forgets what was counted of a subject.
+    pub(in crate::quota) fn forget(&self, subject: SubjectId, (rule, rate): (RuleId, Rate)) {
+        let tag = Tag { rule: rule.0, subject: subject.0 };
+        let _ = self.change(subject, |shard, now| {
+            put(shard, (tag, rate, RateWindow::default()), micros(now))
+        });
     }
 
     /// Changes the shard of a subject, beginning again when somebody was faster.
