@@ -44,6 +44,7 @@ mod policy;
 mod quotas;
 mod relations;
 mod secret;
+mod service;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -1,11 +1,12 @@
 //! What one worker shares between its sessions: the checked document, the host,
 //! the account of held bytes, metrics, and the cap on event lines.
 
+use crate::auth::{Desk, Verifiers};
 use crate::config::{Config, Mode, Policy};
 use crate::event::limiter::Limiter;
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
-use crate::host::{Host, Level, Timestamp};
+use crate::host::{CallAnswer, CallId, Host, Level, Timestamp};
 use crate::inspect::Action;
 use crate::message::budget::Budget;
 use crate::quota::{Permit, Quotas, Salt, connections};
@@ -32,6 +33,7 @@ pub struct Guard {
     limiters: RefCell<Vec<Limiter>>,
     budget: Rc<Budget>,
     quotas: Rc<Quotas>,
+    verifiers: Verifiers,
     /// What `wsguard_buffered_bytes` has been told of this worker.
     buffered_bytes_told: Cell<u64>,
     scratch: RefCell<Vec<u8>>,
@@ -52,6 +54,8 @@ impl Guard {
         let metrics = MetricTable::define(&config, &*host);
         let limiters = vec![Limiter::default(); config.policies.len() + 1];
         let budget = Budget::new(config.buffered_per_worker_bytes);
+        let auth = config.policies.iter().filter_map(|policy| policy.auth.as_ref());
+        let verifiers = Verifiers::open(Rc::clone(&host), auth);
         Rc::new(Self {
             config,
             host,
@@ -59,6 +63,7 @@ impl Guard {
             limiters: RefCell::new(limiters),
             budget,
             quotas,
+            verifiers,
             buffered_bytes_told: Cell::new(0),
             scratch: RefCell::default(),
         })
@@ -88,6 +93,20 @@ impl Guard {
         if scratch.capacity() > SCRATCH_KEPT_BYTES {
             *scratch = Vec::new();
         }
+    }
+
+    /// To be called often, several times a second: what handshakes wait for.
+    pub fn on_short_tick(&self) {
+        self.verifiers.on_tick();
+    }
+
+    /// Hands over the answer of a call that was made on a tick.
+    pub fn on_call_answer(&self, id: CallId, answer: &CallAnswer) {
+        self.verifiers.on_answer(id, answer);
+    }
+
+    pub(crate) fn desk(&self, policy: usize) -> Desk<'_> {
+        Desk { now: self.now(), signatures: &*self.host, verifiers: &self.verifiers, policy }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

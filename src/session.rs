@@ -36,7 +36,7 @@ mod refusal;
 mod stream;
 mod verdict;
 
-pub use admission::{Admission, Admitted, Arrival, admit};
+pub use admission::{Admission, Admitted, Arrival, PendingAdmission, admit};
 pub use forward::Forwarded;
 pub use fuzz::fuzz_session;
 pub use opening::Opening;

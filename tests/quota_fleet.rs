@@ -372,6 +372,15 @@ impl Metrics for Interleaved {
     }
 }
 
+impl wsguard::host::Calls for Interleaved {
+    fn call(
+        &self,
+        _: &wsguard::host::Call,
+    ) -> Result<wsguard::host::CallId, wsguard::host::NotCalled> {
+        Err(wsguard::host::NotCalled)
+    }
+}
+
 impl Signatures for Interleaved {
     fn verify(&self, _: Hash, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
         None

@@ -14,7 +14,7 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 18] = [
+const TARGETS: [(&str, Entry); 19] = [
     ("answer", handshake::answer::fuzz_answer),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
@@ -25,6 +25,7 @@ const TARGETS: [(&str, Entry); 18] = [
     ("head", http1::fuzz_head),
     ("host", handshake::host::fuzz_host),
     ("jwks", auth::jwk::fuzz_jwks),
+    ("keys_state", auth::fuzz_keys_state),
     ("members", quota::fuzz_members),
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),

@@ -65,6 +65,8 @@ pub enum AuthError {
     /// A claim that goes into an identity header is no string or number that
     /// can stand there.
     IdentityValue,
+    /// The issuer's keys can't be had, or not in time.
+    KeysUnavailable,
     /// `exp` and the leeway are past; everything else was good.
     Expired,
 }
@@ -126,6 +128,7 @@ impl AuthError {
         match self {
             Self::Missing => Reason::CredentialsMissing,
             Self::Expired => Reason::CredentialsExpired,
+            Self::KeysUnavailable => Reason::AuthUnavailable,
             _ => Reason::CredentialsInvalid,
         }
     }
@@ -168,6 +171,9 @@ impl fmt::Display for AuthError {
             Self::IssuedAhead => "the token was issued in the future",
             Self::IdentityValue => {
                 "the token's identity is not a string or number that fits a header"
+            }
+            Self::KeysUnavailable => {
+                "the keys of the token's issuer can't be had now; try again later"
             }
             Self::Expired => "the token has expired",
         })

@@ -3,7 +3,8 @@
 use super::Issuer;
 use super::error::{AuthError, Claim};
 use super::identity::{CredentialKind, Identity};
-use super::jws::Compact;
+use super::jwk::KeySet;
+use super::jws::{Compact, Header};
 use crate::host::{Signatures, Timestamp};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -19,17 +20,15 @@ const MAX_UNIX_SECONDS: Duration = Duration::from_secs(253_402_300_799);
 /// [`AuthError::Expired`] says that everything else was good.
 pub(super) fn verify(
     issuer: &Issuer,
+    keys: &KeySet,
     token: &Compact<'_>,
     claims: Map<String, Value>,
     now: Timestamp,
     host: &dyn Signatures,
 ) -> Result<Identity, AuthError> {
-    let header = token.header()?;
-    if !issuer.algorithms.contains(&header.algorithm) {
-        return Err(AuthError::Algorithm);
-    }
+    let header = check_header(issuer, token)?;
     let named = (header.algorithm, header.kid.as_deref());
-    let kid = issuer.keys.verify(named, token.signed(), &token.signature()?, host)?;
+    let kid = keys.verify(named, token.signed(), &token.signature()?, host)?;
     check_issuer(issuer, &claims)?;
     check_audience(issuer, claims.get("aud"))?;
     check_required(issuer, &claims)?;
@@ -44,6 +43,16 @@ pub(super) fn verify(
         expires,
         claims,
     })
+}
+
+/// The token's header, if it asks for nothing that this issuer's tokens may not:
+/// what can be told before there are keys.
+pub(super) fn check_header(issuer: &Issuer, token: &Compact<'_>) -> Result<Header, AuthError> {
+    let header = token.header()?;
+    if !issuer.algorithms.contains(&header.algorithm) {
+        return Err(AuthError::Algorithm);
+    }
+    Ok(header)
 }
 
 /// Issuer and subject as one name. `#` in an issuer is written `%23`, so that

@@ -65,6 +65,11 @@ impl Key {
         self.only.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
     }
 
+    /// Whether anybody may know it.
+    pub(super) const fn is_public(&self) -> bool {
+        !matches!(self.material, Material::Secret(_))
+    }
+
     /// Whether a token that names `other` could as well mean this one
     /// (RFC 7517 §4.5 lets keys share a kid where their kinds tell them apart).
     pub(super) fn is_confused_with(&self, other: &Self) -> bool {

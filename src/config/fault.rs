@@ -62,6 +62,7 @@ pub(super) enum Amount {
     SizeForm,
     DurationForm,
     Zero,
+    ZeroDuration,
     Negative,
     Fraction,
     Overflow,
@@ -79,6 +80,9 @@ pub(super) enum Name {
     Underscore,
     ReservedHeader,
     CookieHeader,
+    Authority,
+    Path,
+    Cluster,
 }
 
 /// A secret that cannot be had. The name of a variable is told only where it
@@ -189,6 +193,7 @@ impl fmt::Display for Amount {
                  \"24h\""
             }
             Self::Zero => "is 0, which would let nothing pass; write at least 1",
+            Self::ZeroDuration => "is 0; write a duration, like \"2s\"",
             Self::Negative => "is negative; write a positive number",
             Self::Fraction => {
                 "has a fraction; write a whole number, with a smaller unit if need be"
@@ -217,6 +222,15 @@ impl fmt::Display for Name {
                 "is a header that HTTP, the WebSocket handshake or Envoy needs for itself; \
                  write another one, like x-api-key or x-user-id"
             }
+            Self::Authority => {
+                "is no host; write a name or an address, with its port where that is not the \
+                 default, like issuer.example.com:8443"
+            }
+            Self::Path => {
+                "is no path; write one that begins with / and holds neither spaces nor \
+                 characters beyond ASCII, percent-encoded where need be"
+            }
+            Self::Cluster => "is no name of a cluster; write it as Envoy's configuration does",
             Self::CookieHeader => {
                 "is the header of all cookies; name the one that holds the credential: \
                  {cookie: <name>}"

@@ -32,6 +32,23 @@ pub(super) fn token(text: &str) -> Result<(), Name> {
     if !text.is_empty() && text.bytes().all(good) { Ok(()) } else { Err(Name::Token) }
 }
 
+/// The name of a service, for its `Host`.
+pub(super) fn authority(text: &str) -> Result<(), Name> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+    if text.len() <= 255 && text.bytes().all(good) { Ok(()) } else { Err(Name::Authority) }
+}
+
+/// A path, with or without query (RFC 3986 §3.3, §3.4).
+pub(super) fn path(text: &str) -> Result<(), Name> {
+    let good = |b: u8| b.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&b);
+    if text.starts_with('/') && text.bytes().all(good) { Ok(()) } else { Err(Name::Path) }
+}
+
+/// The name of one of Envoy's clusters.
+pub(super) fn cluster(text: &str) -> Result<(), Name> {
+    if text.bytes().all(|b| b.is_ascii_graphic()) { Ok(()) } else { Err(Name::Cluster) }
+}
+
 /// Headers that nobody may take for credentials or identities: what frames a
 /// message or belongs to one hop (RFC 9110 §7.6.1), the handshake's own, and
 /// what Envoy itself reads and writes.

@@ -6,7 +6,7 @@
 //! in its place, for nothing becomes a [`super::Config`] once there is an error.
 
 use super::error::{Collected, ConfigError, ConfigErrors};
-use super::fault::{Fault, Name, Shape};
+use super::fault::{Amount, Fault, Name, Shape};
 use super::tree::{Document, Tree, Value};
 use super::units::{self, Bound};
 use std::cell::RefCell;
@@ -239,6 +239,16 @@ impl<'a> Node<'a> {
         };
         let read = units::duration(text);
         self.take(read.and_then(|d| bound.at_most(d.as_secs()).map(|_| d)))
+    }
+
+    /// A duration of at most the bound (its seconds), and not 0.
+    pub(super) fn period(&self, bound: Bound) -> Option<Duration> {
+        let period = self.tolerance(bound)?;
+        if period.is_zero() {
+            self.report(Amount::ZeroDuration);
+            return None;
+        }
+        Some(period)
     }
 
     /// Whatever stands here, for a reader of its own; `None` when a member

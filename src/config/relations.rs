@@ -29,6 +29,8 @@ pub(super) enum Relation {
         /// The earlier policy.
         earlier: usize,
     },
+    /// A shared secret's algorithm where keys are published.
+    SecretIsPublished,
     /// What `filter: stream` can't do.
     Stream(NotInStream),
 }
@@ -85,6 +87,10 @@ impl fmt::Display for Relation {
             Self::Ipv6PrefixAlone => f.write_str(
                 "has no effect without `per_ip`, which counts addresses by it; write that too, or \
                  remove it",
+            ),
+            Self::SecretIsPublished => f.write_str(
+                "is signed with a shared secret, which nobody publishes: whoever reads it could \
+                 sign; remove it, or write keys.secret",
             ),
             Self::FrameAboveMessage => f.write_str(
                 "is above max_message, and no frame is larger than its message; write at most \

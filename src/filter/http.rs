@@ -2,32 +2,88 @@
 //!
 //! Data of an upgraded stream is never paused: what must not go on yet is taken
 //! into the session and the buffer emptied (see the platform's trap: on pause,
-//! lengths lag and the last chunk can be missed).
+//! lengths lag and the last chunk can be missed). The request's headers are, as
+//! long as somebody else's answer is waited for; Envoy holds what the client
+//! sends behind them.
 
 use super::host::{self, Body};
-use super::root::{Live, SharedSession, Worker};
+use super::root::{Live, Worker};
+use crate::host::{CallAnswer, CallId};
 use crate::reason::Reason;
-use crate::session::{Admission, Forwarded, Opening, Refusal, admit};
+use crate::session::{
+    Admission, Admitted, Forwarded, Opening, PendingAdmission, Refusal, Session, admit,
+};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// One HTTP stream.
-#[derive(Debug)]
-pub(super) struct HttpFilter {
-    id: u32,
-    worker: Rc<Worker>,
-    session: Option<SharedSession>,
+/// A stream that both its callbacks and the tick can reach.
+pub(super) type SharedStream = Rc<RefCell<HttpStream>>;
+
+/// Where a stream stands.
+#[derive(Debug, Default)]
+pub(super) struct HttpStream {
+    /// The request's headers are held.
+    pending: Option<Box<PendingAdmission>>,
+    session: Option<Box<Session>>,
     /// We have answered in upstream's place: what follows is our own answer.
     answered: bool,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,
 }
 
-impl HttpFilter {
-    pub(super) const fn new(id: u32, worker: Rc<Worker>) -> Self {
-        Self { id, worker, session: None, answered: false, reason_told: false }
+impl HttpStream {
+    /// Whether the session is to be reset now.
+    pub(super) fn on_tick(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.on_tick())
+    }
+
+    /// Whether its request is held.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Hands over the answer of a call that was made for its request.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if let Some(pending) = &mut self.pending {
+            pending.on_answer(id, answer);
+        }
+    }
+
+    /// Decides about a request that is held, if that can be done now, and lets
+    /// it go on or answers it. Host calls must be about this stream.
+    pub(super) fn advance(&mut self) {
+        let Some(admitted) = self.pending.as_mut().and_then(|pending| pending.advance()) else {
+            return;
+        };
+        self.pending = None;
+        if self.apply(admitted) == Action::Continue {
+            host::resume_request();
+        }
+    }
+
+    /// Does what was decided. Host calls must be about this stream.
+    fn apply(&mut self, admitted: Admitted) -> Action {
+        if let Some(reason) = admitted.reason {
+            self.tell_reason(reason);
+        }
+        match admitted.admission {
+            Admission::Pass(edits) => host::edit_request(&edits),
+            Admission::Refused(refusal) => return self.refuse(&refusal),
+            Admission::Guarded(session, edits) => {
+                host::edit_request(&edits);
+                if let Some(user) = session.user() {
+                    host::set_filter_state("user", user);
+                }
+                self.session = Some(session);
+            }
+            Admission::Waiting(pending) => {
+                self.pending = Some(pending);
+                return Action::Pause;
+            }
+        }
+        Action::Continue
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Action {
@@ -45,7 +101,6 @@ impl HttpFilter {
     }
 
     fn on_body(&mut self, which: Body, size: usize) -> Action {
-        let Some(session) = &self.session else { return Action::Continue };
         if self.answered {
             // Upstream may still be there; whatever the client sends is for
             // nobody.
@@ -54,13 +109,14 @@ impl HttpFilter {
             }
             return Action::Continue;
         }
+        let Some(session) = &mut self.session else { return Action::Continue };
         let Some(input) = host::body(which, size) else {
             // What can't be read must not go on.
             host::reset();
             return Action::Continue;
         };
         let mut out = Vec::new();
-        let outcome = session.borrow_mut().on_data(which.sender(), &input, &mut out);
+        let outcome = session.on_data(which.sender(), &input, &mut out);
         let applied = match outcome.forwarded {
             Forwarded::Unchanged => true,
             Forwarded::Replaced => host::replace_body(which, size, &out),
@@ -74,15 +130,44 @@ impl HttpFilter {
         Action::Continue
     }
 
-    fn end(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.worker.remove(self.id);
-            session.borrow_mut().on_end();
+    fn on_end(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            pending.on_end();
+        }
+        if let Some(mut session) = self.session.take() {
+            session.on_end();
         }
     }
 }
 
+/// One HTTP stream.
+#[derive(Debug)]
+pub(super) struct HttpFilter {
+    id: u32,
+    worker: Rc<Worker>,
+    stream: SharedStream,
+}
+
+impl HttpFilter {
+    pub(super) fn new(id: u32, worker: Rc<Worker>) -> Self {
+        Self { id, worker, stream: Rc::default() }
+    }
+
+    fn end(&self) {
+        self.worker.remove(self.id);
+        self.stream.borrow_mut().on_end();
+    }
+}
+
 impl Context for HttpFilter {
+    /// The answer of a call that a callback of this stream made.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
+        let answer = host::call_answer(headers, body_bytes);
+        let mut stream = self.stream.borrow_mut();
+        stream.on_answer(CallId(token), &answer);
+        stream.advance();
+    }
+
     fn on_done(&mut self) -> bool {
         self.end();
         true
@@ -101,47 +186,39 @@ impl HttpContext for HttpFilter {
         if let Some(policy) = admitted.policy.and_then(|index| guard.config().policies.get(index)) {
             host::set_filter_state("policy", &policy.name);
         }
-        if let Some(reason) = admitted.reason {
-            self.tell_reason(reason);
+        let (action, goes_on) = {
+            let mut stream = self.stream.borrow_mut();
+            let action = stream.apply(admitted);
+            (action, stream.is_waiting() || stream.session.is_some())
+        };
+        if goes_on {
+            self.worker.add(self.id, Live::Http(Rc::clone(&self.stream)));
         }
-        match admitted.admission {
-            Admission::Pass(edits) => host::edit_request(&edits),
-            Admission::Refused(refusal) => return self.refuse(&refusal),
-            Admission::Guarded(session, edits) => {
-                host::edit_request(&edits);
-                if let Some(user) = session.user() {
-                    host::set_filter_state("user", user);
-                }
-                let session = Rc::new(RefCell::new(*session));
-                self.worker.add(self.id, Live::Http(Rc::clone(&session)));
-                self.session = Some(session);
-            }
-        }
-        Action::Continue
+        action
     }
 
     fn on_http_request_body(&mut self, size: usize, _: bool) -> Action {
-        self.on_body(Body::Request, size)
+        self.stream.borrow_mut().on_body(Body::Request, size)
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        if self.answered {
+        let mut stream = self.stream.borrow_mut();
+        if stream.answered {
             host::tidy_switch();
             return Action::Continue;
         }
-        let Some(session) = &self.session else { return Action::Continue };
+        let Some(session) = &mut stream.session else { return Action::Continue };
         let (status, headers) = host::answer();
-        let opening = session.borrow_mut().on_response(status, &headers);
-        match opening {
+        match session.on_response(status, &headers) {
             Opening::Pass => {}
             Opening::Open(edits) => host::edit_response(&edits),
-            Opening::Refused(refusal) => return self.refuse(&refusal),
+            Opening::Refused(refusal) => return stream.refuse(&refusal),
         }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
-        self.on_body(Body::Response, size)
+        self.stream.borrow_mut().on_body(Body::Response, size)
     }
 }
 

@@ -7,11 +7,13 @@
 //!
 //! ```text
 //! Request ─ admit ─► Answer ─ on_response ─► Tunnel ⇄
-//!    │                 │            └► Answered ─► Over   (3xx to 5xx)
-//!    └─────────────────┴─► Over                           (refused)
+//!    │ └─► Waiting ──► │            └► Answered ─► Over   (3xx to 5xx)
+//!    └────────┴────────┴─► Over                           (refused)
 //! ```
 //!
 //! - **Request**: nothing goes on before the head is complete and judged.
+//! - **Waiting**: the head is held until somebody else has answered who the
+//!   client is. What the client sends meanwhile is refused.
 //! - **Answer**: the head has gone on with its edits. What the client sends
 //!   before the answer is refused. Upstream has [`ANSWER_TIMEOUT`].
 //! - **Answered**: upstream refused by itself. Its answer goes on, marked
@@ -28,7 +30,7 @@
 //! report as well: what stands in them nobody would have looked at, and it could
 //! be an identity header.
 
-use super::admission::{self, Admission, Arrival, admit};
+use super::admission::{self, Admission, Admitted, Arrival, admit};
 use super::{CLOSE_TIMEOUT, Forwarded, Opening, Outcome, Session};
 use crate::config::Mode;
 use crate::event::{About, Kind};
@@ -45,6 +47,7 @@ use trouble::Trouble;
 
 mod parts;
 mod trouble;
+mod waiting;
 
 /// How long upstream may take to answer the upgrade: as Envoy's routes do.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -143,6 +146,7 @@ impl StreamConnection {
             (State::Request(_), Sender::Client) => self.read_request(input, ends, out),
             (State::Request(_), Sender::Server) if input.is_empty() => unchanged(),
             (State::Request(_), Sender::Server) => self.give_up(Trouble::Unasked),
+            (State::Waiting(_), _) => self.while_waiting(sender, input, ends),
             (State::Answer(_), Sender::Client) => self.before_the_answer(input, out),
             (State::Answer(_), Sender::Server) => self.read_answer(input, ends, out),
             (State::Tunnel, _) => match &mut self.session {
@@ -187,7 +191,9 @@ impl StreamConnection {
 
     /// To be called when the connection has ended in whatever way.
     pub fn on_end(&mut self) {
-        self.state = State::Over;
+        if let State::Waiting(waiting) = std::mem::replace(&mut self.state, State::Over) {
+            waiting.1.on_end();
+        }
         if let Some(mut session) = self.session.take() {
             session.on_end();
         }
@@ -201,7 +207,7 @@ impl StreamConnection {
             Ok(Some((head, used))) => {
                 let rest = input.get(used..).unwrap_or_default();
                 match Request::parse(head) {
-                    Ok(request) => self.judge(&request, rest, out),
+                    Ok(request) => self.judge(request, rest, out),
                     Err(error) => self.give_up(Trouble::Request(error)),
                 }
             }
@@ -210,29 +216,45 @@ impl StreamConnection {
         }
     }
 
-    fn judge(&mut self, request: &Request, rest: &[u8], out: &mut Vec<u8>) -> Outcome {
+    fn judge(&mut self, request: Request, rest: &[u8], out: &mut Vec<u8>) -> Outcome {
         let arrival = Arrival {
             head: request.to_judge(self.peer.source, self.https),
             connection: self.peer.connection,
             request_id: None,
         };
         let admitted = admit(&self.guard, &arrival);
+        if matches!(admitted.admission, Admission::Pass(_)) && admitted.reason.is_none() {
+            let outcome = self.not_an_upgrade(&arrival);
+            if outcome.reset {
+                return outcome;
+            }
+        }
+        self.follow(request, admitted, rest, out)
+    }
+
+    /// The request has been judged, or waits for that.
+    fn follow(
+        &mut self,
+        request: Request,
+        admitted: Admitted,
+        rest: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         self.policy = admitted.policy;
         let edits = match admitted.admission {
             Admission::Refused(_) => {
                 return Outcome { refused: admitted.reason, ..self.over() };
+            }
+            Admission::Waiting(_) if !rest.is_empty() => return self.give_up(Trouble::Early),
+            Admission::Waiting(pending) => {
+                self.state = State::Waiting(Box::new((request, *pending)));
+                return Outcome::forward(Forwarded::Replaced);
             }
             Admission::Guarded(session, edits) => {
                 self.session = Some(*session);
                 edits
             }
             Admission::Pass(edits) => {
-                if admitted.reason.is_none() {
-                    let outcome = self.not_an_upgrade(&arrival);
-                    if outcome.reset {
-                        return outcome;
-                    }
-                }
                 let Some(body_bytes) = request.body_bytes() else {
                     return self.give_up(Trouble::Body);
                 };

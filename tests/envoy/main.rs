@@ -16,6 +16,7 @@ mod lds;
 mod support;
 mod upstream;
 
+mod auth;
 mod config;
 mod credentials;
 mod events;

@@ -120,7 +120,6 @@ fn what_is_not_built_is_refused_by_name_and_nothing_else_is() {
             "not supported yet: policies[0].handshake.upstream: http2",
             "not supported yet: policies[0].auth.credentials[5].first_message",
             "not supported yet: policies[0].auth.deadline",
-            "not supported yet: policies[0].auth.jwt[0].keys.jwks_uri",
             "not supported yet: policies[0].auth.session",
             "not supported yet: policies[0].auth.authorize",
             "not supported yet: policies[0].auth.close_at_expiry",
