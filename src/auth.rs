@@ -12,13 +12,17 @@
 //! | `jws`, `json`, `jwt` | a token: its form, its claims |
 //! | `key`, `verify` | one key, and whether a signature is its |
 //! | `remote` | keys that an issuer publishes |
+//! | `ask`, `session` | services that are asked, and those that know sessions |
+//! | [`authorize`] | whether a credential reaches to what is asked for |
 //! | `attempt`, `verified` | one client's verification, and those of before |
 //! | `identity`, `strip` | what comes of it |
 
 use std::time::Duration;
 
 pub mod api_key;
+mod ask;
 mod attempt;
+pub mod authorize;
 mod cookie;
 mod error;
 mod identity;
@@ -31,21 +35,26 @@ mod key_error;
 mod presented;
 mod query;
 mod remote;
+mod session;
 mod strip;
 mod verified;
 mod verify;
 
+pub use ask::{MAX_ASKED, MAX_ASKED_PER_ADDRESS};
 pub use attempt::{Attempt, Desk, Verifiers};
+pub use authorize::template::fuzz_template;
 pub use cookie::fuzz_cookie;
 pub use error::{AuthError, Claim};
-pub use identity::{CredentialKind, Identity, identity_headers};
+pub use identity::{CredentialKind, Identity, Proof, identity_headers};
 pub use jws::fuzz_token;
 pub use presented::Presented;
 pub use query::fuzz_query;
 pub use remote::{ASK_EVERY, KeysUri, STALE, fuzz_keys_state};
+pub use session::{Send, SessionRules};
 pub use strip::{Rest, Stripped, is_identity_header, sent_identity_headers, strip};
 
 use api_key::ApiKeys;
+use authorize::AuthorizeRule;
 use jwk::{Algorithm, KeySet};
 
 /// Longest credential that is looked at, in bytes as sent. Tokens of real
@@ -63,8 +72,34 @@ pub struct AuthRules {
     pub issuers: Vec<Issuer>,
     /// The API keys that are taken.
     pub api_keys: ApiKeys,
+    /// The service that knows what is neither token nor API key.
+    pub session: Option<SessionRules>,
+    /// What the credential must reach to; all of them.
+    pub authorize: Vec<AuthorizeRule>,
+    /// Whether an open connection ends when its credential does.
+    pub close_at_expiry: bool,
     /// Headers that tell upstream who the client is.
     pub identity_headers: Vec<IdentityHeader>,
+}
+
+impl AuthRules {
+    /// Whether a credential that was verified by this, under an earlier document,
+    /// could still be: `false` says that its key has been removed since. What
+    /// the document does not say, it does not deny.
+    #[must_use]
+    pub fn trusts(&self, proof: &Proof) -> bool {
+        match proof {
+            Proof::ApiKey(hash) => self.api_keys.has(hash),
+            Proof::Key { issuer, fingerprint } => {
+                let issuer = self.issuers.iter().find(|known| known.issuer == *issuer);
+                issuer.is_some_and(|issuer| match &issuer.keys {
+                    IssuerKeys::Fixed(keys) => keys.has(fingerprint),
+                    IssuerKeys::Published(_) => true,
+                })
+            }
+            Proof::Session => self.session.is_some(),
+        }
+    }
 }
 
 /// A place where a credential may stand.

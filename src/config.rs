@@ -29,6 +29,7 @@ use crate::message::MessageRules;
 use crate::quota::connections::QuotaRules;
 
 mod auth;
+mod authorize;
 mod client;
 mod document;
 mod envoy;
@@ -45,6 +46,7 @@ mod quotas;
 mod relations;
 mod secret;
 mod service;
+mod session;
 #[cfg(test)]
 mod tests;
 mod tree;

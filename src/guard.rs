@@ -13,7 +13,8 @@ use crate::quota::{Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
 use metrics::MetricTable;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::net::IpAddr;
+use std::rc::{Rc, Weak};
 
 mod metrics;
 
@@ -34,6 +35,8 @@ pub struct Guard {
     budget: Rc<Budget>,
     quotas: Rc<Quotas>,
     verifiers: Verifiers,
+    /// Of the newest document, once there is a newer one.
+    successor: RefCell<Weak<Guard>>,
     /// What `wsguard_buffered_bytes` has been told of this worker.
     buffered_bytes_told: Cell<u64>,
     scratch: RefCell<Vec<u8>>,
@@ -64,6 +67,7 @@ impl Guard {
             budget,
             quotas,
             verifiers,
+            successor: RefCell::default(),
             buffered_bytes_told: Cell::new(0),
             scratch: RefCell::default(),
         })
@@ -95,6 +99,16 @@ impl Guard {
         }
     }
 
+    /// To be called when a newer document has taken its place, or that one's.
+    pub fn succeed_by(&self, newer: &Rc<Self>) {
+        self.successor.replace(Rc::downgrade(newer));
+    }
+
+    /// Of the newest document, if that is another one.
+    pub(crate) fn successor(&self) -> Option<Rc<Self>> {
+        self.successor.borrow().upgrade()
+    }
+
     /// To be called often, several times a second: what handshakes wait for.
     pub fn on_short_tick(&self) {
         self.verifiers.on_tick();
@@ -105,8 +119,17 @@ impl Guard {
         self.verifiers.on_answer(id, answer);
     }
 
-    pub(crate) fn desk(&self, policy: usize) -> Desk<'_> {
-        Desk { now: self.now(), signatures: &*self.host, verifiers: &self.verifiers, policy }
+    /// Where a client's credential is verified.
+    pub(crate) fn desk(&self, policy: usize, address: Option<IpAddr>) -> Desk<'_> {
+        Desk {
+            now: self.now(),
+            signatures: &*self.host,
+            calls: &*self.host,
+            log: &*self.host,
+            address,
+            verifiers: &self.verifiers,
+            policy,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

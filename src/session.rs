@@ -28,6 +28,7 @@ use verdict::{Judge, Stopped};
 
 mod admission;
 mod bench;
+mod expiry;
 mod flow;
 mod forward;
 mod fuzz;
@@ -60,6 +61,8 @@ pub struct Session {
     messages: PerDirection,
     /// The first Close that went by.
     first_close: Option<CloseSeen>,
+    /// What its credential depends on.
+    expiry: expiry::Expiry,
     /// What it holds of the quotas, as long as it lives.
     _permit: Permit,
     /// Why we ended it, if we did.

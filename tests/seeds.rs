@@ -14,7 +14,7 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 19] = [
+const TARGETS: [(&str, Entry); 20] = [
     ("answer", handshake::answer::fuzz_answer),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
@@ -32,6 +32,7 @@ const TARGETS: [(&str, Entry); 19] = [
     ("query", auth::fuzz_query),
     ("session", session::fuzz_session),
     ("shard", quota::fuzz_shard),
+    ("template", auth::fuzz_template),
     ("token", auth::fuzz_token),
     ("units", config::fuzz_units),
 ];

@@ -178,8 +178,12 @@ impl KeySet {
         }
     }
 
-    /// Verifies `signature` over `signed` and gives the `kid` of the key that
-    /// did it. A token that names a key is tried on that key only; in a set
+    /// Whether the key with this fingerprint is among them.
+    pub(super) fn has(&self, fingerprint: &[u8; 32]) -> bool {
+        self.keys.iter().any(|key| key.fingerprint() == *fingerprint)
+    }
+
+    /// Verifies `signature` over `signed` and gives the key that did it. A token that names a key is tried on that key only; in a set
     /// without any `kid`, and for tokens without, on each that suits.
     pub(super) fn verify(
         &self,
@@ -187,7 +191,7 @@ impl KeySet {
         signed: &[u8],
         signature: &[u8],
         host: &dyn Signatures,
-    ) -> Result<Option<&str>, AuthError> {
+    ) -> Result<&Key, AuthError> {
         let kid = kid.filter(|_| self.keys.iter().any(|key| key.kid().is_some()));
         let named = || self.keys.iter().filter(|key| kid.is_none() || key.kid() == kid);
         let suited = || named().filter(|key| key.fits(algorithm));
@@ -201,7 +205,6 @@ impl KeySet {
         }
         suited()
             .find(|key| key.verify(algorithm, signed, signature, host))
-            .map(Key::kid)
             .ok_or(AuthError::Signature)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Issuer;
 use super::error::{AuthError, Claim};
-use super::identity::{CredentialKind, Identity};
+use super::identity::{CredentialKind, Identity, Proof};
 use super::jwk::KeySet;
 use super::jws::{Compact, Header};
 use crate::host::{Signatures, Timestamp};
@@ -28,7 +28,7 @@ pub(super) fn verify(
 ) -> Result<Identity, AuthError> {
     let header = check_header(issuer, token)?;
     let named = (header.algorithm, header.kid.as_deref());
-    let kid = keys.verify(named, token.signed(), &token.signature()?, host)?;
+    let key = keys.verify(named, token.signed(), &token.signature()?, host)?;
     check_issuer(issuer, &claims)?;
     check_audience(issuer, claims.get("aud"))?;
     check_required(issuer, &claims)?;
@@ -38,10 +38,11 @@ pub(super) fn verify(
     Ok(Identity {
         user: subject.map(|subject| user(&issuer.issuer, subject)),
         kind: CredentialKind::Jwt,
-        key_id: kid.map(str::to_owned).unwrap_or_default(),
+        key_id: key.kid().unwrap_or_default().to_owned(),
         authenticated_at: now,
         expires,
         claims,
+        proof: Proof::Key { issuer: issuer.issuer.clone(), fingerprint: key.fingerprint() },
     })
 }
 
@@ -125,7 +126,7 @@ fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Auth
 
 /// Whether a claim is this value, or a list with it, or names it among others
 /// separated by spaces, as OAuth writes scopes (RFC 8693 §4.2).
-fn holds(claim: &Value, value: &str) -> bool {
+pub(super) fn holds(claim: &Value, value: &str) -> bool {
     match claim {
         Value::String(text) => text == value || text.split(' ').any(|word| word == value),
         Value::Array(list) => list.iter().any(|entry| entry == value),

@@ -56,6 +56,11 @@ impl Key {
         Ok(Self { kid: None, only: None, material: Material::Secret(secret.into()) })
     }
 
+    /// SHA-256 of the key itself, whatever it is called.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        self.material.fingerprint()
+    }
+
     pub(super) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }

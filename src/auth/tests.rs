@@ -69,6 +69,9 @@ pub(super) fn rules(issuers: Vec<Issuer>) -> AuthRules {
         forward: false,
         issuers,
         api_keys: ApiKeys::default(),
+        session: None,
+        authorize: Vec::new(),
+        close_at_expiry: true,
         identity_headers: Vec::new(),
     }
 }
@@ -107,10 +110,21 @@ pub(super) fn authenticate(
     signatures: &dyn Signatures,
 ) -> Result<Identity, AuthError> {
     let host = Rc::new(MemoryHost::at(now));
-    let verifiers = Verifiers::open(host, std::iter::once(rules));
-    let desk = Desk { now, signatures, verifiers: &verifiers, policy: 0 };
-    let verified = Attempt::new(presented, now).advance(rules, desk)?;
-    Ok(verified.expect("nothing to wait for"))
+    let verifiers = Verifiers::open(Rc::<MemoryHost>::clone(&host), std::iter::once(rules));
+    let desk = Desk {
+        now,
+        signatures,
+        calls: &*host,
+        log: &*host,
+        address: None,
+        verifiers: &verifiers,
+        policy: 0,
+    };
+    let mut attempt = Attempt::new(presented, now);
+    let head = head(&[]);
+    let wish = authorize::Wish { head: &head, path: "/ws", query: None };
+    assert!(attempt.advance(rules, wish, desk)?, "nothing to wait for");
+    Ok(attempt.take_identity().unwrap())
 }
 
 /// Presents a token to one issuer at [`NOW`], without native signatures.

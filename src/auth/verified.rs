@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 2 << 20;
 
 /// A token and the policy that took it: another one may ask for other claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash([u8; 32]);
+pub(super) struct TokenHash(pub(super) [u8; 32]);
 
 impl TokenHash {
     pub(super) fn of(policy: usize, credential: &[u8]) -> Self {

@@ -53,6 +53,7 @@ pub(super) enum Shape {
     EmptyMap,
     EmptyText,
     TooManyItems { most: usize },
+    TooLongText { most: usize },
     Repeated { first: String },
 }
 
@@ -83,6 +84,7 @@ pub(super) enum Name {
     Authority,
     Path,
     Cluster,
+    Pointer,
 }
 
 /// A secret that cannot be had. The name of a variable is told only where it
@@ -95,6 +97,7 @@ pub(super) enum Secret {
     Unset { variable: Option<String> },
     Empty,
     LineBreak,
+    Authorization,
 }
 
 /// A text that is no network.
@@ -168,6 +171,9 @@ impl fmt::Display for Shape {
             Self::EmptyMap => f.write_str("is empty; write a key and its value, or remove it"),
             Self::EmptyText => f.write_str("is an empty text; write something, or remove it"),
             Self::TooManyItems { most } => write!(f, "has more than {most} items; write fewer"),
+            Self::TooLongText { most } => {
+                write!(f, "is longer than {most} bytes; write a shorter text")
+            }
             Self::Repeated { first } => write!(f, "says the same as {first}; keep one"),
         }
     }
@@ -230,6 +236,7 @@ impl fmt::Display for Name {
                 "is no path; write one that begins with / and holds neither spaces nor \
                  characters beyond ASCII, percent-encoded where need be"
             }
+            Self::Pointer => "is no JSON pointer (RFC 6901); write one like /user/id",
             Self::Cluster => "is no name of a cluster; write it as Envoy's configuration does",
             Self::CookieHeader => {
                 "is the header of all cookies; name the one that holds the credential: \
@@ -261,6 +268,10 @@ impl fmt::Display for Secret {
                 )
             }
             Self::Empty => f.write_str("the variable is empty; put the secret into it"),
+            Self::Authorization => f.write_str(
+                "the variable holds no value of an Authorization header; put scheme and \
+                 credential into it, like `Basic …` (base64 of id:secret) or `Bearer …`",
+            ),
             Self::LineBreak => f.write_str(
                 "the variable ends with a line break, which would be part of the secret; set it \
                  without",

@@ -1,7 +1,7 @@
 //! Names: of policies and rules, of headers, and what was probably meant by a
 //! name that nobody knows.
 
-use super::fault::Name;
+use super::fault::{Name, Secret};
 
 /// Longest name of a policy, rule or key, in bytes: it stands in every metric and event.
 const MAX_NAME_BYTES: usize = 64;
@@ -47,6 +47,16 @@ pub(super) fn path(text: &str) -> Result<(), Name> {
 /// The name of one of Envoy's clusters.
 pub(super) fn cluster(text: &str) -> Result<(), Name> {
     if text.bytes().all(|b| b.is_ascii_graphic()) { Ok(()) } else { Err(Name::Cluster) }
+}
+
+/// The value of an `Authorization` header: a scheme and what it needs (RFC 9110
+/// §11.4).
+pub(super) fn authorization(value: &str) -> Result<(), Secret> {
+    let visible = value.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    let parts = value
+        .split_once(' ')
+        .filter(|(scheme, rest)| token(scheme).is_ok() && !rest.is_empty() && rest.trim() == *rest);
+    if visible && parts.is_some() { Ok(()) } else { Err(Secret::Authorization) }
 }
 
 /// Headers that nobody may take for credentials or identities: what frames a

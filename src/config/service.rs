@@ -11,6 +11,9 @@ use std::time::Duration;
 const TIMEOUT: Bound = Bound { most: 30, text: "30s" };
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 
+/// In seconds. What was taken away holds for as long.
+const CACHE: Bound = Bound { most: 3600, text: "1h" };
+
 /// Reads `cluster`, `host` and `path`.
 pub(super) fn read(object: &Object<'_>) -> Option<(String, String, String)> {
     let cluster = cluster(object);
@@ -39,4 +42,12 @@ pub(super) fn authority(node: &Node<'_>) -> Option<String> {
 /// Reads `timeout`, or gives the default.
 pub(super) fn timeout(object: &Object<'_>) -> Option<Duration> {
     object.get("timeout").map_or(Some(TIMEOUT_DEFAULT), |node| node.period(TIMEOUT))
+}
+
+/// Reads `cache`; without it every answer is asked for.
+pub(super) fn cache(object: &Object<'_>) -> Option<Option<Duration>> {
+    match object.get("cache") {
+        None => Some(None),
+        Some(node) => node.period(CACHE).map(Some),
+    }
 }

@@ -34,9 +34,13 @@ pub(super) struct HttpStream {
 }
 
 impl HttpStream {
-    /// Whether the session is to be reset now.
-    pub(super) fn on_tick(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.on_tick())
+    /// Whether the session is to be reset now, and why if that is news.
+    pub(super) fn on_tick(&mut self) -> (bool, Option<Reason>) {
+        let Some(session) = &mut self.session else { return (false, None) };
+        let expired = session.on_expiry_tick();
+        let (ended, news) = (expired.is_some(), expired.filter(|_| !self.reason_told));
+        self.reason_told |= ended;
+        (ended || session.on_tick(), news)
     }
 
     /// Whether its request is held.

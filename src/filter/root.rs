@@ -42,7 +42,7 @@ impl Live {
     /// Whether it is to be ended, and why if that is news.
     fn on_tick(&self) -> (bool, Option<Reason>) {
         match self {
-            Self::Http(stream) => (stream.borrow().on_tick(), None),
+            Self::Http(stream) => stream.borrow_mut().on_tick(),
             Self::Stream(connection) => connection.borrow_mut().on_tick(),
         }
     }
@@ -152,8 +152,11 @@ impl Worker {
 
     fn configure(&self, config: Config) {
         let guard = Guard::with_quotas(config, Rc::new(Envoy), QUOTAS.with(Rc::clone));
-        if let Some(old) = self.guard.replace(Some(guard)) {
+        if let Some(old) = self.guard.replace(Some(Rc::clone(&guard))) {
             self.retired.borrow_mut().push(old);
+        }
+        for old in self.retired.borrow().iter() {
+            old.succeed_by(&guard);
         }
     }
 

@@ -159,7 +159,7 @@ impl<'a> Request<'a> {
         handshake: &ValidHandshake,
         entered: &mut Entered,
     ) -> Option<Admitted> {
-        Some(match (self.pass_checks((index, policy), entered), policy.mode) {
+        Some(match (self.pass_checks(target, (index, policy), entered), policy.mode) {
             (Ok(None), _) => return None,
             (Ok(Some(passed)), Mode::Enforce) => {
                 self.enforce(target, index, policy, handshake, passed)

@@ -181,8 +181,9 @@ impl StreamConnection {
                 Outcome { reset, ..unchanged() }
             }
             State::Tunnel => {
+                let expired = self.session.as_mut().and_then(Session::on_expiry_tick);
                 let reset = self.session.as_ref().is_some_and(Session::on_tick);
-                Outcome { reset, ..unchanged() }
+                Outcome { reset: reset || expired.is_some(), refused: expired, ..unchanged() }
             }
             _ => unchanged(),
         };

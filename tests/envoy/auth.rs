@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `service` | a service that answers by script and counts |
 //! | `keys` | `jwks_uri` |
+//! | `sessions` | `session`, `authorize`, `close_at_expiry` |
 
 use super::client::{Client, Request, text};
 use super::credentials::{claims, mint};
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 
 mod keys;
 mod service;
+mod sessions;
 
 /// An Envoy with a listener of each kind for one document, and a cluster `auth`.
 struct Rig {
@@ -55,6 +57,7 @@ impl Rig {
             self.upstream.seen().into_iter().skip(before).find(|seen| {
                 seen.head.contains("x-user-id: alice")
                     && !seen.head.contains("authorization")
+                    && !seen.head.contains("session=")
                     && frames(&seen.bytes).iter().any(|(_, payload)| payload == b"hello")
             })
         });

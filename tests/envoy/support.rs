@@ -398,6 +398,7 @@ pub fn wasm_plugin(kind: &str, document: &Value) -> Value {
                 "environment_variables": {"key_values": {
                     "TEST_SECRET": super::TEST_SECRET,
                     "TEST_API_KEY": super::TEST_API_KEY,
+                    "INTROSPECTION_SECRET": "Basic Y2xpZW50OnNlY3JldA==",
                 }},
             },
         },

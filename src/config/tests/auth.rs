@@ -68,13 +68,11 @@ fn what_is_not_built_is_refused() {
             "auth.credentials[0].first_message",
         );
     }
-    for key in ["deadline", "authorize", "close_at_expiry"] {
+    for key in ["deadline"] {
         let members = places(r#"[{"header": "x-api-key"}]"#);
         let members = members.replacen('{', &format!(r#"{{"{key}": 0,"#), 1);
         not_yet(&members, &format!("auth.{key}"));
     }
-    // A session verifies credentials, so that there is nothing else to say.
-    not_yet(r#""auth": {"credentials": [{"query": "t"}], "session": {}}"#, "auth.session");
 }
 
 #[test]

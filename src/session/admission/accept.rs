@@ -12,6 +12,7 @@ use crate::handshake::HeadEdits;
 use crate::handshake::answer::Agreement;
 use crate::handshake::form::ValidHandshake;
 use crate::quota::Permit;
+use crate::session::expiry::Expiry;
 use crate::session::opening::Pending;
 use crate::session::{Flow, Phase, Session};
 use std::rc::Rc;
@@ -58,7 +59,8 @@ impl Request<'_> {
         let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
         let about = self.about(passed.identity.as_ref());
         let permit = self.guard.count_open(policy, Some(passed.permit));
-        self.guarded(index, about, pending, edits, permit)
+        let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
+        self.guarded(index, about, pending, edits, (permit, expiry))
     }
 
     /// What goes on to upstream is the path that was judged, not another
@@ -93,10 +95,11 @@ impl Request<'_> {
         let mut edits = self.base_edits();
         add_key(handshake, &mut edits);
         let about = self.about(identity);
+        let expiry = Expiry::of(identity, policy.auth.as_ref());
         // What is over a limit counts as open, and not against the limit: so
         // the next one gets the answer that it would get in mode enforce.
         let permit = self.guard.count_open(policy, passed.map(|passed| passed.permit));
-        self.guarded(index, about, pending, edits, permit)
+        self.guarded(index, about, pending, edits, (permit, expiry))
     }
 
     fn guarded(
@@ -105,11 +108,12 @@ impl Request<'_> {
         about: About,
         pending: Pending,
         edits: HeadEdits,
-        permit: Permit,
+        (permit, expiry): (Permit, Expiry),
     ) -> Admitted {
         let session = Session {
             guard: Rc::clone(self.guard),
             policy: index,
+            expiry,
             _permit: permit,
             about,
             arrived: self.arrived,

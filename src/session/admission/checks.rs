@@ -3,7 +3,8 @@
 
 use super::denial::Denial;
 use super::request::{Request, Target};
-use crate::auth::{self, Attempt, Identity, Presented};
+use crate::auth::authorize::Wish;
+use crate::auth::{self, Attempt, AuthError, Identity, Presented};
 use crate::config::Policy;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
 use crate::handshake::tls::TlsVerdict;
@@ -82,22 +83,31 @@ impl<'a> Request<'a> {
     /// else's answer is waited for, and this is to be called again.
     pub(super) fn pass_checks(
         &self,
+        target: &Target,
         (index, policy): (usize, &Policy),
         entered: &mut Entered,
     ) -> Result<Option<Passed>, Denial> {
         let mut subprotocols = entered.subprotocols.clone();
         let (mut identity, mut identity_headers, mut marker) = (None, Vec::new(), None);
         if let (Some(rules), Some(attempt)) = (&policy.auth, &mut entered.attempt) {
-            let Some(somebody) = attempt.advance(rules, self.guard.desk(index))? else {
-                return Ok(None);
+            let wish = Wish { head: self.head(), path: target.path.as_str(), query: self.query };
+            let desk = self.guard.desk(index, self.head().source);
+            let denied = |attempt: &Attempt, error: AuthError| Denial {
+                identity: attempt.identity().cloned().map(Box::new),
+                ..error.into()
             };
-            identity_headers = auth::identity_headers(rules, &somebody)?;
-            identity = Some(somebody);
+            if !attempt.advance(rules, wish, desk).map_err(|error| denied(attempt, error))? {
+                return Ok(None);
+            }
+            if let Some(somebody) = attempt.identity() {
+                let headers = auth::identity_headers(rules, somebody);
+                identity_headers = headers.map_err(|error| denied(attempt, error))?;
+            }
+            identity = attempt.take_identity();
             let presented = attempt.presented();
             marker = presented.subprotocol_marker().map(str::to_owned);
             subprotocols.extend_from_slice(presented.offer_forwarded());
         }
-        // authorize
         let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
         let client = Client { address: self.head().source, user };
         let permit = match self.guard.take_quotas(policy, client) {
