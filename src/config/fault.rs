@@ -269,8 +269,8 @@ impl fmt::Display for Secret {
             }
             Self::Empty => f.write_str("the variable is empty; put the secret into it"),
             Self::Authorization => f.write_str(
-                "the variable holds no value of an Authorization header; put scheme and \
-                 credential into it, like `Basic …` (base64 of id:secret) or `Bearer …`",
+                "the variable holds nothing that an Authorization header could; put `id:secret` \
+                 into it, a token, or the header's value with its scheme, in visible ASCII",
             ),
             Self::LineBreak => f.write_str(
                 "the variable ends with a line break, which would be part of the secret; set it \

@@ -2,6 +2,8 @@
 //! name that nobody knows.
 
 use super::fault::{Name, Secret};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 /// Longest name of a policy, rule or key, in bytes: it stands in every metric and event.
 const MAX_NAME_BYTES: usize = 64;
@@ -49,14 +51,23 @@ pub(super) fn cluster(text: &str) -> Result<(), Name> {
     if text.bytes().all(|b| b.is_ascii_graphic()) { Ok(()) } else { Err(Name::Cluster) }
 }
 
-/// The value of an `Authorization` header: a scheme and what it needs (RFC 9110
-/// §11.4).
-pub(super) fn authorization(value: &str) -> Result<(), Secret> {
-    let visible = value.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-    let parts = value
-        .split_once(' ')
-        .filter(|(scheme, rest)| token(scheme).is_ok() && !rest.is_empty() && rest.trim() == *rest);
-    if visible && parts.is_some() { Ok(()) } else { Err(Secret::Authorization) }
+/// The value of an `Authorization` header by what the operator's variable holds:
+/// all of it (scheme and credential, RFC 9110 §11.4), `id:secret` of a client
+/// (RFC 6749 §2.3.1), or a token.
+pub(super) fn authorization(secret: &str) -> Result<String, Secret> {
+    if !secret.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        return Err(Secret::Authorization);
+    }
+    match secret.split_once(' ') {
+        Some((scheme, rest))
+            if token(scheme).is_ok() && !rest.is_empty() && rest.trim() == rest =>
+        {
+            Ok(secret.to_owned())
+        }
+        Some(_) => Err(Secret::Authorization),
+        None if secret.contains(':') => Ok(format!("Basic {}", BASE64_STANDARD.encode(secret))),
+        None => Ok(format!("Bearer {secret}")),
+    }
 }
 
 /// Headers that nobody may take for credentials or identities: what frames a
@@ -233,6 +244,17 @@ mod tests {
             assert_eq!(nearest(written, KEYS), meant, "{written}");
         }
         assert_eq!(nearest(&"a".repeat(100_000), KEYS), None);
+    }
+
+    #[test]
+    fn a_services_credential_is_a_header_a_client_or_a_token() {
+        let read = |secret| authorization(secret);
+        assert_eq!(read("Basic YTpi").as_deref(), Ok("Basic YTpi"));
+        assert_eq!(read("id:secret").as_deref(), Ok("Basic aWQ6c2VjcmV0"));
+        assert_eq!(read("token").as_deref(), Ok("Bearer token"));
+        for bad in ["a\r\nb", "ä", "Basic ", "Basic  x", " x", "a b\u{7f}", "B(sic x"] {
+            assert_eq!(read(bad), Err(Secret::Authorization), "{bad}");
+        }
     }
 
     #[test]

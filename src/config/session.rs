@@ -57,7 +57,7 @@ pub(super) fn read(node: &Node<'_>, sources: &[CredentialSource]) -> Option<Sess
             node.report(Relation::TwoAuthorizations);
         }
         let value = secret::read(node)?;
-        node.take(names::authorization(&value).map(|()| value))
+        node.take(names::authorization(&value))
     });
     let (cluster, host, path) = place?;
     Some(SessionRules {

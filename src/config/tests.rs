@@ -14,6 +14,7 @@ mod example;
 mod handshake;
 mod leaves;
 mod quotas;
+mod services;
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2";
 
