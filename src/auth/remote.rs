@@ -23,7 +23,7 @@
 //! [`ASK_EVERY`], whoever sends such tokens; then its handshake waits, no longer
 //! than the call's timeout.
 
-use super::jwk::{KeySet, SetError};
+use super::jwk::KeySet;
 use crate::host::{Call, CallAnswer, CallId, Cas, Host, Level, Timestamp};
 use sha2::{Digest, Sha256};
 use state::{State, ms, unix_ms};
@@ -31,6 +31,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+mod fetched;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -292,7 +293,7 @@ impl RemoteSet {
 
     /// Our fetch has ended: tells all workers, and Envoy's log if it failed.
     fn end(&self, host: &dyn Host, answer: &CallAnswer) {
-        let read = read(answer);
+        let read = fetched::read(answer);
         if let Err(error) = &read {
             let line = format!(
                 "wsguard keys: those of cluster {} at {}{} can't be had: {error}",
@@ -341,50 +342,6 @@ impl RemoteSet {
             }
         };
         since >= pause
-    }
-}
-
-/// What stands in an issuer's answer, if it is a key set.
-fn read(answer: &CallAnswer) -> Result<&[u8], FetchError> {
-    match answer {
-        CallAnswer::Whole { status: 200, body } => {
-            KeySet::from_published(body).map_err(FetchError::Set).map(|_| body.as_slice())
-        }
-        CallAnswer::Whole { status, .. } => Err(FetchError::Status(*status)),
-        CallAnswer::TooLong => Err(FetchError::TooLong),
-        CallAnswer::Reset => Err(FetchError::Unreachable),
-    }
-}
-
-/// Why keys can't be had: the operator's or the issuer's to mend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FetchError {
-    Status(u16),
-    TooLong,
-    Unreachable,
-    Set(SetError),
-}
-
-impl std::fmt::Display for FetchError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Status(503) => f.write_str(
-                "the answer is 503, which Envoy itself gives where no host of the cluster can be \
-                 reached",
-            ),
-            Self::Status(504) => f.write_str(
-                "the answer is 504, which Envoy itself gives after `timeout`; raise that, or see \
-                 to the issuer",
-            ),
-            Self::Status(status) => {
-                write!(f, "the answer is {status} where 200 is needed; correct `host` and `path`")
-            }
-            Self::TooLong => f.write_str("the answer is longer than 256KiB"),
-            Self::Unreachable => {
-                f.write_str("Envoy knows no such cluster, or the connection was reset")
-            }
-            Self::Set(error) => error.fmt(f),
-        }
     }
 }
 

@@ -45,6 +45,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use trouble::Trouble;
 
+mod early;
 mod parts;
 mod trouble;
 mod waiting;
@@ -290,34 +291,6 @@ impl StreamConnection {
         let kind = if enforce { Kind::Refused } else { Kind::Reported };
         let refused = Trouble::NotAnUpgrade.tell(&self.guard, None, kind, &about);
         if enforce { Outcome { refused, ..self.over() } } else { unchanged() }
-    }
-
-    /// The client has sent something while upstream's answer is due.
-    fn before_the_answer(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        let bytes = u64::try_from(input.len()).unwrap_or(u64::MAX);
-        if let Some(left) = self.body_bytes_left.checked_sub(bytes) {
-            self.body_bytes_left = left;
-            return unchanged();
-        }
-        match &mut self.session {
-            Some(session) if session.mode() == Mode::Enforce => {
-                session.on_data(Sender::Client, input, out)
-            }
-            _ => self.give_up(Trouble::Early),
-        }
-    }
-
-    /// The client has sent something although there is no tunnel.
-    fn behind_the_answer(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        let State::Answered(answered) = &self.state else { return self.over() };
-        let due = usize::try_from(self.body_bytes_left).unwrap_or(usize::MAX);
-        let body = input.get(..due).unwrap_or(input);
-        self.body_bytes_left -= u64::try_from(body.len()).unwrap_or(self.body_bytes_left);
-        out.extend_from_slice(body);
-        let more = body.len() < input.len();
-        // Once all of the answer is on its way nobody waits for anything.
-        let reset = more && answered.left == Some(0);
-        Outcome { reset, ..Outcome::forward(Forwarded::Replaced) }
     }
 
     fn read_answer(&mut self, input: &[u8], ends: bool, out: &mut Vec<u8>) -> Outcome {
