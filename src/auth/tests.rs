@@ -17,6 +17,7 @@ mod keys;
 mod rfc;
 mod tokens;
 mod vectors;
+mod verified;
 
 pub(super) const NOW: u64 = 1_800_000_000;
 pub(super) const ISSUER: &str = "https://issuer.example.com";

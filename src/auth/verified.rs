@@ -73,6 +73,12 @@ impl VerifiedTokens {
             .then(|| Identity { authenticated_at: desk.now, ..identity.clone() })
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.kept.len(), self.order.len());
+        self.kept.len()
+    }
+
     /// Keeps what a token of so many bytes was verified as, and lets go of the
     /// oldest where there is no room.
     pub(super) fn keep(
