@@ -300,6 +300,11 @@ pub(super) fn edit_request(edits: &HeadEdits) {
     edit(MapType::HttpRequestHeaders, edits);
 }
 
+/// Sets path and query of the request, for access logs.
+pub(super) fn set_target(target: &[u8]) {
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, ":path", Some(target));
+}
+
 /// Applies edits to the answer's head.
 pub(super) fn edit_response(edits: &HeadEdits) {
     edit(MapType::HttpResponseHeaders, edits);

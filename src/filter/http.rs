@@ -72,6 +72,9 @@ impl HttpStream {
         if let Some(reason) = admitted.reason {
             self.tell_reason(reason);
         }
+        if let Some(target) = admitted.target {
+            host::set_target(&target);
+        }
         match admitted.admission {
             Admission::Pass(edits) => host::edit_request(&edits),
             Admission::Refused(refusal) => return self.refuse(&refusal),

@@ -348,3 +348,20 @@ fn without_close_at_expiry_and_in_report_it_stays() {
         assert_eq!(open.on_expiry_tick(), None, "{over}");
     }
 }
+
+#[test]
+fn access_logs_of_a_refused_handshake_get_no_credential() {
+    let worker = Worker::new(&json!({"credentials": [{"query": "token"}]}));
+    let refused = |target: &str| {
+        let admitted = worker.decided(&at(target), &answer(403, ""));
+        admitted.target.map(|target| String::from_utf8(target).unwrap())
+    };
+    assert_eq!(refused("/ws?a=1&token=secret&b").as_deref(), Some("/ws?a=1&b"));
+    assert_eq!(refused("/ws?%74oken=secret").as_deref(), Some("/ws"));
+    let twice = worker.arrives(&at("/ws?token=one&token=two"));
+    assert_eq!(
+        (twice.reason, twice.target),
+        (Some(Reason::CredentialsInvalid), Some(b"/ws".to_vec()))
+    );
+    assert_eq!(worker.arrives(&at("/ws?a=1")).target, None, "there is none");
+}

@@ -21,7 +21,8 @@ impl Request<'_> {
     /// Lets the request through with nothing but made-up identity headers
     /// removed.
     pub(super) fn pass(&self, policy: Option<usize>) -> Admitted {
-        Admitted { admission: Admission::Pass(self.base_edits()), policy, reason: None }
+        let admission = Admission::Pass(self.base_edits());
+        Admitted { admission, policy, reason: None, target: None }
     }
 
     pub(super) fn base_edits(&self) -> HeadEdits {
@@ -125,7 +126,7 @@ impl Request<'_> {
             ended_for: None,
         };
         let admission = Admission::Guarded(Box::new(session), edits);
-        Admitted { admission, policy: Some(index), reason: None }
+        Admitted { admission, policy: Some(index), reason: None, target: None }
     }
 }
 

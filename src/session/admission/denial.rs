@@ -2,15 +2,15 @@
 
 use super::request::{Request, TargetError};
 use super::{Admission, Admitted};
-use crate::auth::{AuthError, CredentialSource, Identity};
+use crate::auth::{self, AuthError, CredentialSource, Identity};
 use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind};
 use crate::frame::Sender;
 use crate::guard::HandshakeResult;
-use crate::handshake::RefuseWith;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
 use crate::handshake::host::HostError;
 use crate::handshake::path::PathError;
+use crate::handshake::{HeadEdits, RefuseWith};
 use crate::quota::connections::QuotaExceeded;
 use crate::reason::Reason;
 use crate::session::refusal::Refusal;
@@ -103,7 +103,19 @@ impl Request<'_> {
                 _ => Refusal::http(reason, &detail),
             }),
         };
-        Admitted { admission, policy, reason: Some(reason) }
+        let target = match &admission {
+            Admission::Refused(_) => rules.and_then(|rules| self.target_without_credentials(rules)),
+            _ => None,
+        };
+        Admitted { admission, policy, reason: Some(reason), target }
+    }
+
+    /// What access logs may show of a request that never reaches upstream.
+    fn target_without_credentials(&self, policy: &Policy) -> Option<Vec<u8>> {
+        let mut edits = HeadEdits::default();
+        auth::strip(policy.auth.as_ref()?, self.head(), self.query)
+            .add_to(self.raw_path, &mut edits);
+        edits.set.into_iter().find(|(name, _)| name == ":path").map(|(_, target)| target)
     }
 }
 

@@ -50,7 +50,7 @@ impl PendingAdmission {
             _charge: charge,
         };
         let admission = Admission::Waiting(Box::new(pending));
-        Admitted { admission, policy: Some(policy), reason: None }
+        Admitted { admission, policy: Some(policy), reason: None, target: None }
     }
 
     /// Decides if that can be done now; to be called on every tick, and when an
