@@ -1,11 +1,12 @@
 //! What one worker shares between its sessions: the checked document, the host,
 //! the account of held bytes, metrics, and the cap on event lines.
 
+use crate::auth::{Desk, Verifiers};
 use crate::config::{Config, Mode, Policy};
 use crate::event::limiter::Limiter;
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
-use crate::host::{Host, Level, Timestamp};
+use crate::host::{CallAnswer, CallId, Host, Level, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
 use crate::message::budget::Budget;
@@ -16,7 +17,7 @@ use crate::session::Scratch;
 use metrics::MetricTable;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 mod bans;
@@ -38,6 +39,9 @@ pub struct Guard {
     limiters: RefCell<Vec<Limiter>>,
     budget: Rc<Budget>,
     quotas: Rc<Quotas>,
+    verifiers: Verifiers,
+    /// Of the newest document, once there is a newer one.
+    successor: RefCell<Weak<Guard>>,
     /// What `wsguard_buffered_bytes` has been told of this worker.
     buffered_bytes_told: Cell<u64>,
     scratch: RefCell<Scratch>,
@@ -58,6 +62,8 @@ impl Guard {
         let metrics = MetricTable::define(&config, &*host);
         let limiters = vec![Limiter::default(); config.policies.len() + 1];
         let budget = Budget::new(config.buffered_per_worker_bytes);
+        let auth = config.policies.iter().filter_map(|policy| policy.auth.as_ref());
+        let verifiers = Verifiers::open(Rc::clone(&host), auth);
         Rc::new(Self {
             config,
             host,
@@ -65,6 +71,8 @@ impl Guard {
             limiters: RefCell::new(limiters),
             budget,
             quotas,
+            verifiers,
+            successor: RefCell::default(),
             buffered_bytes_told: Cell::new(0),
             scratch: RefCell::default(),
         })
@@ -89,6 +97,39 @@ impl Guard {
         self.scratch.borrow_mut().shrink(SCRATCH_KEPT_BYTES);
     }
 
+    /// To be called when a newer document has taken its place, or that one's.
+    pub fn succeed_by(&self, newer: &Rc<Self>) {
+        self.successor.replace(Rc::downgrade(newer));
+    }
+
+    /// Of the newest document, if that is another one.
+    pub(crate) fn successor(&self) -> Option<Rc<Self>> {
+        self.successor.borrow().upgrade()
+    }
+
+    /// To be called often, several times a second: what handshakes wait for.
+    pub fn on_short_tick(&self) {
+        self.verifiers.on_tick();
+    }
+
+    /// Hands over the answer of a call that was made on a tick.
+    pub fn on_call_answer(&self, id: CallId, answer: &CallAnswer) {
+        self.verifiers.on_answer(id, answer);
+    }
+
+    /// Where a client's credential is verified.
+    pub(crate) fn desk(&self, policy: usize, address: Option<IpAddr>) -> Desk<'_> {
+        Desk {
+            now: self.now(),
+            signatures: &*self.host,
+            calls: &*self.host,
+            log: &*self.host,
+            address,
+            verifiers: &self.verifiers,
+            policy,
+        }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.host.now()
     }
@@ -96,10 +137,6 @@ impl Guard {
     /// Time of the steady clock.
     pub(crate) fn monotonic(&self) -> Duration {
         self.host.monotonic()
-    }
-
-    pub(crate) fn host(&self) -> &dyn Host {
-        &*self.host
     }
 
     pub(crate) const fn budget(&self) -> &Rc<Budget> {

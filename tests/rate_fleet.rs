@@ -18,8 +18,8 @@ use std::time::Duration;
 use wsguard::frame::Sender;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{
-    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
-    Signatures, Timestamp,
+    Call, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics,
+    NotCalled, SharedData, Signatures, Timestamp,
 };
 use wsguard::quota::bans::{BanRules, Strike, Suspect};
 use wsguard::quota::rate::{ConnectionRates, MessageRates, Rate, RateClient, RateExceeded, Rates};
@@ -367,6 +367,13 @@ impl Metrics for Interleaved {
 
     fn record(&self, id: MetricId, value: u64) {
         self.inner.record(id, value);
+    }
+}
+
+/// Nobody is asked anything here.
+impl Calls for Interleaved {
+    fn call(&self, _: &Call) -> Result<CallId, NotCalled> {
+        Err(NotCalled)
     }
 }
 

@@ -14,7 +14,7 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 21] = [
+const TARGETS: [(&str, Entry); 24] = [
     ("answer", handshake::answer::fuzz_answer),
     ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
@@ -27,6 +27,7 @@ const TARGETS: [(&str, Entry); 21] = [
     ("host", handshake::host::fuzz_host),
     ("inflate", frame::deflate::fuzz_inflate),
     ("jwks", auth::jwk::fuzz_jwks),
+    ("keys_state", auth::fuzz_keys_state),
     ("members", quota::fuzz_members),
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),
@@ -35,6 +36,7 @@ const TARGETS: [(&str, Entry); 21] = [
     ("rate_shard", quota::rate::fuzz_rate_shard),
     ("session", session::fuzz_session),
     ("shard", quota::fuzz_shard),
+    ("template", auth::fuzz_template),
     ("token", auth::fuzz_token),
     ("units", config::fuzz_units),
 ];

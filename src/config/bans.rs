@@ -1,6 +1,6 @@
 //! `bans` of a policy.
 
-use super::fault::{Fault, Shape};
+use super::fault::Shape;
 use super::names;
 use super::node::{Node, Words};
 use super::relations::Relation;

@@ -6,7 +6,7 @@
 //! in its place, for nothing becomes a [`super::Config`] once there is an error.
 
 use super::error::{Collected, ConfigError, ConfigErrors};
-use super::fault::{Fault, Name, Shape};
+use super::fault::{Amount, Fault, Name, Shape};
 use super::tree::{Document, Tree, Value};
 use super::units::{self, Bound};
 use std::cell::RefCell;
@@ -249,6 +249,16 @@ impl<'a> Node<'a> {
         };
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.take(units::duration(text).and_then(|d| bound.limit(milliseconds(d)).map(|_| d)))
+    }
+
+    /// A duration of at most the bound (its seconds), and not 0.
+    pub(super) fn period(&self, bound: Bound) -> Option<Duration> {
+        let period = self.tolerance(bound)?;
+        if period.is_zero() {
+            self.report(Amount::ZeroDuration);
+            return None;
+        }
+        Some(period)
     }
 
     /// A whole number from 0 to the bound.

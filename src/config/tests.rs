@@ -15,6 +15,7 @@ mod example;
 mod handshake;
 mod leaves;
 mod quotas;
+mod services;
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2";
 
@@ -150,7 +151,9 @@ fn the_defaults_are_the_contracts() {
 
 #[test]
 fn empty_sections_are_the_defaults_too() {
-    let empty = good(r#""match": {}, "handshake": {}, "quotas": {}, "client": {}"#);
+    let empty = good(
+        r#""match": {}, "handshake": {}, "quotas": {}, "client": {}, "server": {}, "lifetime": {}"#,
+    );
     assert_eq!(format!("{empty:?}"), format!("{:?}", good("")));
 }
 
@@ -158,7 +161,7 @@ fn empty_sections_are_the_defaults_too() {
 fn errors_come_in_the_documents_order_whatever_is_checked_first() {
     let document = r#"{"policies": [
         {"client": {"types": [], "max_frame": 0}, "auth": 1, "zzz": 1, "name": ""},
-        {"server": {}, "name": "B", "match": {"paths": 1}}], "quotas": 1, "mode": 1}"#;
+        {"server": 1, "name": "B", "match": {"paths": 1}}], "quotas": 1, "mode": 1}"#;
     let paths: Vec<_> =
         parse(document).unwrap_err().iter().map(|error| error.path().to_owned()).collect();
     assert_eq!(

@@ -43,7 +43,6 @@ impl Guard {
     /// Whether an open connection of this policy is to be ended because its
     /// address or user has been banned since; by what was known in the last
     /// round, so that it may be asked on every tick.
-    #[expect(dead_code, reason = "the session asks it once it can end connections unasked")]
     pub(crate) fn ended_by_ban(
         &self,
         policy: &Policy,

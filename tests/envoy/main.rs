@@ -17,6 +17,7 @@ mod lds;
 mod support;
 mod upstream;
 
+mod auth;
 mod config;
 mod credentials;
 mod events;

@@ -12,6 +12,7 @@
 
 mod agreement;
 mod answers;
+mod auth;
 mod bans;
 mod budget;
 mod closing;

@@ -178,7 +178,7 @@ fn lifetimes_are_durations_and_a_heartbeat_needs_push() {
     assert_eq!(good("").lifetime.idle.as_secs(), 300);
     for (members, path, says) in [
         (r#""idle": "0s""#, "idle", "is 0"),
-        (r#""idle": 5"#, "idle", "is a number; write a number with its unit, like \"30s\""),
+        (r#""idle": 5"#, "idle", "is a number; write a number with its unit, like \"15m\""),
         (r#""max": "12""#, "max", "write"),
         (r#""heartbeat": "30s""#, "heartbeat", "needs lifetime.push"),
         (r#""heartbeat": "30s", "push": false"#, "heartbeat", "needs lifetime.push"),
