@@ -52,7 +52,7 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 	@$(TOOLS)/cargo.sh test --locked
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools ## The slow tests: a million addresses
+soak: wasm wasm-trap envoy tools ## The slow tests: a million addresses, ten thousand connections
 	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture soak
 
 .PHONY: compat
