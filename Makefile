@@ -57,7 +57,7 @@ conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (F
 	@FULL=$(FULL) $(TOOLS)/cargo.sh test --locked --test conformance -- --nocapture
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools ## The slow tests: a million addresses
+soak: wasm wasm-trap envoy tools ## The slow tests: a million addresses, ten thousand connections
 	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture soak
 
 .PHONY: compat

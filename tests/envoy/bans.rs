@@ -109,7 +109,7 @@ fn memory_stays_flat(warm: u32, addresses: u32, most_kib: u64) {
     let before = envoy.resident_kib();
     flood(envoy.address(), warm..addresses);
     let grown = envoy.resident_kib().saturating_sub(before);
-    println!("{addresses} addresses: {before} KiB, and {grown} KiB more");
+    eprintln!("{addresses} addresses: {before} KiB, and {grown} KiB more");
     assert!(grown < most_kib, "{grown} KiB more than {before}");
     // Who came last is banned, whoever came after.
     let last = std::net::Ipv4Addr::from(0x2000_0000 + addresses - 1).to_string();
