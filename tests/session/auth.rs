@@ -39,7 +39,7 @@ fn answer(status: u16, body: &str) -> CallAnswer {
 impl Worker {
     /// One policy with this `auth` over a session service's.
     fn new(over: &Value) -> Self {
-        let mut policy = json!({"name": "chat", "auth": {
+        let mut policy = json!({"name": "chat", "lifetime": {"idle": "24h"}, "auth": {
             "credentials": [{"header": "x-session"}],
             "session": {
                 "cluster": "auth", "host": "auth.example.com", "path": "/session",
