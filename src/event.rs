@@ -33,6 +33,8 @@ pub enum Kind {
     Replied,
     /// What a rule found was cut out of a message.
     Sanitized,
+    /// Messages wait for a rate.
+    Slowed,
     /// An address or user is refused from now on, for what it did.
     Banned,
     /// Its ban is over.

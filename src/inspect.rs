@@ -19,6 +19,8 @@ const SANITIZE_WORK_BYTES: usize = 64 << 20;
 pub enum Action {
     /// Let it pass, count and log it.
     Report,
+    /// Let it wait until a rate allows it; close where no time would help.
+    Slow,
     /// Cut out what matched; close where there is nothing to cut out.
     Sanitize,
     /// Let it vanish.
@@ -35,6 +37,7 @@ impl Action {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Report => "report",
+            Self::Slow => "slow",
             Self::Sanitize => "sanitize",
             Self::Drop => "drop",
             Self::Reply => "reply",

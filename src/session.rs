@@ -27,6 +27,7 @@ use flow::{CloseSeen, Flow, Surroundings, to_u64};
 use forward::Forward;
 use lifetime::Life;
 use outbox::Outbox;
+use queue::Queue;
 use std::rc::Rc;
 use std::time::Duration;
 use verdict::{Judge, Stopped};
@@ -44,7 +45,9 @@ mod fuzz;
 mod lifetime;
 mod opening;
 mod outbox;
+mod queue;
 mod refusal;
+mod slow;
 mod stream;
 mod unasked;
 mod verdict;
@@ -81,6 +84,8 @@ pub struct Session {
     deflate: Option<Deflate>,
     outboxes: Both<Outbox>,
     life: Life,
+    /// What of each end waits for its turn.
+    queues: Both<Queue>,
     /// What each end has taken of its rates.
     taken: Both<ConnectionRates>,
     messages: PerDirection,
@@ -232,6 +237,7 @@ impl Session {
         if !input.is_empty() {
             self.outboxes.of(sender).answered();
         }
+        self.release(sender);
         self.flush(sender.other(), &mut forward);
         let flow = match sender {
             Sender::Client => &mut self.client,
@@ -241,7 +247,7 @@ impl Session {
         let (rules, budget) = (policy.messages(sender), guard.budget());
         let mut with = Surroundings { rules, budget, scratch: &mut scratch };
         let mut bench = {
-            let taken = self.taken.of(sender);
+            let taken = (self.taken.of(sender), self.queues.of(sender));
             Bench::new(
                 &guard,
                 self.policy,
@@ -255,8 +261,11 @@ impl Session {
         let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
         if let Some(close) = flow.close_seen() {
             self.first_close.get_or_insert(close);
-            self.outboxes.of(sender.other()).seal();
-            self.life.half_close(guard.monotonic());
+            // One that waits for its turn has not gone there yet.
+            if self.queues.of(sender).is_empty() && !self.outboxes.of(sender.other()).is_sealed() {
+                self.outboxes.of(sender.other()).seal();
+                self.life.half_close(guard.monotonic());
+            }
         }
         if messages > 0 || controls > 0 && policy.lifetime.ping_counts {
             self.life.mark_active();
@@ -295,7 +304,7 @@ impl Session {
         if !std::mem::replace(&mut pending.early, true) {
             let about = &self.about;
             let boxes = &mut self.outboxes;
-            let taken = &mut self.taken.client;
+            let taken = (&mut self.taken.client, &mut self.queues.client);
             let mut bench = Bench::new(
                 &self.guard,
                 self.policy,

@@ -41,7 +41,16 @@ const ACTIONS: &Words<Action> = &[
     ("drop", Some(Action::Drop)),
     ("reply", Some(Action::Reply)),
     ("sanitize", Some(Action::Sanitize)),
-    ("slow", None),
+    ("slow", Some(Action::Slow)),
+    ("report", Some(Action::Report)),
+];
+
+/// Time helps against a rate only.
+const RULE_ACTIONS: &Words<Action> = &[
+    ("close", Some(Action::Close)),
+    ("drop", Some(Action::Drop)),
+    ("reply", Some(Action::Reply)),
+    ("sanitize", Some(Action::Sanitize)),
     ("report", Some(Action::Report)),
 ];
 
@@ -68,7 +77,8 @@ pub(super) fn read(node: Option<&Node<'_>>, users: bool) -> MessageRules {
     if let Some(action) = section.get("on_violation").and_then(|node| node.word(ACTIONS)) {
         rules.on_violation = action;
     }
-    rules.rules = section.get("rules").and_then(|node| rule_set(node, rules.on_violation));
+    rules.rules =
+        section.get("rules").and_then(|node| rule_set(node, of_rules(rules.on_violation)));
     rules
 }
 
@@ -102,7 +112,7 @@ fn rule_set(node: &Node<'_>, on_violation: Action) -> Option<RuleSet> {
         if rule.get("preset").is_some() {
             continue;
         }
-        let action = rule.get("action").map_or(Some(on_violation), |node| node.word(ACTIONS));
+        let action = rule.get("action").map_or(Some(on_violation), |node| node.word(RULE_ACTIONS));
         let name = rule.require("name", "one that is unique, for events").filter(|n| is_name(n));
         if let Some(name) = name {
             match names.iter().find(|first| first.plain_text() == name.plain_text()) {
@@ -125,6 +135,11 @@ fn rule_set(node: &Node<'_>, on_violation: Action) -> Option<RuleSet> {
         return None;
     }
     RuleSet::compile(specs).map_err(|errors| rule_errors(node, &sources, errors)).ok()
+}
+
+/// What rules do that have no action of their own.
+fn of_rules(on_violation: Action) -> Action {
+    if on_violation == Action::Slow { Action::Close } else { on_violation }
 }
 
 fn is_name(node: &Node<'_>) -> bool {

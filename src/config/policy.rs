@@ -9,6 +9,7 @@ use super::{
 };
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
+use crate::inspect::Action;
 
 const KEYS: &[&str] = &[
     "name",
@@ -55,6 +56,16 @@ pub(super) fn read<'a>(
     let auth = policy.get("auth").map(auth::read);
     cookies_need_origins(&auth, &handshake);
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
+    let client = messages::read(policy.get("client"), users);
+    let server = messages::read(policy.get("server"), users);
+    let lifetime = lifetime::read(policy.get("lifetime"), filter);
+    for (direction, rules) in [("client", &client), ("server", &server)] {
+        if let (Some(node), Action::Slow, false) =
+            (policy.get(direction), rules.on_violation, lifetime.push)
+        {
+            node.report_below("on_violation", Relation::NeedsPush);
+        }
+    }
     Some(Checked {
         policy: Policy {
             name: name.and_then(Node::plain_text).unwrap_or_default().to_owned(),
@@ -64,9 +75,9 @@ pub(super) fn read<'a>(
             handshake: handshake.rules,
             auth,
             quotas: quotas::read_policy(policy.get("quotas"), users, by_address),
-            client: messages::read(policy.get("client"), users),
-            server: messages::read(policy.get("server"), users),
-            lifetime: lifetime::read(policy.get("lifetime"), filter),
+            client,
+            server,
+            lifetime,
             bans: policy.get("bans").and_then(|node| bans::read(node, users)),
         },
         node: node.clone(),

@@ -48,6 +48,8 @@ pub enum Violation {
     Inflate(InflateError),
     /// More than a rate allows, of messages or of bytes.
     Rate(RateExceeded),
+    /// More messages wait than are held for one connection.
+    QueueFull(Reason),
     /// The worker holds as many message bytes as it may.
     Overloaded,
 }
@@ -68,6 +70,7 @@ impl Violation {
             Self::Inflate(InflateError::Corrupt) => Reason::ProtocolError,
             Self::Inflate(_) => Reason::InflatedTooBig,
             Self::Rate(exceeded) => exceeded.reason(),
+            Self::QueueFull(reason) => reason,
             Self::Overloaded => Reason::Overloaded,
         }
     }
@@ -83,9 +86,14 @@ impl Violation {
     pub const fn action(self, rules: &MessageRules) -> Action {
         match self {
             Self::RuleMatched { action, .. } => action,
-            Self::TypeDenied(_) | Self::Rate(_) => match rules.on_violation {
-                // There is nothing to cut out of it.
+            Self::Rate(exceeded) => match rules.on_violation {
+                // There is nothing to cut out of it, or no time would help.
                 Action::Sanitize => Action::Close,
+                Action::Slow if exceeded.retry_after().is_none() => Action::Close,
+                action => action,
+            },
+            Self::TypeDenied(_) => match rules.on_violation {
+                Action::Sanitize | Action::Slow => Action::Close,
                 action => action,
             },
             _ => Action::Close,
@@ -113,6 +121,9 @@ impl std::fmt::Display for Violation {
             Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
             Self::Inflate(error) => error.fmt(f),
             Self::Rate(exceeded) => exceeded.fmt(f),
+            Self::QueueFull(_) => {
+                f.write_str("more messages wait than are held for one connection")
+            }
             Self::Overloaded => f.write_str("this worker holds as many message bytes as it may"),
         }
     }

@@ -4,6 +4,7 @@
 use super::both::Both;
 use super::content::write_message;
 use super::outbox::{Outbox, Probe};
+use super::queue::{Full, Queue};
 use super::verdict::{Judge, Verdict};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
@@ -26,6 +27,9 @@ pub(super) struct Bench<'a> {
     sender: Sender,
     outboxes: &'a mut Both<Outbox>,
     taken: &'a mut ConnectionRates,
+    queue: &'a mut Queue,
+    /// A rate is used up: what comes now waits.
+    slowed: bool,
     /// What goes on in the place of the message that vanished last.
     in_its_place: InItsPlace,
     /// Whole messages that went by.
@@ -61,7 +65,7 @@ impl<'a> Bench<'a> {
         (about, user): (&'a About, Option<&'a str>),
         sender: Sender,
         outboxes: &'a mut Both<Outbox>,
-        taken: &'a mut ConnectionRates,
+        (taken, queue): (&'a mut ConnectionRates, &'a mut Queue),
     ) -> Self {
         let mode = guard.policy(policy).map_or(Mode::Enforce, |policy| policy.mode);
         Self {
@@ -73,6 +77,8 @@ impl<'a> Bench<'a> {
             sender,
             outboxes,
             taken,
+            queue,
+            slowed: false,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
             controls: 0,
@@ -123,12 +129,14 @@ impl Judge for Bench<'_> {
         let reason = violation.reason();
         let (kind, verdict) = match action {
             Action::Report => (Kind::Reported, Verdict::Pass),
+            Action::Slow => (Kind::Slowed, Verdict::Wait),
             Action::Sanitize => (Kind::Sanitized, Verdict::Sanitize),
             Action::Drop => (Kind::Dropped, Verdict::Vanish),
             Action::Reply => (Kind::Replied, Verdict::Vanish),
             Action::Close => (Kind::Refused, Verdict::Stop),
         };
         let detail = violation.to_string();
+        self.slowed |= action == Action::Slow;
         if action == Action::Reply {
             self.reply(reason, &detail);
         }
@@ -153,6 +161,19 @@ impl Judge for Bench<'_> {
                 self.outboxes.server.ask_now(Some(key), out);
             }
         }
+    }
+
+    fn waits(&self) -> bool {
+        self.slowed || !self.queue.is_empty()
+    }
+
+    fn enqueue(
+        &mut self,
+        payload_bytes: Option<u64>,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), Violation> {
+        let queued = self.queue.push(payload_bytes, write);
+        queued.map_err(|Full| Violation::QueueFull(Reason::MessageRate))
     }
 
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation> {

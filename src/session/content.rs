@@ -111,7 +111,8 @@ impl Content {
                     .map_err(|violation| refused(judge, violation, offset))?;
                 Delivery::Changed(sanitized)
             }
-            Verdict::Stop => return Err(Stopped),
+            // No rule waits for anything.
+            Verdict::Wait | Verdict::Stop => return Err(Stopped),
         };
         Ok(match &mut self.compression {
             Some(compression) if message.is_compressed() => {

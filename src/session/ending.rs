@@ -65,8 +65,7 @@ impl Session {
             _ => self.arrived,
         };
         // Nothing of what either side holds will go on.
-        self.client.discard();
-        self.server.discard();
+        self.discard();
         if self.mode() == Mode::Report {
             self.phase = Phase::Unseen(opened);
             return Outcome { refused, ..Outcome::forward(forward.finish()) };
@@ -99,6 +98,14 @@ impl Session {
         let mut forward = Forward::new(input, out);
         self.flush(sender.other(), &mut forward);
         Outcome::forward(forward.finish())
+    }
+
+    /// Gives back what either side holds: nothing of it will go on.
+    pub(super) fn discard(&mut self) {
+        self.client.discard();
+        self.server.discard();
+        self.queues.client.discard();
+        self.queues.server.discard();
     }
 
     /// A masking key for a frame of ours that goes to `receiver`.

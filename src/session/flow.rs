@@ -217,7 +217,12 @@ impl Flow {
         let opcode = piece.header.opcode;
         if opcode == Opcode::Close {
             self.judge_close(judge)?;
-        } else if !judge.control(opcode, &self.control) || !self.take_control(forward, judge)? {
+            if judge.waits() {
+                return self.queue_control(piece, None, judge);
+            }
+        } else if !judge.control(opcode, &self.control)
+            || !self.take_control(piece, forward, judge)?
+        {
             return Ok(());
         }
         match piece.begin {
@@ -238,6 +243,7 @@ impl Flow {
     /// Counts a ping or pong in its rates: whether it goes on.
     fn take_control(
         &self,
+        piece: &Piece<'_>,
         forward: &mut Forward<'_>,
         judge: &mut dyn Judge,
     ) -> Result<bool, Stopped> {
@@ -248,8 +254,29 @@ impl Flow {
                 forward.insert(|out| judge.in_its_place(out));
                 Ok(false)
             }
+            Verdict::Wait => {
+                self.queue_control(piece, Some(piece.header.payload_bytes), judge).map(|()| false)
+            }
             Verdict::Stop | Verdict::Sanitize => Err(Stopped),
         }
+    }
+
+    /// Lets the control frame that is complete wait for its turn.
+    fn queue_control(
+        &self,
+        piece: &Piece<'_>,
+        payload_bytes: Option<u64>,
+        judge: &mut dyn Judge,
+    ) -> Result<(), Stopped> {
+        let queued = judge.enqueue(payload_bytes, &mut |out| {
+            piece.header.encode(out);
+            let begin = out.len();
+            out.extend_from_slice(&self.control);
+            if let (Some(key), Some(copy)) = (piece.header.mask, out.get_mut(begin..)) {
+                mask::apply(copy, key, 0);
+            }
+        });
+        queued.map_err(|violation| stop(judge, violation, self.frame_offset))
     }
 
     /// Judges the Close whose unmasked payload is complete.
@@ -290,9 +317,14 @@ impl Flow {
         }
         if at_once && message.is_read() {
             let delivery = whole(message, piece, &mut self.content, with, judge, offset)?;
-            let kept = delivery == Delivery::AsItCame;
-            deliver(message, delivery, forward, judge);
-            if kept {
+            if delivery != Delivery::AsItCame {
+                deliver(message, delivery, forward, judge, offset)?;
+            } else if judge.waits() {
+                send(forward, judge, (message, offset), |out| {
+                    piece.header.encode(out);
+                    out.extend_from_slice(piece.data);
+                })?;
+            } else {
                 match piece.begin {
                     Some(begin) => forward.pass(begin, piece.before),
                     None => forward.insert(|out| piece.header.encode(out)),
@@ -326,10 +358,11 @@ impl Flow {
         let payload = message.payload();
         let delivery = self.content.judge(message, payload, with.rules, work, judge, offset)?;
         match delivery {
-            Delivery::AsItCame => forward.insert(|out| message.release(out)),
-            delivery => deliver(message, delivery, forward, judge),
+            Delivery::AsItCame => {
+                send(forward, judge, (message, offset), |out| message.release(out))
+            }
+            delivery => deliver(message, delivery, forward, judge, offset),
         }
-        Ok(())
     }
 }
 
@@ -340,7 +373,8 @@ fn take_rate(
     forward: &mut Forward<'_>,
     judge: &mut dyn Judge,
 ) -> Result<(), Stopped> {
-    if message.fate() == Fate::Judged {
+    // What waits is counted when its turn has come.
+    if message.fate() == Fate::Judged && !judge.waits() {
         let taken = judge.rate(message.announced_bytes());
         if settle(taken, message, offset, judge)? == Verdict::Vanish {
             forward.insert(|out| judge.in_its_place(out));
@@ -380,14 +414,37 @@ fn deliver(
     delivery: Delivery<'_>,
     forward: &mut Forward<'_>,
     judge: &mut dyn Judge,
-) {
+    offset: u64,
+) -> Result<(), Stopped> {
     match delivery {
         Delivery::AsItCame => {}
-        Delivery::Changed(payload) => forward.insert(|out| {
+        Delivery::Changed(payload) => send(forward, judge, (message, offset), |out| {
             content::write_message(message.kind(), payload, message.mask(), out);
-        }),
+        })?,
         Delivery::Vanished => forward.insert(|out| judge.in_its_place(out)),
     }
+    Ok(())
+}
+
+/// Lets the frames of `message` go on that `write` appends, now or in their turn.
+fn send(
+    forward: &mut Forward<'_>,
+    judge: &mut dyn Judge,
+    (message, offset): (&Message, u64),
+    mut write: impl FnMut(&mut Vec<u8>),
+) -> Result<(), Stopped> {
+    if !judge.waits() {
+        forward.insert(write);
+        return Ok(());
+    }
+    let queued = judge.enqueue(Some(message.announced_bytes()), &mut write);
+    queued.map_err(|violation| stop(judge, violation, offset))
+}
+
+/// Tells the judge of a violation that leaves no way on.
+fn stop(judge: &mut dyn Judge, violation: Violation, offset: u64) -> Stopped {
+    let _ = judge.violation(violation, offset);
+    Stopped
 }
 
 const fn judge_type(kind: MessageType, rules: &MessageRules) -> Result<(), Violation> {

@@ -100,6 +100,7 @@ impl Session {
         if std::mem::take(&mut self.life.is_active) {
             self.life.active = now;
         }
+        self.release_on_tick();
         if let Some(since) = self.life.half_closed {
             let waited = now.saturating_sub(since) >= HALF_CLOSED_TIMEOUT;
             return Outcome { reset: waited && self.mode() == Mode::Enforce, ..goes_on };
@@ -142,8 +143,7 @@ impl Session {
             return Outcome { refused: first.then_some(reason), ..goes_on };
         }
         self.tell_end(reason, Action::Close, Kind::Refused);
-        self.client.discard();
-        self.server.discard();
+        self.discard();
         self.ended_for = Some(reason);
         let told = self.pushes() && self.ready_to_push && !self.outboxes.client.is_sealed();
         let (code, key) = (close_code(reason), self.key_towards(Sender::Server));

@@ -13,8 +13,7 @@ const MAX_DUE_BYTES: usize = 16 << 10;
 /// Frames of ours on their way to one end.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// Whole frames. Invariant: at most [`MAX_DUE_BYTES`], and a Close behind
-    /// them.
+    /// Whole frames. Ours are at most [`MAX_DUE_BYTES`], and a Close behind them.
     due: Vec<u8>,
     charge: Charge,
     /// A Close has gone there or is due: it is the last frame.
@@ -62,6 +61,22 @@ impl Outbox {
         }
     }
 
+    /// Puts frames of the other end in, whose turn it is: they are bounded where
+    /// they waited.
+    pub(super) fn release(&mut self, frames: &[u8]) {
+        if !self.sealed {
+            // They have been charged there; were there no room left by now,
+            // they still take none that they had not.
+            let _ = self.charge.grow(frames.len());
+            self.due.extend_from_slice(frames);
+        }
+    }
+
+    /// What has been put in last is a Close of the other end's.
+    pub(super) const fn end(&mut self) {
+        self.sealed = true;
+    }
+
     /// Puts the last frame in: a Close, unless one has gone there already.
     pub(super) fn close(&mut self, code: u16, reason: &str, key: Option<[u8; 4]>) {
         if !std::mem::replace(&mut self.sealed, true) {
@@ -90,6 +105,13 @@ impl Outbox {
             let mut ping = Vec::new();
             self.write_ping(None, &mut ping);
             self.add(&ping);
+        }
+    }
+
+    /// The same, unless one is not answered yet.
+    pub(super) fn ask_once(&mut self) {
+        if self.unanswered == 0 {
+            self.ask();
         }
     }
 

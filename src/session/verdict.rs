@@ -8,6 +8,8 @@ use crate::message::{Message, Violation};
 pub(super) enum Verdict {
     /// Let it pass.
     Pass,
+    /// Let it wait for its turn, and what follows behind it.
+    Wait,
     /// Cut out what matched.
     Sanitize,
     /// Let the message vanish.
@@ -22,6 +24,15 @@ pub(super) trait Judge {
     fn violation(&mut self, violation: Violation, offset: u64) -> Verdict;
     /// Appends what goes on in the place of a message that vanishes.
     fn in_its_place(&mut self, out: &mut Vec<u8>);
+    /// Whether messages have to wait for their turn now.
+    fn waits(&self) -> bool;
+    /// Lets frames that `write` appends wait for their turn, which count in the
+    /// rates then with so many bytes of payload; a Close counts in none.
+    fn enqueue(
+        &mut self,
+        payload_bytes: Option<u64>,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), Violation>;
     /// A whole message of this many payload bytes went by.
     fn message(&mut self, payload_bytes: u64);
     /// Takes a message, ping or pong of so many payload bytes from the rates.
@@ -49,6 +60,7 @@ pub(super) fn settle(
     match verdict {
         Verdict::Stop | Verdict::Sanitize => return Err(Stopped),
         Verdict::Vanish => message.vanish(),
+        Verdict::Wait => {}
         Verdict::Pass if violation.leaves_it_readable() => {}
         // What follows refers to what this message would have inflated to.
         Verdict::Pass if message.is_compressed() => return Err(Stopped),

@@ -25,5 +25,6 @@ mod quotas;
 mod report;
 mod rig;
 mod server;
+mod slow;
 mod verdicts;
 mod violations;

@@ -89,14 +89,20 @@ fn what_is_not_built_is_refused() {
     for (members, path) in [
         (r#""json": "required""#, "json: required"),
         (r#""schema": {}"#, "schema"),
-        (r#""on_violation": "slow""#, "on_violation: slow"),
         (r#""rules": [{"preset": "sqli", "action": 1}]"#, "rules[0].preset"),
         (r#""rules": [{"name": "a", "pattern": "b", "in": 1}]"#, "rules[0].in"),
-        (r#""rules": [{"name": "a", "pattern": "b", "action": "slow"}]"#, "rules[0].action: slow"),
     ] {
         not_yet(&format!(r#""client": {{{members}}}"#), &format!("client.{path}"));
     }
-    bad_client(r#""on_violation": "panic""#, "on_violation", "`sanitize` or `report`");
+    bad_client(r#""on_violation": "panic""#, "on_violation", "`slow` or `report`");
+    bad_client(r#""on_violation": "slow""#, "on_violation", "needs lifetime.push");
+    let slow = good(
+        r#""lifetime": {"push": true}, "server": {"on_violation": "slow",
+        "rules": [{"name": "a", "pattern": "b"}]}"#,
+    );
+    assert_eq!(slow.server.on_violation, Action::Slow);
+    let rules = slow.server.rules.unwrap();
+    assert_eq!(rules.find(b"b").unwrap().action, Action::Close, "no time helps there");
 }
 
 #[test]
@@ -108,6 +114,7 @@ fn rules_have_a_name_and_a_pattern() {
         (r#"{"name": "a", "pattern": ""}"#, "pattern", "is an empty text"),
         (r#"{"name": "a", "pattern": 1}"#, "pattern", "is a number"),
         (r#"{"name": "a", "patern": "a"}"#, "patern", "did you mean `pattern`?"),
+        (r#"{"name": "a", "pattern": "a", "action": "slow"}"#, "action", "`sanitize` or `report`"),
         (r#"{"name": "a", "pattern": "a", "action": "kill"}"#, "action", "`sanitize` or `report`"),
     ] {
         bad_client(&format!(r#""rules": [{rule}]"#), &format!("rules[0].{path}"), says);

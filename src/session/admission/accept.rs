@@ -19,6 +19,7 @@ use crate::session::expiry::Expiry;
 use crate::session::lifetime::Life;
 use crate::session::opening::Pending;
 use crate::session::outbox::Outbox;
+use crate::session::queue::Queue;
 use crate::session::{Flow, Phase, Session};
 use std::rc::Rc;
 
@@ -120,6 +121,7 @@ impl Request<'_> {
     ) -> Admitted {
         let probe = probe(self.guard);
         let outbox = || Outbox::new(self.guard.budget(), probe);
+        let queue = || Queue::new(self.guard.budget());
         let session = Session {
             guard: Rc::clone(self.guard),
             policy: index,
@@ -133,6 +135,7 @@ impl Request<'_> {
             server: Flow::new(Sender::Server),
             deflate: None,
             outboxes: Both { client: outbox(), server: outbox() },
+            queues: Both { client: queue(), server: queue() },
             taken: Both::default(),
             life: Life::begin(self.guard.monotonic()),
             messages: crate::event::PerDirection::default(),

@@ -1,0 +1,44 @@
+//! Messages that wait for a rate (`slow`), and their turn.
+
+use super::Session;
+use crate::frame::Sender;
+use std::rc::Rc;
+
+impl Session {
+    /// Lets what waits of `sender` go to the other end's outbox, as far as the
+    /// rates allow now.
+    pub(super) fn release(&mut self, sender: Sender) {
+        if self.queues.of(sender).is_empty() {
+            return;
+        }
+        let guard = Rc::clone(&self.guard);
+        let Some(policy) = guard.policy(self.policy) else { return };
+        let from = (sender, policy.messages(sender));
+        let who = (self.about.ip, self.user.as_deref());
+        let queue = self.queues.of(sender);
+        while let Some(first) = queue.first() {
+            let taken = first.payload_bytes.map_or(Ok(()), |bytes| {
+                guard.message_rates(policy, from, who, self.taken.of(sender), bytes)
+            });
+            let Some(turn) = taken.ok().and_then(|()| queue.take()) else { return };
+            let outbox = self.outboxes.of(sender.other());
+            outbox.release(&turn.frames);
+            if turn.payload_bytes.is_none() {
+                outbox.end();
+                self.life.half_close(guard.monotonic());
+            }
+        }
+    }
+
+    /// What waits has its turn by the clock, too. Upstream can be written to in
+    /// the place of something the client sends only, so the client is asked for
+    /// a Pong.
+    pub(super) fn release_on_tick(&mut self) {
+        for sender in [Sender::Client, Sender::Server] {
+            self.release(sender);
+        }
+        if !self.outboxes.server.is_empty() {
+            self.outboxes.client.ask_once();
+        }
+    }
+}
