@@ -189,6 +189,24 @@ impl Guard {
         self.quotas.take_message(rates, client, connection, payload_bytes)
     }
 
+    /// Takes what is a user's, who is known only now, of the policy's and the
+    /// document's quotas.
+    pub(crate) fn take_user_quota(
+        &self,
+        policy: &Policy,
+        user: Option<&str>,
+    ) -> Result<Permit, connections::QuotaExceeded> {
+        let of_user = |rules: &QuotaRules| QuotaRules {
+            per_ip: None,
+            total: None,
+            handshakes_per_ip: None,
+            ..*rules
+        };
+        let (rules, document) = (of_user(&policy.quotas), of_user(&self.config.quotas));
+        let client = connections::Client { address: None, user };
+        connections::take(&self.quotas, (policy.name.as_str(), &rules), &document, client)
+    }
+
     /// Makes a connection count as open, with what it has taken.
     pub(crate) fn count_open(&self, policy: &Policy, permit: Option<Permit>) -> Permit {
         let mut permit = permit.unwrap_or_else(|| Permit::empty(Rc::clone(&self.quotas)));

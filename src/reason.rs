@@ -37,6 +37,8 @@ pub enum Reason {
     CredentialsRevoked,
     /// What verifies credentials can't be had: an issuer's keys, or a service.
     AuthUnavailable,
+    /// No credential came in a first message in time.
+    AuthDeadline,
     /// The credential is good, and does not reach to what was asked for.
     AccessDenied,
     /// This address has as many connections open as it may.
@@ -105,7 +107,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -121,6 +123,7 @@ impl Reason {
         Self::CredentialsExpired,
         Self::CredentialsRevoked,
         Self::AuthUnavailable,
+        Self::AuthDeadline,
         Self::AccessDenied,
         Self::ConnectionsPerIp,
         Self::ConnectionsPerUser,
@@ -161,6 +164,7 @@ impl Reason {
             Self::CredentialsInvalid => row("credentials_invalid", 401, 1008, "Credentials not valid"),
             Self::CredentialsExpired => row("credentials_expired", 401, 1008, "Credentials expired"),
             Self::CredentialsRevoked => row("credentials_revoked",   0, 1008, "Credentials revoked"),
+            Self::AuthDeadline       => row("auth_deadline",         0, 1008, "No credential in time"),
             Self::AuthUnavailable    => row("auth_unavailable",    503, 1013, "Credentials can't be checked now"),
             Self::AccessDenied       => row("access_denied",       403, 1008, "Access denied"),
             Self::ConnectionsPerIp   => row("connections_per_ip",  429, 1008, "Too many connections of this address"),

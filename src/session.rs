@@ -25,6 +25,7 @@ use bench::Bench;
 use both::Both;
 use flow::{CloseSeen, Flow, Surroundings, to_u64};
 use forward::Forward;
+use gate::Gate;
 use lifetime::Life;
 use outbox::Outbox;
 use queue::Queue;
@@ -42,6 +43,7 @@ mod expiry;
 mod flow;
 mod forward;
 mod fuzz;
+mod gate;
 mod lifetime;
 mod opening;
 mod outbox;
@@ -93,8 +95,14 @@ pub struct Session {
     first_close: Option<CloseSeen>,
     /// What its credential depends on.
     expiry: expiry::Expiry,
-    /// What it holds of the quotas, as long as it lives.
+    /// What it holds of the quotas, as long as it lives; of the user's, once its
+    /// first message has been verified.
     _permit: Permit,
+    user_permit: Option<Permit>,
+    /// Its first message is to say who it is, and has not been verified.
+    gate: Option<Gate>,
+    /// Who it is, where messages have to ask for what that may have.
+    identity: Option<Identity>,
     /// The filter can write to the client unasked.
     ready_to_push: bool,
     /// What a client is told that was refused before upstream had answered.
@@ -248,6 +256,7 @@ impl Session {
         let mut with = Surroundings { rules, budget, scratch: &mut scratch };
         let mut bench = {
             let taken = (self.taken.of(sender), self.queues.of(sender));
+            let who = (self.gate.as_mut(), self.identity.as_ref());
             Bench::new(
                 &guard,
                 self.policy,
@@ -255,6 +264,7 @@ impl Session {
                 sender,
                 &mut self.outboxes,
                 taken,
+                who,
             )
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
@@ -262,7 +272,8 @@ impl Session {
         if let Some(close) = flow.close_seen() {
             self.first_close.get_or_insert(close);
             // One that waits for its turn has not gone there yet.
-            if self.queues.of(sender).is_empty() && !self.outboxes.of(sender.other()).is_sealed() {
+            let shut = sender == Sender::Client && self.gate.is_some();
+            if !shut && self.queues.of(sender).is_empty() && !self.outboxes.of(sender.other()).is_sealed() {
                 self.outboxes.of(sender.other()).seal();
                 self.life.half_close(guard.monotonic());
             }
@@ -272,7 +283,11 @@ impl Session {
         }
         self.messages.add(sender, messages);
         guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));
+        drop(scratch);
         match done {
+            Ok(()) if sender == Sender::Client && self.gate.is_some() => {
+                self.before_the_gate(refused, forward)
+            }
             Ok(()) => Outcome { refused, ..Outcome::forward(forward.finish()) },
             Err(Stopped) => self.stop(sender, refused, forward),
         }
@@ -312,6 +327,7 @@ impl Session {
                 Sender::Client,
                 boxes,
                 taken,
+                (None, None),
             );
             // Which mode it is decides below what follows.
             let _ = bench.violation(Violation::Early, 0);

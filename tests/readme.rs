@@ -64,11 +64,9 @@ fn what_is_not_built_is_said_to_be() {
 /// leaves it.
 #[test]
 fn what_is_said_to_be_not_built_is_refused() {
-    let mut documents = vec![include_str!("fuzz/seeds/config/every-section").to_owned()];
-    let slow = r#"{"policies": [{"name": "a", "client": {"on_violation": "slow"}}]}"#;
-    documents.push(slow.to_owned());
+    let documents = [include_str!("fuzz/seeds/config/every-section")];
     let mut told = Vec::new();
-    for document in &documents {
+    for document in documents {
         let errors = Config::parse(document, &|_| Some("x".repeat(64))).unwrap_err();
         told.extend(errors.iter().map(ToString::to_string));
     }

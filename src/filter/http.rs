@@ -78,27 +78,41 @@ impl HttpStream {
         }
     }
 
-    /// Whether its request is held.
-    pub(super) const fn is_waiting(&self) -> bool {
-        self.pending.is_some()
+    /// Whether somebody else's answer is waited for: about its request, which is
+    /// held, or about its first message.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_verifying())
     }
 
-    /// Hands over the answer of a call that was made for its request.
+    /// Hands over the answer of a call that was made for it.
     pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
         if let Some(pending) = &mut self.pending {
             pending.on_answer(id, answer);
+        } else if let Some(session) = &mut self.session {
+            session.on_answer(id, answer);
         }
     }
 
-    /// Decides about a request that is held, if that can be done now, and lets
-    /// it go on or answers it. Host calls must be about this stream.
+    /// Decides about what waits, if that can be done now: lets the request go on
+    /// or answers it, lets what is held go on or ends the connection. Host calls
+    /// must be about this stream.
     pub(super) fn advance(&mut self) {
-        let Some(admitted) = self.pending.as_mut().and_then(|pending| pending.advance()) else {
-            return;
-        };
-        self.pending = None;
-        if self.apply(admitted) == Action::Continue {
-            host::resume_request();
+        if let Some(pending) = &mut self.pending {
+            let Some(admitted) = pending.advance() else { return };
+            self.pending = None;
+            if self.apply(admitted) == Action::Continue {
+                host::resume_request();
+            }
+        } else if let Some(session) = self.session.as_mut().filter(|s| s.is_verifying()) {
+            let outcome = session.advance();
+            if let Some(reason) = outcome.refused {
+                self.tell_reason(reason);
+            }
+            if outcome.reset {
+                host::reset();
+            } else {
+                self.push();
+            }
         }
     }
 
@@ -287,7 +301,12 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
-        self.stream.borrow_mut().on_body(Body::Request, size, ends)
+        let mut stream = self.stream.borrow_mut();
+        let action = stream.on_body(Body::Request, size, ends);
+        if stream.is_waiting() {
+            self.worker.wait(self.id);
+        }
+        action
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {

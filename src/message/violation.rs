@@ -1,6 +1,7 @@
 //! What can be wrong with a message.
 
 use super::{MessageRules, MessageType};
+use crate::auth::AuthError;
 use crate::frame::FrameError;
 use crate::frame::deflate::InflateError;
 use crate::inspect::Action;
@@ -48,6 +49,9 @@ pub enum Violation {
     Inflate(InflateError),
     /// More than a rate allows, of messages or of bytes.
     Rate(RateExceeded),
+    /// A message that should say who the client is does not, or asks for what
+    /// the client may not have.
+    Credential(AuthError),
     /// More messages wait than are held for one connection.
     QueueFull(Reason),
     /// The worker holds as many message bytes as it may.
@@ -70,6 +74,7 @@ impl Violation {
             Self::Inflate(InflateError::Corrupt) => Reason::ProtocolError,
             Self::Inflate(_) => Reason::InflatedTooBig,
             Self::Rate(exceeded) => exceeded.reason(),
+            Self::Credential(error) => error.reason(),
             Self::QueueFull(reason) => reason,
             Self::Overloaded => Reason::Overloaded,
         }
@@ -121,6 +126,7 @@ impl std::fmt::Display for Violation {
             Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
             Self::Inflate(error) => error.fmt(f),
             Self::Rate(exceeded) => exceeded.fmt(f),
+            Self::Credential(error) => error.fmt(f),
             Self::QueueFull(_) => {
                 f.write_str("more messages wait than are held for one connection")
             }

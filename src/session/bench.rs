@@ -3,9 +3,11 @@
 
 use super::both::Both;
 use super::content::write_message;
+use super::gate::{Gate, Passage};
 use super::outbox::{Outbox, Probe};
 use super::queue::{Full, Queue};
 use super::verdict::{Judge, Verdict};
+use crate::auth::{Identity, check_message};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
 use crate::frame::{Opcode, Sender};
@@ -28,6 +30,11 @@ pub(super) struct Bench<'a> {
     outboxes: &'a mut Both<Outbox>,
     taken: &'a mut ConnectionRates,
     queue: &'a mut Queue,
+    gate: Option<&'a mut Gate>,
+    /// Who it is, where messages have to ask for what that may have.
+    identity: Option<&'a Identity>,
+    /// The message in hand need not wait for the gate.
+    at_once: bool,
     /// A rate is used up: what comes now waits.
     slowed: bool,
     /// What goes on in the place of the message that vanished last.
@@ -66,6 +73,7 @@ impl<'a> Bench<'a> {
         sender: Sender,
         outboxes: &'a mut Both<Outbox>,
         (taken, queue): (&'a mut ConnectionRates, &'a mut Queue),
+        (gate, identity): (Option<&'a mut Gate>, Option<&'a Identity>),
     ) -> Self {
         let mode = guard.policy(policy).map_or(Mode::Enforce, |policy| policy.mode);
         Self {
@@ -78,6 +86,9 @@ impl<'a> Bench<'a> {
             outboxes,
             taken,
             queue,
+            gate,
+            identity,
+            at_once: false,
             slowed: false,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
@@ -164,7 +175,37 @@ impl Judge for Bench<'_> {
     }
 
     fn waits(&self) -> bool {
-        self.slowed || !self.queue.is_empty()
+        let gate = self.gate.is_some() && self.mode == Mode::Enforce;
+        !self.at_once && (gate || self.close_waits())
+    }
+
+    fn close_waits(&self) -> bool {
+        self.gate.is_none() && (self.slowed || !self.queue.is_empty())
+    }
+
+    fn reads(&self) -> bool {
+        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
+        let reads = rules.is_some_and(|rules| rules.first_message.is_some());
+        self.gate.is_some()
+            || self.sender == Sender::Client && (reads || self.identity.is_some())
+    }
+
+    fn read(&mut self, kind: MessageType, message: &[u8]) -> Result<Passage, Violation> {
+        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
+        let Some(rules) = rules else { return Ok(Passage::AsItIs) };
+        let mut passage = Passage::AsItIs;
+        if let Some(first) = &rules.first_message {
+            if let Some(gate) = &mut self.gate {
+                passage = gate.read(first, (self.sender, kind), message, self.guard.now())?;
+            } else if self.sender == Sender::Client {
+                passage = first.cut_out(message).map_or(passage, Passage::Instead);
+            }
+        }
+        self.at_once = matches!(passage, Passage::AtOnce);
+        if let (Some(identity), Sender::Client) = (self.identity, self.sender) {
+            check_message(rules, identity, message).map_err(Violation::Credential)?;
+        }
+        Ok(passage)
     }
 
     fn enqueue(
@@ -173,7 +214,9 @@ impl Judge for Bench<'_> {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
         let queued = self.queue.push(payload_bytes, write);
-        queued.map_err(|Full| Violation::QueueFull(Reason::MessageRate))
+        let reason =
+            if self.gate.is_some() { Reason::Overloaded } else { Reason::MessageRate };
+        queued.map_err(|Full| Violation::QueueFull(reason))
     }
 
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation> {
@@ -190,13 +233,16 @@ impl Judge for Bench<'_> {
 
     fn message(&mut self, payload_bytes: u64) {
         self.messages += 1;
+        self.at_once = false;
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
 
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
         let ours = opcode == Opcode::Pong && self.outboxes.of(self.sender).is_ours(payload);
-        self.controls += u64::from(!ours);
-        !ours
+        self.controls += u64::from(!ours && opcode != Opcode::Close);
+        // Nothing of a client goes up before the gate has opened.
+        let shut = self.gate.is_some() && self.sender == Sender::Client;
+        !ours && !(shut && self.mode == Mode::Enforce)
     }
 }
 

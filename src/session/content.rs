@@ -1,6 +1,7 @@
 //! The content of one direction's whole messages: inflated, judged, and where a
 //! rule says so changed.
 
+use super::gate::Passage;
 use super::verdict::{Judge, Stopped, Verdict};
 use crate::frame::deflate::{Inflater, Window};
 use crate::frame::{FrameHeader, Opcode, mask};
@@ -100,19 +101,38 @@ impl Content {
             // The decoder lets no RSV1 pass where nothing was agreed.
             (true, None) => return Err(Stopped),
         };
-        let delivery = match verdict(message, plain, rules, judge, offset)? {
-            Verdict::Pass => Delivery::AsItCame,
-            Verdict::Vanish => Delivery::Vanished,
+        let (vanishes, changed) = match verdict(message, plain, rules, judge, offset)? {
+            Verdict::Pass => (false, false),
+            Verdict::Vanish => (true, false),
             Verdict::Sanitize => {
                 if let Some(rules) = &rules.rules {
                     rules.sanitize(plain, sanitized);
                 }
                 judge_again(message.kind(), sanitized, rules)
                     .map_err(|violation| refused(judge, violation, offset))?;
-                Delivery::Changed(sanitized)
+                (false, true)
             }
             // No rule waits for anything.
             Verdict::Wait | Verdict::Stop => return Err(Stopped),
+        };
+        let mut vanishes = vanishes;
+        let mut changed = changed;
+        if judge.reads() && !vanishes {
+            let left = if changed { sanitized.as_slice() } else { plain };
+            let passage = judge.read(message.kind(), left);
+            match passage.map_err(|violation| refused(judge, violation, offset))? {
+                Passage::AsItIs | Passage::AtOnce => {}
+                Passage::Nowhere => vanishes = true,
+                Passage::Instead(content) => {
+                    *sanitized = content;
+                    changed = true;
+                }
+            }
+        }
+        let delivery = match (vanishes, changed) {
+            (true, _) => Delivery::Vanished,
+            (false, true) => Delivery::Changed(sanitized),
+            (false, false) => Delivery::AsItCame,
         };
         Ok(match &mut self.compression {
             Some(compression) if message.is_compressed() => {

@@ -217,7 +217,10 @@ impl Flow {
         let opcode = piece.header.opcode;
         if opcode == Opcode::Close {
             self.judge_close(judge)?;
-            if judge.waits() {
+            if !judge.control(opcode, &self.control) {
+                return Ok(());
+            }
+            if judge.close_waits() {
                 return self.queue_control(piece, None, judge);
             }
         } else if !judge.control(opcode, &self.control)
@@ -392,7 +395,7 @@ fn whole<'a>(
     judge: &mut dyn Judge,
     offset: u64,
 ) -> Result<Delivery<'a>, Stopped> {
-    if content::needs_no_reading(message, with.rules) {
+    if content::needs_no_reading(message, with.rules) && !judge.reads() {
         return Ok(Delivery::AsItCame);
     }
     let Scratch { unmasked, work } = &mut *with.scratch;

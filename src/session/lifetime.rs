@@ -3,7 +3,7 @@
 //! wall clock moves.
 
 use super::{Forwarded, Outcome, Phase, Session, close_code};
-use crate::config::Mode;
+use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind};
 use crate::frame::Sender;
 use crate::inspect::Action;
@@ -110,9 +110,17 @@ impl Session {
             .expiry
             .due(&guard, &policy.name, guard.now())
             .or_else(|| banned.then_some(Reason::Banned))
+            .or_else(|| self.deadline(policy, now))
             .or_else(|| self.life.ended(&rules, now))
             .or_else(|| self.heartbeat(&rules, now));
         reason.map_or(goes_on, |reason| self.end(reason))
+    }
+
+    /// Whether the first message's credential is overdue.
+    fn deadline(&self, policy: &Policy, now: Duration) -> Option<Reason> {
+        let rules = policy.auth.as_ref()?.first_message.as_ref()?;
+        let overdue = now.saturating_sub(self.life.opened) >= rules.deadline;
+        (overdue && self.gate.as_ref()?.awaits()).then_some(Reason::AuthDeadline)
     }
 
     /// Asks the client whether it is there, when it is time to.
@@ -133,16 +141,21 @@ impl Session {
     /// ends are told, without it the answer is to reset it now. Mode report only
     /// tells.
     pub(super) fn end(&mut self, reason: Reason) -> Outcome {
+        self.end_for(reason, None)
+    }
+
+    /// The same, with what events say was wrong.
+    pub(super) fn end_for(&mut self, reason: Reason, detail: Option<String>) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         let (Phase::Open(opened) | Phase::Unseen(opened)) = self.phase else { return goes_on };
         if self.mode() == Mode::Report {
             let first = !std::mem::replace(&mut self.life.reported, true);
             if first {
-                self.tell_end(reason, Action::Report, Kind::Reported);
+                self.tell_end(reason, (Action::Report, Kind::Reported), detail);
             }
             return Outcome { refused: first.then_some(reason), ..goes_on };
         }
-        self.tell_end(reason, Action::Close, Kind::Refused);
+        self.tell_end(reason, (Action::Close, Kind::Refused), detail);
         self.discard();
         self.ended_for = Some(reason);
         let told = self.pushes() && self.ready_to_push && !self.outboxes.client.is_sealed();
@@ -155,9 +168,11 @@ impl Session {
 
     /// Counts it, and tells it where `closed` is not enough: what ends by its age
     /// or for silence is no attack.
-    fn tell_end(&self, reason: Reason, action: Action, kind: Kind) {
+    fn tell_end(&self, reason: Reason, (action, kind): (Action, Kind), detail: Option<String>) {
         self.guard.count_violation(self.policy, Sender::Client, reason, action);
-        let detail = match reason {
+        let known = match reason {
+            _ if detail.is_some() => "",
+            Reason::AuthDeadline => "no credential has come in time",
             Reason::CredentialsExpired => "the credential has ended while the connection was open",
             Reason::CredentialsRevoked => "its key is no longer in the configuration",
             Reason::Banned => "its address or user has been banned",
@@ -166,7 +181,7 @@ impl Session {
         };
         let mut event = Event::new(self.guard.now(), kind, self.mode(), &self.about);
         event.reason = Some(reason);
-        event.detail = Some(detail.to_owned());
+        event.detail = detail.or_else(|| Some(known.to_owned()));
         self.guard.tell(Some(self.policy), event);
     }
 }

@@ -205,12 +205,22 @@ impl Session {
         }
         let took = now.since(self.arrived).as_micros();
         self.guard.count_opened(self.policy, u64::try_from(took).unwrap_or(u64::MAX));
-        let mut event = Event::new(now, Kind::Opened, self.mode(), &self.about);
+        if self.gate.is_none() {
+            self.tell_opened(pending.key_id.as_deref(), pending.authenticated_at, unread);
+        }
+    }
+
+    /// Tells that the WebSocket is open, and whose it is. One that begins with a
+    /// first message is when that has been verified.
+    pub(super) fn tell_opened(
+        &self,
+        key_id: Option<&str>,
+        authenticated_at: Option<Timestamp>,
+        unread: Option<&str>,
+    ) {
+        let mut event = Event::new(self.guard.now(), Kind::Opened, self.mode(), &self.about);
         event.detail = unread.map(str::to_owned);
-        event.opened = Some(Opened {
-            key_id: pending.key_id.as_deref(),
-            authenticated_at: pending.authenticated_at,
-        });
+        event.opened = Some(Opened { key_id, authenticated_at });
         self.guard.tell(Some(self.policy), event);
     }
 }

@@ -1,6 +1,7 @@
 //! Messages that wait for a rate (`slow`), and their turn.
 
 use super::Session;
+use crate::config::Mode;
 use crate::frame::Sender;
 use std::rc::Rc;
 
@@ -8,7 +9,8 @@ impl Session {
     /// Lets what waits of `sender` go to the other end's outbox, as far as the
     /// rates allow now.
     pub(super) fn release(&mut self, sender: Sender) {
-        if self.queues.of(sender).is_empty() {
+        let shut = self.gate.is_some() && self.mode() == Mode::Enforce;
+        if shut || self.queues.of(sender).is_empty() {
             return;
         }
         let guard = Rc::clone(&self.guard);

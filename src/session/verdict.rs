@@ -1,7 +1,8 @@
 //! What is decided about a message, and who decides what follows.
 
 use crate::frame::Opcode;
-use crate::message::{Message, Violation};
+use super::gate::Passage;
+use crate::message::{Message, MessageType, Violation};
 
 /// What to do about a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) trait Judge {
     fn in_its_place(&mut self, out: &mut Vec<u8>);
     /// Whether messages have to wait for their turn now.
     fn waits(&self) -> bool;
+    /// Whether a Close has to wait for its turn now, behind messages that do.
+    fn close_waits(&self) -> bool;
     /// Lets frames that `write` appends wait for their turn, which count in the
     /// rates then with so many bytes of payload; a Close counts in none.
     fn enqueue(
@@ -37,7 +40,12 @@ pub(super) trait Judge {
     fn message(&mut self, payload_bytes: u64);
     /// Takes a message, ping or pong of so many payload bytes from the rates.
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
-    /// A whole ping or pong, with its unmasked payload: whether it goes on. One
+    /// Whether [`Self::read`] wants to see every message.
+    fn reads(&self) -> bool;
+    /// A whole message that breaks no rule, and what becomes of it by who its
+    /// sender is.
+    fn read(&mut self, kind: MessageType, message: &[u8]) -> Result<Passage, Violation>;
+    /// A whole control frame, with its unmasked payload: whether it goes on. One
     /// that answers a Ping of ours does not.
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool;
 }

@@ -18,6 +18,7 @@ mod budget;
 mod closing;
 mod compression;
 mod events;
+mod first_message;
 mod lifetimes;
 mod limits;
 mod oracle;

@@ -4,6 +4,7 @@ use super::service::{Reply, Service};
 use super::{Rig, bearer};
 use crate::client::{Client, text};
 use crate::credentials::{ISSUER, jwks};
+use crate::edge::first_close;
 use crate::support::wait_for;
 use crate::upstream::frames;
 use serde_json::{Value, json};
@@ -138,6 +139,10 @@ fn clients_that_leave_while_they_wait_leave_nothing_behind() {
     for address in [rig.http(), rig.stream()] {
         let mut client = Client::connect(address);
         client.send(&[bearer("ed25519").bytes(), text("early")].concat());
+        if address == rig.http() {
+            let answer = client.answer();
+            assert_eq!(first_close(&mut client, &answer).0, 1002);
+        }
         assert!(client.ends());
     }
     rig.opens(rig.http(), &bearer("ed25519"));

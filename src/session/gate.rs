@@ -1,0 +1,189 @@
+//! What a client must pass that says who it is in its first message: until that
+//! has been verified, its messages and the server's are held.
+
+use super::content::write_message;
+use super::expiry::Expiry;
+use super::forward::Forward;
+use super::{Forwarded, Outcome, Phase, Session};
+use crate::auth::first_message::{FirstMessageRules, Forwarding, Reading};
+use crate::auth::{Attempt, AuthRules, AwaitedCredential, Identity, Presented};
+use crate::config::Mode;
+use crate::frame::Sender;
+use crate::host::{CallAnswer, CallId, Timestamp};
+use crate::message::{MessageType, Violation};
+use crate::reason::Reason;
+use std::rc::Rc;
+
+/// What the server is told when a client leaves that never said who it is
+/// (RFC 6455 §7.4.1).
+const GOING_AWAY: u16 = 1001;
+
+/// Where the client stands.
+#[derive(Debug)]
+pub(super) struct Gate {
+    awaited: AwaitedCredential,
+    /// Its credential is being verified.
+    attempt: Option<Attempt>,
+    /// What it is told once that is done.
+    ack: Option<Vec<u8>>,
+    /// Mode report: it has been told what enforce would have done.
+    reported: bool,
+}
+
+/// What becomes of a message, as the gate reads it.
+#[derive(Debug)]
+pub(super) enum Passage {
+    /// It goes on as it is, or is held so.
+    AsItIs,
+    /// It goes on at once.
+    AtOnce,
+    /// It goes on with this content.
+    Instead(Vec<u8>),
+    /// It goes nowhere.
+    Nowhere,
+}
+
+impl Gate {
+    pub(super) const fn new(awaited: AwaitedCredential) -> Self {
+        Self { awaited, attempt: None, ack: None, reported: false }
+    }
+
+    /// Whether the credential is still to come.
+    pub(super) const fn awaits(&self) -> bool {
+        self.attempt.is_none() && !self.reported
+    }
+
+    /// Reads a whole message of `sender`.
+    pub(super) fn read(
+        &mut self,
+        rules: &FirstMessageRules,
+        (sender, kind): (Sender, MessageType),
+        message: &[u8],
+        since: Timestamp,
+    ) -> Result<Passage, Violation> {
+        if sender == Sender::Server {
+            let passes = kind == MessageType::Text && rules.passes_before(message);
+            return Ok(if passes { Passage::AtOnce } else { Passage::AsItIs });
+        }
+        if !self.awaits() {
+            return Ok(rules.cut_out(message).map_or(Passage::AsItIs, Passage::Instead));
+        }
+        match rules.read(kind == MessageType::Text, message) {
+            Reading::Heartbeat => Ok(Passage::AtOnce),
+            Reading::Other => Ok(Passage::AsItIs),
+            Reading::Malformed(error) => Err(Violation::Credential(error)),
+            Reading::Credential { credential, forward } => {
+                self.attempt = Some(Attempt::new(Presented::of_message(credential), since));
+                Ok(match forward {
+                    Forwarding::AsItIs => Passage::AsItIs,
+                    Forwarding::Instead(content) => Passage::Instead(content),
+                    Forwarding::Swallow { ack } => {
+                        self.ack = ack;
+                        Passage::Nowhere
+                    }
+                })
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Whether somebody else's answer about its credential is waited for.
+    #[must_use]
+    pub fn is_verifying(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
+    }
+
+    /// Hands over the answer of a call that was made for it.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if let Some(attempt) = self.gate.as_mut().and_then(|gate| gate.attempt.as_mut()) {
+            attempt.on_answer(id, answer);
+        }
+    }
+
+    /// Verifies the first message's credential as far as that can be done now;
+    /// to be called when an answer has come, and on every short tick while
+    /// [`Self::is_verifying`]. There may be something to push afterwards.
+    pub fn advance(&mut self) -> Outcome {
+        let goes_on = Outcome::forward(Forwarded::Unchanged);
+        let guard = Rc::clone(&self.guard);
+        let Some(policy) = guard.policy(self.policy) else { return goes_on };
+        let (Some(rules), Some(gate)) = (&policy.auth, &mut self.gate) else { return goes_on };
+        let Some(attempt) = gate.attempt.as_mut().filter(|_| !gate.reported) else {
+            return goes_on;
+        };
+        let desk = guard.desk(self.policy, self.about.ip);
+        let verified = attempt.advance(rules, gate.awaited.wish(), desk);
+        let identity = attempt.identity().cloned();
+        let admitted = match (verified, identity) {
+            (Ok(false), _) => return goes_on,
+            (Ok(true), Some(identity)) => self.admit_user(identity),
+            (Ok(true), None) => return goes_on,
+            (Err(error), _) => Err((error.reason(), error.to_string())),
+        };
+        let Err((reason, detail)) = admitted else { return goes_on };
+        if let Some(gate) = &mut self.gate {
+            gate.reported = true;
+        }
+        self.guard.strike(self.policy, reason, &self.about, None);
+        self.end_for(reason, Some(detail))
+    }
+
+    /// The client has sent something, and nothing of it has gone up yet.
+    pub(super) fn before_the_gate(
+        &mut self,
+        refused: Option<Reason>,
+        mut forward: Forward<'_>,
+    ) -> Outcome {
+        let mut ended = Outcome::forward(Forwarded::Unchanged);
+        if self.is_verifying() {
+            ended = self.advance();
+        } else if self.client.close_seen().is_some() && self.mode() == Mode::Enforce {
+            self.leave();
+        }
+        self.flush(Sender::Server, &mut forward);
+        let refused = refused.or(ended.refused);
+        Outcome { reset: ended.reset, refused, ..Outcome::forward(forward.finish()) }
+    }
+
+    /// The client has left without saying who it is.
+    fn leave(&mut self) {
+        let code = self.client.close_seen().and_then(|close| close.code).unwrap_or(1000);
+        let key = self.key_towards(Sender::Server);
+        self.discard();
+        self.outboxes.client.close(code, "", None);
+        self.outboxes.server.close(GOING_AWAY, "", key);
+        if let Phase::Open(opened) = self.phase {
+            self.phase = Phase::Closing { opened, since: self.guard.monotonic() };
+        }
+    }
+
+    /// The client is who it says: the last checks, and then all that is held
+    /// goes on.
+    fn admit_user(&mut self, identity: Identity) -> Result<(), (Reason, String)> {
+        let guard = Rc::clone(&self.guard);
+        let Some(policy) = guard.policy(self.policy) else { return Ok(()) };
+        let user = identity.user.as_deref();
+        let denied = |reason, detail: String| Err((reason, detail));
+        identity.name(&mut self.about);
+        if let Err(banned) = guard.check_user_ban(policy, user) {
+            return denied(Reason::Banned, banned.to_string());
+        }
+        match guard.take_user_quota(policy, user) {
+            Ok(permit) => self.user_permit = Some(permit),
+            Err(exceeded) => return denied(exceeded.reason(), exceeded.to_string()),
+        }
+        self.expiry = Expiry::of(Some(&identity), policy.auth.as_ref());
+        self.user = identity.user.clone();
+        let ack = self.gate.take().and_then(|gate| gate.ack);
+        self.tell_opened(Some(&identity.key_id), Some(identity.authenticated_at), None);
+        if let (Some(ack), Mode::Enforce) = (ack, policy.mode) {
+            let mut frame = Vec::new();
+            write_message(MessageType::Text, &ack, None, &mut frame);
+            self.outboxes.client.add(&frame);
+        }
+        self.identity = policy.auth.as_ref().is_some_and(AuthRules::asks_in_messages).then_some(identity);
+        self.release_on_tick();
+        Ok(())
+    }
+}
