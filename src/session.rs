@@ -11,6 +11,7 @@
 //!                                └► Open ─ on_data ⇄ ─► Closing ─► on_end
 //! ```
 
+use crate::auth::AwaitedCredential;
 use crate::config::{Mode, Policy};
 use crate::event::{About, PerDirection};
 use crate::frame::{Deflate, Sender};
@@ -88,6 +89,10 @@ pub struct Session {
     first_close: Option<CloseSeen>,
     /// What its credential depends on.
     expiry: expiry::Expiry,
+    /// What the handshake asked for, while its credential is to come with the
+    /// first message.
+    #[expect(dead_code, reason = "what holds the messages reads it")]
+    pub(crate) awaited: Option<AwaitedCredential>,
     /// What it holds of the quotas, as long as it lives.
     _permit: Permit,
     /// The filter can write to the client unasked.

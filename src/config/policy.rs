@@ -54,6 +54,16 @@ pub(super) fn read<'a>(
     let handshake = handshake::read(policy.get("handshake"), filter);
     let auth = policy.get("auth").map(auth::read);
     cookies_need_origins(&auth, &handshake);
+    let (lifetime, push) = lifetime::read(policy.get("lifetime"), filter);
+    // A misspelt section is reported already, and may have said so.
+    let push = if policy.get("lifetime").is_none() && policy.is_meant("lifetime") {
+        lifetime::Push::Wrong
+    } else {
+        push
+    };
+    if let Some(first) = auth.as_ref().and_then(|auth| auth.first_message.as_ref()) {
+        first.check(&handshake, push, filter);
+    }
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
     Some(Checked {
         policy: Policy {
@@ -66,7 +76,7 @@ pub(super) fn read<'a>(
             quotas: quotas::read_policy(policy.get("quotas"), users, by_address),
             client: messages::read(policy.get("client"), users),
             server: messages::read(policy.get("server"), users),
-            lifetime: lifetime::read(policy.get("lifetime"), filter),
+            lifetime,
             bans: policy.get("bans").and_then(|node| bans::read(node, users)),
         },
         node: node.clone(),

@@ -4,7 +4,7 @@
 use super::checks::Passed;
 use super::request::{Request, Target};
 use super::{Admission, Admitted};
-use crate::auth;
+use crate::auth::{self, AwaitedCredential};
 use crate::config::{Mode, Policy};
 use crate::event::About;
 use crate::frame::Sender;
@@ -66,7 +66,8 @@ impl Request<'_> {
         let permit = self.guard.count_open(policy, Some(passed.permit));
         let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
         let user = passed.identity.and_then(|identity| identity.user);
-        self.guarded(index, (about, user), pending, edits, (permit, expiry))
+        let held = (permit, expiry, passed.first_message);
+        self.guarded(index, (about, user), pending, edits, held)
     }
 
     /// What goes on to upstream is the path that was judged, not another
@@ -106,8 +107,10 @@ impl Request<'_> {
         // What is over a limit counts as open, and not against the limit: so
         // the next one gets the answer that it would get in mode enforce.
         let user = identity.and_then(|identity| identity.user.clone());
-        let permit = self.guard.count_open(policy, passed.map(|passed| passed.permit));
-        self.guarded(index, (about, user), pending, edits, (permit, expiry))
+        let (permit, awaited) = passed.map(|passed| (passed.permit, passed.first_message)).unzip();
+        let permit = self.guard.count_open(policy, permit);
+        let held = (permit, expiry, awaited.flatten());
+        self.guarded(index, (about, user), pending, edits, held)
     }
 
     fn guarded(
@@ -116,7 +119,7 @@ impl Request<'_> {
         (about, user): (About, Option<String>),
         pending: Pending,
         edits: HeadEdits,
-        (permit, expiry): (Permit, Expiry),
+        (permit, expiry, awaited): (Permit, Expiry, Option<AwaitedCredential>),
     ) -> Admitted {
         let probe = probe(self.guard);
         let outbox = || Outbox::new(self.guard.budget(), probe);
@@ -124,6 +127,7 @@ impl Request<'_> {
             guard: Rc::clone(self.guard),
             policy: index,
             expiry,
+            awaited,
             _permit: permit,
             about,
             user,
