@@ -12,9 +12,10 @@
 //! | `jws`, `json`, `jwt` | a token: its form, its claims |
 //! | `key`, `verify` | one key, and whether a signature is its |
 //! | `remote` | keys that an issuer publishes |
+//! | [`first_message`], [`pointer`] | a credential that comes after the upgrade, in JSON |
 //! | `ask`, `session` | services that are asked, and those that know sessions |
 //! | [`authorize`] | whether a credential reaches to what is asked for |
-//! | `attempt`, `verified` | one client's verification, and those of before |
+//! | `attempt`, `verified`, `awaited` | one client's verification, and those of before |
 //! | `identity`, `strip` | what comes of it |
 
 use std::time::Duration;
@@ -23,8 +24,10 @@ pub mod api_key;
 mod ask;
 mod attempt;
 pub mod authorize;
+mod awaited;
 mod cookie;
 mod error;
+pub mod first_message;
 mod identity;
 mod json;
 pub mod jwk;
@@ -32,6 +35,7 @@ mod jws;
 mod jwt;
 mod key;
 mod key_error;
+pub mod pointer;
 mod presented;
 mod query;
 mod remote;
@@ -42,9 +46,12 @@ mod verify;
 
 pub use ask::{MAX_ASKED, MAX_ASKED_PER_ADDRESS};
 pub use attempt::{Attempt, Desk, Verifiers};
+pub use authorize::check_message;
 pub use authorize::template::fuzz_template;
+pub use awaited::AwaitedCredential;
 pub use cookie::fuzz_cookie;
 pub use error::{AuthError, Claim};
+pub use first_message::fuzz_first_message;
 pub use identity::{CredentialKind, Identity, Proof, identity_headers};
 pub use jws::fuzz_token;
 pub use presented::Presented;
@@ -55,6 +62,7 @@ pub use strip::{Rest, Stripped, is_identity_header, sent_identity_headers, strip
 
 use api_key::ApiKeys;
 use authorize::AuthorizeRule;
+use first_message::FirstMessageRules;
 use jwk::{Algorithm, KeySet};
 
 /// Longest credential that is looked at, in bytes as sent. Tokens of real
@@ -64,8 +72,11 @@ pub const MAX_CREDENTIAL_BYTES: usize = 16 << 10;
 /// A policy's `auth`.
 #[derive(Clone, Debug)]
 pub struct AuthRules {
-    /// Where a credential may stand; the first that holds one decides.
+    /// Where a credential may stand in the handshake; the first that holds one
+    /// decides.
     pub sources: Vec<CredentialSource>,
+    /// The last place: what the client sends first, once it is open.
+    pub first_message: Option<FirstMessageRules>,
     /// Whether upstream sees the credential.
     pub forward: bool,
     /// Whose tokens are taken, at most one entry per issuer.

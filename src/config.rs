@@ -40,6 +40,7 @@ mod document;
 mod envoy;
 mod error;
 mod fault;
+mod first_message;
 mod handshake;
 mod jwt;
 mod lifetime;

@@ -196,7 +196,7 @@ impl Guard {
         policy: &Policy,
         user: Option<&str>,
     ) -> Result<Permit, connections::QuotaExceeded> {
-        let of_user = |rules: &QuotaRules| QuotaRules {
+        let of_user = |rules: &connections::QuotaRules| connections::QuotaRules {
             per_ip: None,
             total: None,
             handshakes_per_ip: None,

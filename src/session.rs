@@ -11,6 +11,7 @@
 //!                                └► Open ─ on_data ⇄ ─► Closing ─► on_end
 //! ```
 
+use crate::auth::Identity;
 use crate::config::{Mode, Policy};
 use crate::event::{About, PerDirection};
 use crate::frame::{Deflate, Sender};
@@ -273,7 +274,10 @@ impl Session {
             self.first_close.get_or_insert(close);
             // One that waits for its turn has not gone there yet.
             let shut = sender == Sender::Client && self.gate.is_some();
-            if !shut && self.queues.of(sender).is_empty() && !self.outboxes.of(sender.other()).is_sealed() {
+            if !shut
+                && self.queues.of(sender).is_empty()
+                && !self.outboxes.of(sender.other()).is_sealed()
+            {
                 self.outboxes.of(sender.other()).seal();
                 self.life.half_close(guard.monotonic());
             }

@@ -14,13 +14,14 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 24] = [
+const TARGETS: [(&str, Entry); 25] = [
     ("answer", handshake::answer::fuzz_answer),
     ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
     ("decoder", frame::decoder::fuzz_decoder),
     ("extensions", handshake::extensions::fuzz_extensions),
+    ("first_message", auth::fuzz_first_message),
     ("form", handshake::form::fuzz_form),
     ("from_envoy", config::fuzz_from_envoy),
     ("head", http1::fuzz_head),

@@ -3,7 +3,9 @@
 use super::ask::{Asked, MAX_NO};
 use super::attempt::Desk;
 use super::error::AuthError;
+use super::first_message::When;
 use super::identity::Identity;
+use super::pointer::Pointer;
 use super::{jwt, query};
 use crate::handshake::RequestHead;
 use crate::host::{Call, CallAnswer, CallId};
@@ -12,7 +14,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
+mod message;
 pub mod template;
+
+pub use message::check_message;
 
 use template::PathTemplate;
 
@@ -31,7 +36,7 @@ pub struct AuthorizeRule {
     pub grant: Grant,
 }
 
-/// `from`: where the handshake says what is asked for.
+/// `from`: where it is said what is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asking {
     /// A parameter of the query.
@@ -40,6 +45,13 @@ pub enum Asking {
     Header(String),
     /// Segments of the path.
     Path(PathTemplate),
+    /// A message of the open connection; not asked for in the handshake.
+    Message {
+        /// Where it says so.
+        pointer: Pointer,
+        /// Which messages are meant; those that say so at all where this is empty.
+        when: When,
+    },
 }
 
 /// What grants it.
@@ -101,6 +113,10 @@ impl Authorization {
         desk: Desk<'_>,
     ) -> Result<bool, AuthError> {
         while let Some(rule) = rules.get(self.rule) {
+            if matches!(rule.from, Asking::Message { .. }) {
+                self.rule += 1;
+                continue;
+            }
             let values = rule.from.values(wish)?;
             match &rule.grant {
                 Grant::Claim(claim) => {
@@ -170,18 +186,13 @@ impl Asking {
         match self {
             Self::Query(name) | Self::Header(name) => vec![name],
             Self::Path(template) => template.names(),
+            Self::Message { .. } => Vec::new(),
         }
     }
 
     /// What is asked for, by name; once each, and never nothing.
     fn values<'a>(&'a self, wish: Wish<'_>) -> Result<Vec<(&'a str, String)>, AuthError> {
-        let read = |value: Vec<u8>| {
-            let text = String::from_utf8(value).map_err(|_| AuthError::NotAsked)?;
-            let good = !text.is_empty()
-                && text.len() <= MAX_VALUE_BYTES
-                && !text.contains(char::is_control);
-            if good { Ok(text) } else { Err(AuthError::NotAsked) }
-        };
+        let read = |value| String::from_utf8(value).map_err(|_| AuthError::NotAsked).and_then(fit);
         let single = |mut values: Box<dyn Iterator<Item = Vec<u8>> + '_>| {
             let value = values.next().ok_or(AuthError::NotAsked)?;
             if values.next().is_some() { Err(AuthError::NotAsked) } else { Ok(value) }
@@ -204,6 +215,7 @@ impl Asking {
                 };
                 segments.into_iter().map(decode).collect()
             }
+            Self::Message { .. } => Err(AuthError::NotAsked),
         }
     }
 }
@@ -229,6 +241,13 @@ impl Callout {
             timeout: self.timeout,
         })
     }
+}
+
+/// What can be asked for.
+fn fit(value: String) -> Result<String, AuthError> {
+    let good =
+        !value.is_empty() && value.len() <= MAX_VALUE_BYTES && !value.contains(char::is_control);
+    if good { Ok(value) } else { Err(AuthError::NotAsked) }
 }
 
 /// A claim that can stand for somebody or something.

@@ -21,6 +21,11 @@ pub enum AuthError {
     NothingBehindMarker,
     /// Longer than [`super::MAX_CREDENTIAL_BYTES`].
     TooLong,
+    /// The message that should carry the credential holds none.
+    MessageMissing,
+    /// The message that should carry the credential holds it in a form that
+    /// readers may not agree on, or as something else than a text.
+    MessageForm,
     /// No API key, and no token of a known issuer.
     UnknownCredential,
     /// Looks like a compact JWS (RFC 7515 §7.1) and is none.
@@ -75,7 +80,8 @@ pub enum AuthError {
     SessionExpired,
     /// So many credentials of this network are being asked about already.
     TooManyAsked,
-    /// The handshake does not say, once and well-formed, what it asks for.
+    /// The handshake or message does not say, once and well-formed, what it asks
+    /// for.
     NotAsked,
     /// The credential does not grant it.
     NotGranted,
@@ -140,7 +146,7 @@ impl AuthError {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Missing => Reason::CredentialsMissing,
+            Self::Missing | Self::MessageMissing => Reason::CredentialsMissing,
             Self::Expired | Self::SessionExpired => Reason::CredentialsExpired,
             Self::KeysUnavailable
             | Self::SessionUnavailable
@@ -163,6 +169,11 @@ impl fmt::Display for AuthError {
                 "the subprotocol that announces a token has no token behind it"
             }
             Self::TooLong => "the credential is longer than 16 KiB",
+            Self::MessageMissing => "the message that should carry the credential holds none",
+            Self::MessageForm => {
+                "the message that should carry the credential does not hold it once, as a text, \
+                 and in the letter case that is expected here"
+            }
             Self::UnknownCredential => "the credential is not known here",
             Self::NotCompact => {
                 "the token is not three base64url parts without padding, joined by dots"
@@ -200,7 +211,7 @@ impl fmt::Display for AuthError {
                 "so many credentials of this network are being checked; try again later"
             }
             Self::NotAsked => {
-                "the handshake does not say, once and as a plain value, what it asks for"
+                "the handshake or message does not say, once and as a plain value, what it asks for"
             }
             Self::NotGranted => "the credential does not reach to what is asked for",
             Self::CalloutUnavailable => "access can't be checked now; try again later",

@@ -5,8 +5,8 @@ use super::{AuthRules, CredentialSource, MAX_CREDENTIAL_BYTES, cookie, query};
 use crate::handshake::RequestHead;
 use std::fmt;
 
-/// What the listed places of one opening handshake hold, read once and before
-/// anything of it is verified.
+/// What the listed places of one opening handshake hold, or a first message, read
+/// once and before anything of it is verified.
 pub struct Presented {
     credential: Result<Vec<u8>, AuthError>,
     marker: Option<String>,
@@ -45,6 +45,23 @@ impl Presented {
             offer_left: part(false),
             offer_forwarded: if rules.forward { part(true) } else { Vec::new() },
         }
+    }
+
+    /// What the first message of an open connection carries.
+    #[must_use]
+    pub fn of_message(credential: Vec<u8>) -> Self {
+        Self {
+            credential: bounded(&credential).and_then(filled),
+            marker: None,
+            offer_left: Vec::new(),
+            offer_forwarded: Vec::new(),
+        }
+    }
+
+    /// Whether no listed place of the handshake holds a credential, good or bad.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self.credential, Err(AuthError::Missing))
     }
 
     /// The offered subprotocols without markers and tokens of any listed

@@ -67,6 +67,7 @@ pub(super) fn issuer_with(jwks: &Value, algorithms: &[Algorithm]) -> Issuer {
 pub(super) fn rules(issuers: Vec<Issuer>) -> AuthRules {
     AuthRules {
         sources: vec![CredentialSource::Header("authorization".to_owned())],
+        first_message: None,
         forward: false,
         issuers,
         api_keys: ApiKeys::default(),

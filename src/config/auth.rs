@@ -4,7 +4,7 @@ use super::fault::Shape;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{authorize, jwt, names, secret, session};
+use super::{authorize, first_message, jwt, names, secret, session};
 use crate::auth::api_key::ApiKeys;
 use crate::auth::{AuthRules, CredentialSource, IdentityHeader};
 
@@ -20,8 +20,6 @@ const KEYS: &[&str] = &[
     "close_at_expiry",
 ];
 
-const NOT_YET: &[&str] = &["deadline"];
-
 const PLACES: &[&str] = &["header", "query", "cookie", "subprotocol", "first_message"];
 
 /// The rules, and what is needed to hold them against the rest of the document.
@@ -29,6 +27,8 @@ pub(super) struct Checked<'a> {
     pub(super) rules: AuthRules,
     /// Where cookie credentials stand in the document.
     pub(super) cookies: Vec<Node<'a>>,
+    /// The first message, where the policy has one.
+    pub(super) first_message: Option<first_message::Checked<'a>>,
     /// The identity headers and where they stand.
     pub(super) identity: Vec<(String, Node<'a>)>,
 }
@@ -39,6 +39,7 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
     let mut checked = Checked {
         rules: AuthRules {
             sources: Vec::new(),
+            first_message: None,
             forward: false,
             issuers: Vec::new(),
             api_keys: ApiKeys::default(),
@@ -48,14 +49,15 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
             identity_headers: Vec::new(),
         },
         cookies: Vec::new(),
+        first_message: None,
         identity: Vec::new(),
     };
     let Some(auth) = node.object(KEYS) else { return checked };
-    auth.not_yet(NOT_YET);
     credentials(&auth, &mut checked);
     if let Some(forward) = auth.get("forward").and_then(Node::flag) {
         checked.rules.forward = forward;
     }
+    first_message(&auth, &mut checked);
     if let Some(jwt) = auth.get("jwt") {
         checked.rules.issuers = jwt::read(jwt);
     }
@@ -81,24 +83,60 @@ fn credentials<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
     if !["jwt", "api_keys", "session"].iter().any(|verifier| auth.is_meant(verifier)) {
         auth.report(Relation::NoVerifier);
     }
-    checked.rules.sources = node.list_of(source).unwrap_or_default();
+    let places = node.list_of(source).unwrap_or_default();
+    checked.rules.sources = places.into_iter().filter_map(Place::in_handshake).collect();
+    checked.first_message = first_message::read(node);
     let items = node.plain_items().into_iter();
     checked.cookies = items.filter(|item| item.has_member("cookie")).collect();
 }
 
-fn source(node: &Node<'_>) -> Option<CredentialSource> {
+/// Reads what is left once all of `credentials` and `forward` are known.
+fn first_message(auth: &Object<'_>, checked: &mut Checked<'_>) {
+    match &checked.first_message {
+        Some(first) => {
+            checked.rules.first_message = first.rules(auth, checked.rules.forward);
+            if let Some(node) = auth.get("identity_headers") {
+                node.report(Relation::HeadersHaveGone);
+            }
+        }
+        None => {
+            let deadline = auth.get("deadline");
+            let alone = deadline.filter(|node| first_message::deadline(node).is_some());
+            let known = auth.get("credentials").is_some_and(|node| !node.plain_items().is_empty());
+            if let (Some(node), true) = (alone, known) {
+                node.report(Relation::DeadlineAlone);
+            }
+        }
+    }
+}
+
+/// An entry of `credentials`.
+#[derive(PartialEq)]
+enum Place {
+    Handshake(CredentialSource),
+    /// By its place in the document: never the same as another.
+    Later(String),
+}
+
+impl Place {
+    fn in_handshake(self) -> Option<CredentialSource> {
+        match self {
+            Self::Handshake(source) => Some(source),
+            Self::Later(_) => None,
+        }
+    }
+}
+
+fn source(node: &Node<'_>) -> Option<Place> {
     let place = node.object(PLACES)?;
     let (kind, name) = place.one_of(PLACES)?;
-    Some(match kind {
+    Some(Place::Handshake(match kind {
         "header" => CredentialSource::Header(header(name)?),
         "query" => CredentialSource::Query(name.line()?.to_owned()),
         "cookie" => CredentialSource::Cookie(token(name)?),
         "subprotocol" => CredentialSource::Subprotocol(token(name)?),
-        _ => {
-            place.not_yet(&["first_message"]);
-            return None;
-        }
-    })
+        _ => return Some(Place::Later(node.path().to_owned())),
+    }))
 }
 
 fn header(node: &Node<'_>) -> Option<String> {

@@ -4,9 +4,10 @@ use super::fault::{Fault, Shape};
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{names, service};
+use super::{first_message, names, service};
 use crate::auth::authorize::template::PathTemplate;
 use crate::auth::authorize::{Asking, AuthorizeRule, Callout, Grant};
+use crate::auth::first_message::When;
 
 const PLACES: &[&str] = &["query", "header", "path", "message"];
 
@@ -17,10 +18,15 @@ pub(super) fn read(node: &Node<'_>) -> Vec<AuthorizeRule> {
 
 fn rule(node: &Node<'_>) -> Option<AuthorizeRule> {
     let rule = node.object(&["from", "claim", "callout"])?;
-    let write = "where the handshake says what it asks for, like {query: room}";
+    let write = "where it is said what is asked for, like {query: room}";
     let from = rule.require("from", write).and_then(asking);
+    let message = matches!(from, Some(Asking::Message { .. }));
     let grant = match rule.one_of(&["claim", "callout"])? {
         ("claim", node) => Some(Grant::Claim(node.line()?.to_owned())),
+        (_, node) if message => {
+            node.report(Fault::NotSupportedYet(None));
+            None
+        }
         (_, node) => callout(node, from.as_ref()).map(Grant::Callout),
     };
     Some(AuthorizeRule { from: from?, grant: grant? })
@@ -30,8 +36,9 @@ fn asking(node: &Node<'_>) -> Option<Asking> {
     let from = node.object(&["query", "header", "path", "message", "when"])?;
     let (kind, place) = from.one_of(PLACES)?;
     if kind == "message" {
-        from.not_yet(&["message"]);
-        return None;
+        let pointer = first_message::pointer(place);
+        let when = from.get("when").map_or(Some(When::default()), first_message::when);
+        return Some(Asking::Message { pointer: pointer?, when: when? });
     }
     if let Some(when) = from.get("when") {
         when.report(Relation::WhenWithoutMessage);

@@ -89,6 +89,7 @@ pub(super) enum Name {
     Path,
     Cluster,
     Pointer,
+    PointerKey,
 }
 
 /// A secret that cannot be had. The name of a variable is told only where it
@@ -255,6 +256,10 @@ impl fmt::Display for Name {
                  characters beyond ASCII, percent-encoded where need be"
             }
             Self::Pointer => "is no JSON pointer (RFC 6901); write one like /user/id",
+            Self::PointerKey => {
+                "has a key that is no JSON pointer (RFC 6901); write one like /type before the \
+                 colon"
+            }
             Self::Cluster => "is no name of a cluster; write it as Envoy's configuration does",
             Self::CookieHeader => {
                 "is the header of all cookies; name the one that holds the credential: \

@@ -11,10 +11,20 @@ const KEYS: &[&str] = &["idle", "max", "ping_counts", "push", "heartbeat"];
 /// In milliseconds.
 const LONGEST: Bound = Bound { most: 366 * 24 * 3_600_000, text: "8784h" };
 
+/// What is known of `push`, for what needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Push {
+    With,
+    Without,
+    /// It is misspelt or wrong, which is reported already.
+    Wrong,
+}
+
 /// Reads `lifetime`, if it is written.
-pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Lifetime {
+pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> (Lifetime, Push) {
     let mut rules = Lifetime::default();
-    let Some(section) = node.and_then(|node| node.object(KEYS)) else { return rules };
+    let Some(node) = node else { return (rules, Push::Without) };
+    let Some(section) = node.object(KEYS) else { return (rules, Push::Wrong) };
     let duration = |key| section.get(key).and_then(|node| node.duration(LONGEST));
     rules.idle = duration("idle").unwrap_or(rules.idle);
     rules.max = duration("max");
@@ -27,9 +37,14 @@ pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Lifetime {
         node.report(Relation::Stream(NotInStream::Pushes));
     }
     // One that is misspelt or wrong says nothing about the heartbeat.
-    let without = push.map_or(!section.is_meant("push"), |(_, read)| read == Some(false));
-    if let (Some(node), true) = (section.get("heartbeat"), without) {
+    let known = match push {
+        Some((_, Some(true))) => Push::With,
+        Some((_, Some(false))) => Push::Without,
+        None if !section.is_meant("push") => Push::Without,
+        Some((_, None)) | None => Push::Wrong,
+    };
+    if let (Some(node), Push::Without) = (section.get("heartbeat"), known) {
         node.report(Relation::NeedsPush);
     }
-    rules
+    (rules, known)
 }

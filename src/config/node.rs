@@ -178,6 +178,13 @@ impl<'a> Node<'a> {
         matches!(&self.tree.value, Value::Object(members) if members.iter().any(|(k, _)| k == key))
     }
 
+    /// What an object has by this key, if it is one; reports nothing.
+    pub(super) fn member(&self, key: &str) -> Option<Node<'a>> {
+        let Value::Object(members) = &self.tree.value else { return None };
+        let (_, tree) = members.iter().find(|(name, _)| name == key)?;
+        Some(self.child(tree, key))
+    }
+
     /// Reports that this says the same as an earlier place.
     pub(super) fn report_repeated(&self, first: &Node<'_>) {
         self.report(Shape::Repeated { first: first.path.clone() });

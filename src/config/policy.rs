@@ -55,13 +55,22 @@ pub(super) fn read<'a>(
     let handshake = handshake::read(policy.get("handshake"), filter);
     let auth = policy.get("auth").map(auth::read);
     cookies_need_origins(&auth, &handshake);
+    let (lifetime, push) = lifetime::read(policy.get("lifetime"), filter);
+    // A misspelt section is reported already, and may have said so.
+    let push = if policy.get("lifetime").is_none() && policy.is_meant("lifetime") {
+        lifetime::Push::Wrong
+    } else {
+        push
+    };
+    if let Some(first) = auth.as_ref().and_then(|auth| auth.first_message.as_ref()) {
+        first.check(&handshake, push, filter);
+    }
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
     let client = messages::read(policy.get("client"), users);
     let server = messages::read(policy.get("server"), users);
-    let lifetime = lifetime::read(policy.get("lifetime"), filter);
     for (direction, rules) in [("client", &client), ("server", &server)] {
-        if let (Some(node), Action::Slow, false) =
-            (policy.get(direction), rules.on_violation, lifetime.push)
+        if let (Some(node), Action::Slow, lifetime::Push::Without) =
+            (policy.get(direction), rules.on_violation, push)
         {
             node.report_below("on_violation", Relation::NeedsPush);
         }

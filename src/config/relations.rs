@@ -11,6 +11,19 @@ pub(super) enum Relation {
     CookieWithAnyOrigin,
     /// `missing_origin` without `origins`.
     MissingOriginAlone,
+    /// A first message before another place.
+    FirstMessageNotLast,
+    /// Another first message.
+    SecondFirstMessage {
+        /// Where the first one stands.
+        first: String,
+    },
+    /// `deadline` without a first message.
+    DeadlineAlone,
+    /// `identity_headers` with a first message.
+    HeadersHaveGone,
+    /// The `socketio` preset where long polling passes.
+    PollingPasses,
     /// Nothing that could verify the credentials.
     NoVerifier,
     /// `max_frame` above `max_message`.
@@ -67,6 +80,8 @@ pub(super) enum NotInStream {
     Pushes,
     /// It needs another protocol towards upstream.
     Http2,
+    /// It holds messages until an answer has come.
+    Holds,
 }
 
 impl fmt::Display for NotInStream {
@@ -84,6 +99,10 @@ impl fmt::Display for NotInStream {
             Self::Pushes => f.write_str(
                 "does not go with filter: stream: a network filter can write only where bytes \
                  pass; write `false`",
+            ),
+            Self::Holds => f.write_str(
+                "does not go with filter: stream: a network filter can't let go what it holds \
+                 when the answer has come; write filter: http, or remove this",
             ),
             Self::Http2 => f.write_str(
                 "does not go with filter: stream, which sends upstream what the client speaks, \
@@ -114,6 +133,28 @@ impl fmt::Display for Relation {
             Self::MissingOriginAlone => {
                 f.write_str("has no effect without `origins`; write those too, or remove it")
             }
+            Self::FirstMessageNotLast => f.write_str(
+                "comes after the handshake, and so after every other place: the first that holds \
+                 a credential decides; write it as the last of the credentials",
+            ),
+            Self::SecondFirstMessage { first } => write!(
+                f,
+                "is another first message beside {first}, and there is only one that is first; \
+                 keep one, or write a policy for each kind of client"
+            ),
+            Self::DeadlineAlone => f.write_str(
+                "has no effect without a `first_message` in `credentials`; write that too, or \
+                 remove it",
+            ),
+            Self::HeadersHaveGone => f.write_str(
+                "does not go with a first_message: the upgrade and its headers have gone to \
+                 upstream before the client is known; remove this, or the first_message",
+            ),
+            Self::PollingPasses => f.write_str(
+                "does not go with handshake.plain_http: pass, by which Socket.IO's long polling \
+                 would reach upstream unseen; write plain_http: reject (and transports: \
+                 [\"websocket\"] in the clients)",
+            ),
             Self::NoVerifier => f.write_str(
                 "has credentials and nothing to verify them with; write `jwt`, `api_keys` or `session`",
             ),

@@ -12,6 +12,7 @@ mod bans;
 mod client;
 mod document;
 mod example;
+mod first_message;
 mod handshake;
 mod leaves;
 mod quotas;

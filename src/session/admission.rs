@@ -25,6 +25,7 @@ use std::rc::Rc;
 
 pub(super) use denial::nameable;
 pub use pending::PendingAdmission;
+pub(super) use request::name;
 
 /// A request as a filter hands it over.
 #[derive(Clone, Debug)]

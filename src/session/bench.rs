@@ -186,8 +186,7 @@ impl Judge for Bench<'_> {
     fn reads(&self) -> bool {
         let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
         let reads = rules.is_some_and(|rules| rules.first_message.is_some());
-        self.gate.is_some()
-            || self.sender == Sender::Client && (reads || self.identity.is_some())
+        self.gate.is_some() || self.sender == Sender::Client && (reads || self.identity.is_some())
     }
 
     fn read(&mut self, kind: MessageType, message: &[u8]) -> Result<Passage, Violation> {
@@ -214,8 +213,7 @@ impl Judge for Bench<'_> {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
         let queued = self.queue.push(payload_bytes, write);
-        let reason =
-            if self.gate.is_some() { Reason::Overloaded } else { Reason::MessageRate };
+        let reason = if self.gate.is_some() { Reason::Overloaded } else { Reason::MessageRate };
         queued.map_err(|Full| Violation::QueueFull(reason))
     }
 

@@ -1,6 +1,7 @@
 //! What a client must pass that says who it is in its first message: until that
 //! has been verified, its messages and the server's are held.
 
+use super::admission;
 use super::content::write_message;
 use super::expiry::Expiry;
 use super::forward::Forward;
@@ -105,6 +106,12 @@ impl Session {
     /// to be called when an answer has come, and on every short tick while
     /// [`Self::is_verifying`]. There may be something to push afterwards.
     pub fn advance(&mut self) -> Outcome {
+        let outcome = self.verify();
+        self.ask_for_turn();
+        outcome
+    }
+
+    fn verify(&mut self) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         let guard = Rc::clone(&self.guard);
         let Some(policy) = guard.policy(self.policy) else { return goes_on };
@@ -137,7 +144,7 @@ impl Session {
     ) -> Outcome {
         let mut ended = Outcome::forward(Forwarded::Unchanged);
         if self.is_verifying() {
-            ended = self.advance();
+            ended = self.verify();
         } else if self.client.close_seen().is_some() && self.mode() == Mode::Enforce {
             self.leave();
         }
@@ -165,7 +172,7 @@ impl Session {
         let Some(policy) = guard.policy(self.policy) else { return Ok(()) };
         let user = identity.user.as_deref();
         let denied = |reason, detail: String| Err((reason, detail));
-        identity.name(&mut self.about);
+        admission::name(&mut self.about, &identity);
         if let Err(banned) = guard.check_user_ban(policy, user) {
             return denied(Reason::Banned, banned.to_string());
         }
@@ -182,8 +189,10 @@ impl Session {
             write_message(MessageType::Text, &ack, None, &mut frame);
             self.outboxes.client.add(&frame);
         }
-        self.identity = policy.auth.as_ref().is_some_and(AuthRules::asks_in_messages).then_some(identity);
-        self.release_on_tick();
+        self.identity =
+            policy.auth.as_ref().is_some_and(AuthRules::asks_in_messages).then_some(identity);
+        self.release(Sender::Client);
+        self.release(Sender::Server);
         Ok(())
     }
 }

@@ -32,13 +32,17 @@ impl Session {
         }
     }
 
-    /// What waits has its turn by the clock, too. Upstream can be written to in
-    /// the place of something the client sends only, so the client is asked for
-    /// a Pong.
+    /// What waits has its turn by the clock, too.
     pub(super) fn release_on_tick(&mut self) {
         for sender in [Sender::Client, Sender::Server] {
             self.release(sender);
         }
+        self.ask_for_turn();
+    }
+
+    /// Upstream can be written to in the place of something that the client sends
+    /// only: asks the client for a Pong if something waits for that.
+    pub(super) fn ask_for_turn(&mut self) {
         if !self.outboxes.server.is_empty() {
             self.outboxes.client.ask_once();
         }

@@ -1,7 +1,7 @@
 //! What is decided about a message, and who decides what follows.
 
-use crate::frame::Opcode;
 use super::gate::Passage;
+use crate::frame::Opcode;
 use crate::message::{Message, MessageType, Violation};
 
 /// What to do about a violation.

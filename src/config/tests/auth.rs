@@ -61,18 +61,6 @@ fn credentials_stand_in_named_places() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    for first_message in [r#"{"pointer": "/token"}"#, r#""socketio""#, "null"] {
-        not_yet(
-            &places(&format!(r#"[{{"first_message": {first_message}}}]"#)),
-            "auth.credentials[0].first_message",
-        );
-    }
-    let members = places(r#"[{"header": "x-api-key"}]"#);
-    not_yet(&members.replacen('{', r#"{"deadline": 0,"#, 1), "auth.deadline");
-}
-
-#[test]
 fn published_keys_are_had_from_a_place_that_is_told_in_full() {
     let with = |uri: Value| with_issuer(&json!({"keys": {"jwks_uri": uri}}));
     let place = json!({"cluster": "issuer", "host": "issuer.example.com", "path": "/jwks.json"});

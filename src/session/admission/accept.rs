@@ -4,7 +4,7 @@
 use super::checks::Passed;
 use super::request::{Request, Target};
 use super::{Admission, Admitted};
-use crate::auth;
+use crate::auth::{self, AuthRules, AwaitedCredential, Identity};
 use crate::config::{Mode, Policy};
 use crate::event::About;
 use crate::frame::Sender;
@@ -16,6 +16,7 @@ use crate::quota::Permit;
 use crate::session::bench::probe;
 use crate::session::both::Both;
 use crate::session::expiry::Expiry;
+use crate::session::gate::Gate;
 use crate::session::lifetime::Life;
 use crate::session::opening::Pending;
 use crate::session::outbox::Outbox;
@@ -66,8 +67,8 @@ impl Request<'_> {
         let about = self.about(passed.identity.as_ref());
         let permit = self.guard.count_open(policy, Some(passed.permit));
         let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
-        let user = passed.identity.and_then(|identity| identity.user);
-        self.guarded(index, (about, user), pending, edits, (permit, expiry))
+        let held = (permit, expiry, passed.first_message);
+        self.guarded(index, (about, passed.identity), pending, edits, held)
     }
 
     /// What goes on to upstream is the path that was judged, not another
@@ -106,19 +107,23 @@ impl Request<'_> {
         let expiry = Expiry::of(identity, policy.auth.as_ref());
         // What is over a limit counts as open, and not against the limit: so
         // the next one gets the answer that it would get in mode enforce.
-        let user = identity.and_then(|identity| identity.user.clone());
-        let permit = self.guard.count_open(policy, passed.map(|passed| passed.permit));
-        self.guarded(index, (about, user), pending, edits, (permit, expiry))
+        let identity = identity.cloned();
+        let (permit, awaited) = passed.map(|passed| (passed.permit, passed.first_message)).unzip();
+        let permit = self.guard.count_open(policy, permit);
+        let held = (permit, expiry, awaited.flatten());
+        self.guarded(index, (about, identity), pending, edits, held)
     }
 
     fn guarded(
         &self,
         index: usize,
-        (about, user): (About, Option<String>),
+        (about, identity): (About, Option<Identity>),
         pending: Pending,
         edits: HeadEdits,
-        (permit, expiry): (Permit, Expiry),
+        (permit, expiry, awaited): (Permit, Expiry, Option<AwaitedCredential>),
     ) -> Admitted {
+        let rules = self.guard.policy(index).and_then(|policy| policy.auth.as_ref());
+        let asks = rules.is_some_and(AuthRules::asks_in_messages);
         let probe = probe(self.guard);
         let outbox = || Outbox::new(self.guard.budget(), probe);
         let queue = || Queue::new(self.guard.budget());
@@ -126,9 +131,12 @@ impl Request<'_> {
             guard: Rc::clone(self.guard),
             policy: index,
             expiry,
+            gate: awaited.map(Gate::new),
+            user_permit: None,
             _permit: permit,
             about,
-            user,
+            user: identity.as_ref().and_then(|identity| identity.user.clone()),
+            identity: identity.filter(|_| asks),
             arrived: self.arrived,
             phase: Phase::Opening(pending),
             client: Flow::new(Sender::Client),

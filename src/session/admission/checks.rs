@@ -4,7 +4,7 @@
 use super::denial::Denial;
 use super::request::{Request, Target};
 use crate::auth::authorize::Wish;
-use crate::auth::{self, Attempt, AuthError, Identity, Presented};
+use crate::auth::{self, Attempt, AuthError, AwaitedCredential, Identity, Presented};
 use crate::config::Policy;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
 use crate::handshake::tls::TlsVerdict;
@@ -30,6 +30,9 @@ pub(super) struct Passed {
     pub(super) marker: Option<String>,
     pub(super) identity: Option<Identity>,
     pub(super) identity_headers: Vec<(String, Vec<u8>)>,
+    /// No place of the handshake holds a credential: it comes with the first
+    /// message.
+    pub(super) first_message: Option<AwaitedCredential>,
     pub(super) permit: Permit,
 }
 
@@ -55,6 +58,9 @@ impl<'a> Request<'a> {
         rules.addresses.judge(head.source)?;
         self.guard.check_address_ban(policy, head.source)?;
         let handshake = form?;
+        if let Some(first) = policy.auth.as_ref().and_then(|auth| auth.first_message.as_ref()) {
+            first.begins_here(self.query)?;
+        }
         match rules.tls.judge(head.https, handshake.host(), &target.path, self.query) {
             TlsVerdict::Allowed => {}
             TlsVerdict::Denied(error) => return Err(error.into()),
@@ -89,6 +95,7 @@ impl<'a> Request<'a> {
     ) -> Result<Option<Passed>, Denial> {
         let mut subprotocols = entered.subprotocols.clone();
         let (mut identity, mut identity_headers, mut marker) = (None, Vec::new(), None);
+        let mut first_message = None;
         if let (Some(rules), Some(attempt)) = (&policy.auth, &mut entered.attempt) {
             let wish = Wish { head: self.head(), path: target.path.as_str(), query: self.query };
             let desk = self.guard.desk(index, self.head().source);
@@ -96,7 +103,9 @@ impl<'a> Request<'a> {
                 identity: attempt.identity().cloned().map(Box::new),
                 ..error.into()
             };
-            if !attempt.advance(rules, wish, desk).map_err(|error| denied(attempt, error))? {
+            if rules.first_message.is_some() && attempt.presented().is_missing() {
+                first_message = Some(AwaitedCredential::of(rules, wish));
+            } else if !attempt.advance(rules, wish, desk).map_err(|error| denied(attempt, error))? {
                 return Ok(None);
             }
             if let Some(somebody) = attempt.identity() {
@@ -117,6 +126,6 @@ impl<'a> Request<'a> {
             Ok(permit) => permit,
             Err(error) => return Err(Denial { identity: identity.map(Box::new), ..error.into() }),
         };
-        Ok(Some(Passed { subprotocols, marker, identity, identity_headers, permit }))
+        Ok(Some(Passed { subprotocols, marker, identity, identity_headers, first_message, permit }))
     }
 }

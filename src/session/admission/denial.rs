@@ -2,6 +2,7 @@
 
 use super::request::{Request, TargetError};
 use super::{Admission, Admitted};
+use crate::auth::first_message::NotFromTheStart;
 use crate::auth::{self, AuthError, CredentialSource, Identity};
 use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind};
@@ -57,6 +58,12 @@ denial_from!(
 impl Denial {
     pub(super) const fn new(reason: Reason, detail: String) -> Self {
         Self { reason, detail, location: None, identity: None, retry_after: None }
+    }
+}
+
+impl From<NotFromTheStart> for Denial {
+    fn from(error: NotFromTheStart) -> Self {
+        Self::new(Reason::HandshakeMalformed, error.to_string())
     }
 }
 

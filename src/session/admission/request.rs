@@ -67,19 +67,28 @@ impl<'a> Request<'a> {
         let value =
             |name| head.headers.all(name).next().map(|value| bounded(value, EVENT_VALUE_BYTES));
         let path = self.target.as_ref().ok().map(|target| target.path.as_str().as_bytes());
-        About {
+        let mut about = About {
             ip: head.source,
             path: bounded(path.unwrap_or(self.raw_path), EVENT_PATH_BYTES),
             origin: value("origin"),
             user_agent: value("user-agent"),
             connection: self.arrival.connection,
             request_id: self.arrival.request_id.as_ref().map(|id| bounded(id, EVENT_VALUE_BYTES)),
-            user: identity
-                .and_then(|identity| identity.user.as_ref())
-                .map(|user| bounded(user.as_bytes(), EVENT_VALUE_BYTES)),
-            credential: identity.map(|identity| identity.kind.name()),
+            user: None,
+            credential: None,
+        };
+        if let Some(identity) = identity {
+            name(&mut about, identity);
         }
+        about
     }
+}
+
+/// Says in events who it is.
+pub(in crate::session) fn name(about: &mut About, identity: &Identity) {
+    let user = identity.user.as_ref();
+    about.user = user.map(|user| bounded(user.as_bytes(), EVENT_VALUE_BYTES));
+    about.credential = Some(identity.kind.name());
 }
 
 /// Whether a policy is for this host, whatever the path.

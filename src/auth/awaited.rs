@@ -1,0 +1,58 @@
+//! What an open connection keeps of its handshake until its first message has
+//! been verified.
+
+use super::AuthRules;
+use super::authorize::{Asking, Wish};
+use crate::handshake::{Headers, RequestHead};
+use std::fmt;
+
+/// What `authorize` will need of a handshake that carried no credential.
+#[derive(Clone)]
+pub struct AwaitedCredential {
+    head: RequestHead,
+    path: String,
+    query: Option<Vec<u8>>,
+}
+
+impl AwaitedCredential {
+    /// Keeps what the rules ask for, and no more.
+    #[must_use]
+    pub fn of(rules: &AuthRules, wish: Wish<'_>) -> Self {
+        let mut lines = Vec::new();
+        let mut query = None;
+        for rule in &rules.authorize {
+            match &rule.from {
+                // Once, whoever else asks for it.
+                Asking::Header(name) if lines.iter().all(|(known, _)| known != name) => {
+                    let values = wish.head.headers.all(name);
+                    lines.extend(values.map(|value| (name.clone(), value.to_vec())));
+                }
+                Asking::Query(_) => query = wish.query.map(<[u8]>::to_vec),
+                Asking::Header(_) | Asking::Path(_) | Asking::Message { .. } => {}
+            }
+        }
+        let head = RequestHead {
+            method: Vec::new(),
+            target: Vec::new(),
+            authority: Vec::new(),
+            headers: Headers::new(lines),
+            source: wish.head.source,
+            https: wish.head.https,
+            http2: wish.head.http2,
+        };
+        Self { head, path: wish.path.to_owned(), query }
+    }
+
+    /// What the handshake asked for, for [`super::Attempt::advance`].
+    #[must_use]
+    pub fn wish(&self) -> Wish<'_> {
+        Wish { head: &self.head, path: &self.path, query: self.query.as_deref() }
+    }
+}
+
+/// Without what the client sent.
+impl fmt::Debug for AwaitedCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwaitedCredential").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,346 @@
+//! The credential that comes in the first message: the upgrade is accepted, and
+//! nothing of the client goes up before what it sends has been verified.
+//!
+//! Everything here only reads; the session holds what has to wait.
+
+use super::error::AuthError;
+use super::pointer::{self, Case, Found, Pointer, document};
+use super::query;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+mod socketio;
+
+pub(super) use socketio::payload_of as socketio_payload;
+
+/// `first_message`, `deadline`, and what becomes of the credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstMessageRules {
+    /// How a message says that it is the credential.
+    pub form: Form,
+    /// How long after the upgrade a valid credential must have come.
+    pub deadline: Duration,
+    /// Whether upstream sees the credential where the message goes on.
+    pub forward: bool,
+}
+
+/// How a message says that it is the credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A JSON message that has it at a place. It is swallowed.
+    Pointer {
+        /// Where the credential stands.
+        pointer: Pointer,
+        /// What else the message must say.
+        when: When,
+        /// The text message that the client gets once it is verified.
+        ack: Option<String>,
+    },
+    /// Socket.IO 5 over Engine.IO 4: the CONNECT packet, which goes on.
+    SocketIo,
+    /// graphql-transport-ws and subscriptions-transport-ws: `connection_init`,
+    /// which goes on.
+    GraphQl,
+}
+
+/// `when`: what a message must say, by JSON pointer; all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When(pub Vec<(Pointer, Value)>);
+
+/// What a message of a client is that has not been verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It carries the credential.
+    Credential {
+        /// To be verified.
+        credential: Vec<u8>,
+        /// What becomes of the message then.
+        forward: Forwarding,
+    },
+    /// What the protocol needs at any time: it passes at once.
+    Heartbeat,
+    /// Anything else: it is held until the credential has been verified.
+    Other,
+    /// It says that it is the credential and holds none, or none that all
+    /// readers would read alike.
+    Malformed(AuthError),
+}
+
+/// What becomes of the message that carried the credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It goes nowhere.
+    Swallow {
+        /// The text message that the client gets in return.
+        ack: Option<Vec<u8>>,
+    },
+    /// It goes on as it is.
+    AsItIs,
+    /// This goes on in its place: the credential is cut out.
+    Instead(Vec<u8>),
+}
+
+/// Why an upgrade can't be waited for a first message on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFromTheStart {
+    /// It goes on with a session that began by long polling.
+    Upgraded,
+    /// It speaks another version of Engine.IO than 4.
+    Version,
+}
+
+impl std::fmt::Display for NotFromTheStart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Upgraded => {
+                "a session that began by long polling (`sid`) is not taken here; connect with \
+                 transports: [\"websocket\"]"
+            }
+            Self::Version => {
+                "this path speaks version 4 of Engine.IO (`EIO=4`, once): Socket.IO clients from \
+                 version 3 on"
+            }
+        })
+    }
+}
+
+/// Where clients of GraphQL put their token: below `payload`, names in any
+/// letter case.
+const GRAPHQL_PLACES: [&[&str]; 5] = [
+    &["payload", "authorization"],
+    &["payload", "token"],
+    &["payload", "authToken"],
+    &["payload", "accessToken"],
+    &["payload", "headers", "authorization"],
+];
+
+/// The type of GraphQL's first message, in both protocols.
+const GRAPHQL_INIT: &str = "connection_init";
+
+impl FirstMessageRules {
+    /// Whether the WebSocket begins with the upgrade, so that the client's first
+    /// message will be the first thing it says. `query` is what follows the `?`.
+    ///
+    /// # Errors
+    /// For Socket.IO, where the session has begun before, or is of a version in
+    /// which the client's credential stands elsewhere.
+    pub fn begins_here(&self, query: Option<&[u8]>) -> Result<(), NotFromTheStart> {
+        let query = query.unwrap_or_default();
+        if self.form != Form::SocketIo {
+            return Ok(());
+        }
+        if query::values(query, "sid").next().is_some() {
+            return Err(NotFromTheStart::Upgraded);
+        }
+        let mut versions = query::values(query, "EIO");
+        let four = versions.next().is_some_and(|version| *query::decode(version) == *b"4");
+        if four && versions.next().is_none() { Ok(()) } else { Err(NotFromTheStart::Version) }
+    }
+
+    /// Reads a whole message of a client that has not been verified. While one
+    /// [`Reading::Credential`] is being verified, later ones are to be held, too,
+    /// and go up as [`Self::cut_out`] leaves them.
+    #[must_use]
+    pub fn read(&self, kind_is_text: bool, message: &[u8]) -> Reading {
+        if !kind_is_text {
+            return Reading::Other;
+        }
+        match &self.form {
+            Form::Pointer { pointer, when, ack } => read_pointer(pointer, when, ack, message),
+            Form::SocketIo => socketio::read(message, self.forward),
+            Form::GraphQl => self.read_graphql(message),
+        }
+    }
+
+    /// A later message of a client that has been verified, in the handshake or by
+    /// its first message, without the credential that it carries again; `None`:
+    /// it goes on as it is.
+    #[must_use]
+    pub fn cut_out(&self, message: &[u8]) -> Option<Vec<u8>> {
+        if self.forward {
+            return None;
+        }
+        match &self.form {
+            Form::Pointer { pointer, when, .. } => {
+                if !may_hold(message, pointer.last()) {
+                    return None;
+                }
+                let document = document(message)?;
+                // What readers don't agree on may be meant as well.
+                let meant = when.is_met_by(document).unwrap_or(true);
+                pointer.without(document).filter(|_| meant).map(String::into_bytes)
+            }
+            Form::SocketIo => socketio::cut_out(message),
+            Form::GraphQl => cut_out_graphql(message),
+        }
+    }
+
+    /// Whether a text message of the server passes to a client that has not been
+    /// verified, since the client waits for it with its credential.
+    #[must_use]
+    pub fn passes_before(&self, server_message: &[u8]) -> bool {
+        self.form == Form::SocketIo && socketio::passes_before(server_message)
+    }
+
+    fn read_graphql(&self, message: &[u8]) -> Reading {
+        let Some(document) = document(message) else { return Reading::Other };
+        match pointer::find(document, &["type"], Case::Exact) {
+            Found::One(kind) if pointer::equals(kind, &GRAPHQL_INIT.into()) => {}
+            Found::Ambiguous => return Reading::Malformed(AuthError::MessageForm),
+            Found::One(_) | Found::Nothing => return Reading::Other,
+        }
+        let mut found = None;
+        for place in GRAPHQL_PLACES {
+            match pointer::find(document, place, Case::Any) {
+                Found::Nothing => {}
+                Found::One(value) if value.get() == "null" => {}
+                Found::One(_) if found.is_some() => {
+                    return Reading::Malformed(AuthError::MessageForm);
+                }
+                Found::One(value) => found = Some(value),
+                Found::Ambiguous => return Reading::Malformed(AuthError::MessageForm),
+            }
+        }
+        let Some(value) = found else { return Reading::Malformed(AuthError::MessageMissing) };
+        credential(value, || match cut_out_graphql(message) {
+            Some(instead) if !self.forward => Forwarding::Instead(instead),
+            _ => Forwarding::AsItIs,
+        })
+    }
+}
+
+impl When {
+    /// Whether a document says all of it; `None` where readers may not agree.
+    pub(super) fn is_met_by(&self, document: &RawValue) -> Option<bool> {
+        let mut met = Some(true);
+        for (pointer, expected) in &self.0 {
+            match pointer.find(document) {
+                Found::One(value) if pointer::equals(value, expected) => {}
+                Found::One(_) | Found::Nothing => return Some(false),
+                Found::Ambiguous => met = None,
+            }
+        }
+        met
+    }
+}
+
+fn read_pointer(pointer: &Pointer, when: &When, ack: &Option<String>, message: &[u8]) -> Reading {
+    let Some(document) = document(message) else { return Reading::Other };
+    match when.is_met_by(document) {
+        Some(true) => {}
+        Some(false) => return Reading::Other,
+        None => return Reading::Malformed(AuthError::MessageForm),
+    }
+    match pointer.find(document) {
+        Found::One(value) => credential(value, || Forwarding::Swallow {
+            ack: ack.as_ref().map(|ack| ack.as_bytes().to_vec()),
+        }),
+        Found::Ambiguous => Reading::Malformed(AuthError::MessageForm),
+        Found::Nothing if when.0.is_empty() => Reading::Other,
+        Found::Nothing => Reading::Malformed(AuthError::MessageMissing),
+    }
+}
+
+/// A text, with or without `Bearer` before it.
+fn credential(value: &RawValue, forward: impl FnOnce() -> Forwarding) -> Reading {
+    let Some(text) = pointer::text(value) else {
+        return Reading::Malformed(AuthError::MessageForm);
+    };
+    let text = match text.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token.trim_ascii(),
+        _ => &text,
+    };
+    Reading::Credential { credential: text.as_bytes().to_vec(), forward: forward() }
+}
+
+/// Whether a JSON text may hold this word. An escape may stand for any of its
+/// letters.
+fn may_hold(message: &[u8], word: &str) -> bool {
+    memchr::memchr(b'\\', message).is_some() || holds_word(message, word)
+}
+
+/// The same for the word as it is, in any letter case.
+fn holds_word(message: &[u8], word: &str) -> bool {
+    // Two signs beyond ASCII fold to ASCII letters.
+    if memchr::memmem::find(message, "ſ".as_bytes()).is_some()
+        || memchr::memmem::find(message, "\u{212a}".as_bytes()).is_some()
+    {
+        return true;
+    }
+    let word = word.as_bytes();
+    let Some(first) = word.first() else { return true };
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), message).any(
+        |at| {
+            let rest = message.get(at..).unwrap_or_default();
+            rest.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
+        },
+    )
+}
+
+/// `connection_init` without any token; one that can't be read goes on as one
+/// without a payload.
+fn cut_out_graphql(message: &[u8]) -> Option<Vec<u8>> {
+    if !may_hold(message, GRAPHQL_INIT) {
+        return None;
+    }
+    let Some(whole) = document(message) else {
+        let claims = holds_word(message, GRAPHQL_INIT);
+        return claims.then(|| br#"{"type":"connection_init"}"#.to_vec());
+    };
+    match pointer::find(whole, &["type"], Case::Exact) {
+        Found::One(kind) if pointer::equals(kind, &GRAPHQL_INIT.into()) => {}
+        Found::Ambiguous => {}
+        Found::One(_) | Found::Nothing => return None,
+    }
+    let mut left: Option<String> = None;
+    for place in GRAPHQL_PLACES {
+        let current = left.as_deref().map_or(message, str::as_bytes);
+        if let Some(shorter) = document(current).and_then(|value| pointer::without(value, place)) {
+            left = Some(shorter);
+        }
+    }
+    left.map(String::into_bytes)
+}
+
+/// Entry for the fuzzer: whatever a client sends, every form reads it without a
+/// panic; what goes on instead of a message holds no credential any more and is
+/// read the same again; heartbeats are exactly the protocol's.
+pub fn fuzz_first_message(data: &[u8]) {
+    let pointer = |text| Pointer::parse(text).unwrap_or_default();
+    let when = When(vec![(pointer("/type"), Value::from("auth"))]);
+    let ack = Some("{}".to_owned());
+    let forms = [
+        Form::Pointer { pointer: pointer("/token"), when: When::default(), ack: None },
+        Form::Pointer { pointer: pointer("/a/0/token"), when, ack },
+        Form::SocketIo,
+        Form::GraphQl,
+    ];
+    for form in forms {
+        let rules = FirstMessageRules { form, deadline: Duration::ZERO, forward: false };
+        assert_eq!(rules.read(false, data), Reading::Other);
+        let reading = rules.read(true, data);
+        assert_eq!(reading == Reading::Heartbeat, {
+            rules.form == Form::SocketIo && (data == b"2" || data == b"3")
+        });
+        let left = rules.cut_out(data);
+        if let Reading::Credential { forward, .. } = &reading {
+            // What carries a credential never goes on as it is.
+            match forward {
+                Forwarding::Swallow { .. } => assert!(matches!(rules.form, Form::Pointer { .. })),
+                Forwarding::AsItIs => assert_ne!(*forward, Forwarding::AsItIs, "goes up"),
+                Forwarding::Instead(instead) => assert_eq!(Some(instead), left.as_ref()),
+            }
+            assert!(left.is_some());
+        }
+        if let Some(left) = left {
+            assert_eq!(rules.cut_out(&left), None, "something is left of it");
+            assert!(!matches!(rules.read(true, &left), Reading::Credential { .. }));
+        }
+        let open = FirstMessageRules { forward: true, ..rules };
+        assert_eq!(open.cut_out(data), None);
+    }
+}
+
+#[cfg(test)]
+mod tests;

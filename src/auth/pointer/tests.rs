@@ -1,0 +1,115 @@
+//! Pointers, and what readers may differ on.
+
+use super::*;
+use proptest::prelude::*;
+
+fn at<'a>(text: &'a str, pointer: &str) -> Result<Option<&'a str>, ()> {
+    let document = document(text.as_bytes()).expect("JSON");
+    match Pointer::parse(pointer).expect("a pointer").find(document) {
+        Found::Nothing => Ok(None),
+        Found::One(value) => Ok(Some(value.get())),
+        Found::Ambiguous => Err(()),
+    }
+}
+
+fn left(text: &str, pointer: &str) -> Option<String> {
+    Pointer::parse(pointer).expect("a pointer").without(document(text.as_bytes())?)
+}
+
+/// The document of RFC 6901 §5.
+const RFC: &str = r#"{"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3,
+    "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8}"#;
+
+#[test]
+fn finds_what_rfc_6901_finds() {
+    for (pointer, value) in [
+        ("/foo", r#"["bar", "baz"]"#),
+        ("/foo/0", r#""bar""#),
+        ("/", "0"),
+        ("/a~1b", "1"),
+        ("/c%d", "2"),
+        ("/e^f", "3"),
+        ("/g|h", "4"),
+        ("/i\\j", "5"),
+        ("/k\"l", "6"),
+        ("/ ", "7"),
+        ("/m~0n", "8"),
+    ] {
+        assert_eq!(at(RFC, pointer), Ok(Some(value)), "{pointer}");
+    }
+    for nothing in ["/fo", "/foo/2", "/foo/-", "/foo/01", "/foo/+1", "/foo/0/a", "/a/b", "/m~01n"] {
+        assert_eq!(at(RFC, nothing), Ok(None), "{nothing}");
+    }
+    for none in ["", "a", "a/b", "/~", "/~2", "/a~", "#/a"] {
+        assert_eq!(Pointer::parse(none), None, "{none}");
+    }
+    assert!(Pointer::parse(&"/a".repeat(16)).is_some());
+    assert_eq!(Pointer::parse(&"/a".repeat(17)), None);
+}
+
+#[test]
+fn what_two_readers_may_read_in_two_ways_is_ambiguous() {
+    for text in [
+        r#"{"token":"a","token":"b"}"#,
+        r#"{"token":"a","\u0074oken":"b"}"#,
+        r#"{"token":"a","Token":"b"}"#,
+        r#"{"TOKEN":"b"}"#,
+        r#"{"to\u212Aen":"b"}"#,
+    ] {
+        assert_eq!(at(text, "/token"), Err(()), "{text}");
+        assert_eq!(left(text, "/token").as_deref(), Some("{}"), "{text}");
+    }
+    assert_eq!(at(r#"{"a":{"b":1},"a":{}}"#, "/a/b"), Err(()));
+    assert_eq!(at(r#"{"\ud800":1,"token":"a"}"#, "/token"), Err(()));
+    // Elsewhere it does not matter.
+    assert_eq!(
+        at(r#"{"b":1,"b":2,"token":{"token":1,"x":1,"x":2}}"#, "/token/token"),
+        Ok(Some("1"))
+    );
+}
+
+#[test]
+fn cutting_leaves_the_rest_as_it_was_written() {
+    for (text, pointer, rest) in [
+        (r#"{"token":"a"}"#, "/token", Some("{}")),
+        (r#"{"a":1e400,"token":"a","b":"\ud800"}"#, "/token", Some(r#"{"a":1e400,"b":"\ud800"}"#)),
+        (r#"{"a": {"b": 1, "c" : [ 1 ]}, "d":2}"#, "/a/b", Some(r#"{"a":{"c":[ 1 ]},"d":2}"#)),
+        (r#"["a", "b", 3]"#, "/1", Some(r#"["a",null,3]"#)),
+        (r#"[{"a":1},{"a":2}]"#, "/1/a", Some(r#"[{"a":1},{}]"#)),
+        (r#"{"a":1}"#, "/token", None),
+        (r#""token""#, "/token", None),
+    ] {
+        assert_eq!(left(text, pointer).as_deref(), rest, "{text} {pointer}");
+    }
+}
+
+#[test]
+fn deep_and_wide_documents_cost_no_stack() {
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    assert_eq!(at(&deep, "/0/0/a"), Ok(None));
+    let wide = format!("{{{}\"token\":1}}", "\"a\":0,".repeat(100_000));
+    assert_eq!(at(&wide, "/token"), Ok(Some("1")));
+}
+
+#[test]
+fn numbers_are_equal_by_what_they_mean() {
+    let same = |text: &str, value: Value| equals(document(text.as_bytes()).unwrap(), &value);
+    assert!(same("1.0", 1.into()) && same("1e0", 1.into()) && same("1", 1.into()));
+    assert!(same(r#""\u0061""#, "a".into()));
+    assert!(same("true", true.into()) && !same("1", true.into()) && !same("\"1\"", 1.into()));
+    assert!(!same("[1]", 1.into()) && !same("{}", "a".into()));
+}
+
+proptest! {
+    #[test]
+    fn what_is_found_is_what_serde_json_finds(text in "[\\[\\]{}:,\"ab01. \\\\]{0,30}") {
+        let pointer = "/a/0";
+        let found = document(text.as_bytes());
+        let found = found.map(|raw| Pointer::parse(pointer).unwrap().find(raw));
+        let built = serde_json::from_str::<Value>(&text);
+        if let (Some(Found::One(value)), Ok(built)) = (found, built) {
+            let value: Value = serde_json::from_str(value.get()).unwrap();
+            prop_assert_eq!(Some(&value), built.pointer(pointer));
+        }
+    }
+}

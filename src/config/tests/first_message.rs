@@ -1,0 +1,145 @@
+//! `first_message`, `deadline`, and `from: {message: …}`.
+
+use super::*;
+use crate::auth::authorize::{Asking, Grant};
+use crate::auth::first_message::{FirstMessageRules, Form};
+use crate::auth::pointer::Pointer;
+
+const PUSH: &str = r#""lifetime": {"push": true}"#;
+
+/// The members of a policy with these credentials, more of `auth`, and `rest`.
+fn with(credentials: &str, more: &str, rest: &str) -> String {
+    format!(
+        r#""auth": {{"credentials": {credentials} {more},
+            "api_keys": [{{"id": "a", "key": {{"env": "A_KEY"}}}}]}}, {rest}"#
+    )
+}
+
+fn first(written: &str) -> String {
+    with(&format!(r#"[{{"first_message": {written}}}]"#), "", PUSH)
+}
+
+fn read(members: &str) -> FirstMessageRules {
+    good(members).auth.unwrap().first_message.unwrap()
+}
+
+#[test]
+fn it_is_a_preset_or_a_place_in_a_message() {
+    let rules = read(&first(r#""socketio""#));
+    assert_eq!((rules.form, rules.deadline.as_secs(), rules.forward), (Form::SocketIo, 5, false));
+    assert_eq!(read(&first(r#""graphql""#)).form, Form::GraphQl);
+    let message = r#"{"pointer": "/token", "when": {"/type": "auth", "/v": 1}, "ack": "{}"}"#;
+    let Form::Pointer { pointer, when, ack } = read(&first(message)).form else { panic!() };
+    assert_eq!(Some(pointer), Pointer::parse("/token"));
+    assert_eq!((when.0.len(), ack.as_deref()), (2, Some("{}")));
+    let more = r#", "deadline": "1500ms", "forward": true"#;
+    let rules = read(&with(r#"[{"first_message": "socketio"}]"#, more, PUSH));
+    assert_eq!((rules.deadline.as_millis(), rules.forward), (1500, true));
+    for (written, below, says) in [
+        ("null", "", "has no value"),
+        ("1", "", "is a number; write an object"),
+        (r#""socket.io""#, "", "is no known word; write `socketio` or `graphql`"),
+        ("{}", ".pointer", "is missing; write where the credential stands in the message"),
+        (r#"{"pointer": "token"}"#, ".pointer", "is no JSON pointer"),
+        (r#"{"pointer": "/~2"}"#, ".pointer", "is no JSON pointer"),
+        (r#"{"pointer": ""}"#, ".pointer", "is an empty text"),
+        (r#"{"pointer": "/t", "when": {}}"#, ".when", "is empty; write a key"),
+        (r#"{"pointer": "/t", "when": {"type": "a"}}"#, ".when.type", "no JSON pointer"),
+        (r#"{"pointer": "/t", "when": {"/a": []}}"#, ".when[\"/a\"]", "is a list; write a text"),
+        (r#"{"pointer": "/t", "when": {"/a": null}}"#, ".when[\"/a\"]", "has no value"),
+        (r#"{"pointer": "/t", "ack": ""}"#, ".ack", "is an empty text"),
+        (r#"{"pointer": "/t", "ack": {"type": "ready"}}"#, ".ack", "write a text"),
+        (r#"{"pointer": "/t", "acks": "a"}"#, ".acks", "did you mean `ack`?"),
+    ] {
+        bad(&first(written), &format!("auth.credentials[0].first_message{below}"), says);
+    }
+}
+
+#[test]
+fn it_is_the_last_and_only_one() {
+    let header = r#"{"header": "x-key"}"#;
+    let both = |a: &str, b: &str| with(&format!("[{a}, {b}]"), "", PUSH);
+    let socketio = r#"{"first_message": "socketio"}"#;
+    let rules = good(&both(header, socketio)).auth.unwrap();
+    assert!(rules.sources.len() == 1 && rules.first_message.is_some());
+    let place = "auth.credentials[0].first_message";
+    bad(&both(socketio, header), place, "write it as the last of the credentials");
+    let place = "auth.credentials[1].first_message";
+    bad(
+        &both(socketio, r#"{"first_message": "graphql"}"#),
+        place,
+        "there is only one that is first",
+    );
+}
+
+#[test]
+fn the_deadline_is_a_time_and_needs_a_first_message() {
+    let credentials = r#"[{"first_message": "graphql"}]"#;
+    for (deadline, says) in
+        [("0", "write a number with its unit"), (r#""0s""#, "is 0"), (r#""11m""#, "at most 10m")]
+    {
+        let deadline = format!(r#", "deadline": {deadline}"#);
+        bad(&with(credentials, &deadline, PUSH), "auth.deadline", says);
+    }
+    let alone = with(r#"[{"header": "x-key"}]"#, r#", "deadline": "5s""#, PUSH);
+    bad(&alone, "auth.deadline", "has no effect without a `first_message`");
+}
+
+#[test]
+fn it_needs_push() {
+    let place = "auth.credentials[0].first_message";
+    let credentials = r#"[{"first_message": "graphql"}]"#;
+    for without in [r#""lifetime": {"push": false}"#, r#""lifetime": {}"#, r#""client": {}"#] {
+        bad(&with(credentials, "", without), place, "needs lifetime.push");
+    }
+    // A mistake there is no other one here.
+    let misspelt = with(credentials, "", r#""lifetime": {"pushh": true}"#);
+    bad(&misspelt, "lifetime.pushh", "did you mean `push`?");
+    let misspelt = with(credentials, "", r#""lifetimes": {"push": true}"#);
+    bad(&misspelt, "lifetimes", "did you mean `lifetime`?");
+    bad(&with(credentials, "", r#""lifetime": 1"#), "lifetime", "is a number");
+}
+
+#[test]
+fn it_is_for_the_http_filter() {
+    let policy = policy(&with(r#"[{"first_message": "graphql"}]"#, "", r#""server": {}"#));
+    let document = policy.replacen('{', r#"{"filter": "stream","#, 1);
+    let told = errors(&document);
+    let begin = "policies[0].auth.credentials[0].first_message: does not go with filter: stream";
+    assert!(told.len() == 1 && told[0].starts_with(begin), "{told:?}");
+}
+
+#[test]
+fn identity_headers_have_gone_when_it_comes() {
+    let more = r#", "identity_headers": {"x-user": "sub"}"#;
+    let members = with(r#"[{"header": "x-key"}, {"first_message": "graphql"}]"#, more, PUSH);
+    bad(&members, "auth.identity_headers", "have gone to upstream before the client is known");
+}
+
+#[test]
+fn socketio_must_not_poll() {
+    let pass = format!(r#"{PUSH}, "handshake": {{"plain_http": "pass"}}"#);
+    let place = "auth.credentials[0].first_message";
+    let says = "write plain_http: reject";
+    bad(&with(r#"[{"first_message": "socketio"}]"#, "", &pass), place, says);
+    good(&with(r#"[{"first_message": "graphql"}]"#, "", &pass));
+}
+
+#[test]
+fn a_message_can_ask_for_what_a_claim_grants() {
+    let rule =
+        |rule: &str| with(r#"[{"header": "x-key"}]"#, &format!(r#", "authorize": [{rule}]"#), PUSH);
+    let read = good(&rule(
+        r#"{"from": {"message": "/room", "when": {"/type": "join"}}, "claim": "rooms"}"#,
+    ));
+    let rules = read.auth.unwrap().authorize;
+    let Asking::Message { pointer, when } = &rules[0].from else { panic!() };
+    assert_eq!((Some(pointer), when.0.len()), (Pointer::parse("/room").as_ref(), 1));
+    assert_eq!(rules[0].grant, Grant::Claim("rooms".to_owned()));
+    good(&rule(r#"{"from": {"message": "/room"}, "claim": "rooms"}"#));
+    let place = "auth.authorize[0].from.message";
+    bad(&rule(r#"{"from": {"message": "room"}, "claim": "rooms"}"#), place, "is no JSON pointer");
+    let callout =
+        r#"{"from": {"message": "/room"}, "callout": {"cluster": "a", "path": "/{sub}"}}"#;
+    not_yet(&rule(callout), "auth.authorize[0].callout");
+}
