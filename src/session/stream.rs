@@ -175,9 +175,7 @@ impl StreamConnection {
                 self.give_up(Trouble::AnswerTimeout)
             }
             State::Answered(answered) => Outcome { reset: answered.is_over(now), ..unchanged() },
-            State::Tunnel => {
-                return self.session.as_mut().map_or_else(unchanged, Session::on_tick);
-            }
+            State::Tunnel => self.session.as_mut().map_or_else(unchanged, Session::on_tick),
             _ => unchanged(),
         };
         self.settle(outcome)
