@@ -95,6 +95,13 @@ impl Rig {
         events.remove(0)
     }
 
+    /// All that were counted, however they ended.
+    fn handshakes(&self) -> i64 {
+        let metrics = self.host.metrics();
+        let counts = metrics.iter().filter(|m| m.name.starts_with("wsguard_handshakes_total"));
+        counts.map(|metric| metric.value).sum()
+    }
+
     fn held_bytes(&self) -> u64 {
         self.guard.budget().used_bytes()
     }
@@ -263,6 +270,8 @@ fn an_upstream_that_does_not_answer_ends_the_connection() {
     let outcome = rig.connection.on_tick();
     assert_eq!((outcome.reset, outcome.refused), (true, Some(Reason::UpstreamHandshake)));
     assert_eq!(rig.event()["reason"], "upstream_handshake");
+    rig.connection.on_end();
+    assert_eq!(rig.handshakes(), 1, "each counts once");
 }
 
 #[test]
@@ -292,6 +301,8 @@ fn an_answer_that_opens_nothing_is_refused_unless_it_is_upstreams_own_refusal() 
         assert!(event["detail"].as_str().unwrap().contains(says), "{event}");
         assert_eq!(event["direction"], "server");
         assert_eq!(rig.client(HI), on(b""));
+        rig.connection.on_end();
+        assert_eq!(rig.handshakes(), 1, "each counts once: {answer}");
     }
     let mut rig = Rig::enforce();
     rig.client(upgrade(""));

@@ -45,6 +45,8 @@ fn report_lets_nothing_through_that_it_cannot_read() {
         let (seen, reset, _) = rig.client(&head);
         assert_eq!((seen.as_slice(), reset), (&b""[..], true), "{head}");
         assert!(rig.events().iter().any(|event| event["event"] == "refused"));
+        rig.connection.on_end();
+        assert_eq!(rig.handshakes(), 1, "{head}");
     }
     let mut rig = Rig::report();
     let broken = upgrade("").replace("Sec-WebSocket-Key", "Sec-WebSocket-Kei");
