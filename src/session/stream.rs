@@ -351,6 +351,12 @@ impl StreamConnection {
         if !counted {
             trouble.count(&self.guard, self.policy, Kind::Refused);
         }
+        if let (Some(reason), Some(policy), true) =
+            (refused, self.policy, trouble.direction() == Sender::Client)
+        {
+            let user = self.session.as_ref().and_then(|session| session.user.as_deref());
+            self.guard.strike(policy, reason, &about, user);
+        }
         Outcome { refused, ..self.over() }
     }
 

@@ -7,6 +7,7 @@ use crate::reason::Reason;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod counted;
 mod report;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -93,13 +94,6 @@ impl Rig {
         let mut events = self.events();
         assert_eq!(events.len(), 1, "{events:?}");
         events.remove(0)
-    }
-
-    /// All that were counted, however they ended.
-    fn handshakes(&self) -> i64 {
-        let metrics = self.host.metrics();
-        let counts = metrics.iter().filter(|m| m.name.starts_with("wsguard_handshakes_total"));
-        counts.map(|metric| metric.value).sum()
     }
 
     fn held_bytes(&self) -> u64 {

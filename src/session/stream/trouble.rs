@@ -68,7 +68,7 @@ impl Trouble {
     }
 
     /// Whose bytes it is about.
-    const fn direction(self) -> Sender {
+    pub(super) const fn direction(self) -> Sender {
         match self {
             Self::Memory(sender) => sender,
             Self::Answer(_) | Self::AnswerTimeout | Self::Unasked => Sender::Server,
