@@ -90,8 +90,6 @@ pub struct Session {
     expiry: expiry::Expiry,
     /// What it holds of the quotas, as long as it lives.
     _permit: Permit,
-    /// The filter can write to the client unasked.
-    ready_to_push: bool,
     /// What a client is told that was refused before upstream had answered.
     refusal: Option<Refusal>,
     /// Why we ended it, if we did.
@@ -172,7 +170,7 @@ impl Session {
 
     /// Says whether the filter can write to the client unasked.
     pub const fn set_ready_to_push(&mut self, ready: bool) {
-        self.ready_to_push = ready;
+        self.outboxes.client.set_open(ready);
     }
 
     /// Appends what is to be written to the client now, unasked, to `out`; with
@@ -187,7 +185,7 @@ impl Session {
     /// Whether [`Self::push`] would append something.
     #[must_use]
     pub fn has_to_push(&self) -> bool {
-        self.ready_to_push && self.pushes() && !self.outboxes.client.is_empty()
+        self.outboxes.client.is_open() && self.pushes() && !self.outboxes.client.is_empty()
     }
 
     /// What a client is told whose handshake [`Self::on_data`] has refused, for

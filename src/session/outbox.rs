@@ -23,6 +23,8 @@ pub(super) struct Outbox {
     probe: Probe,
     /// Pings that have gone there since anything came from there.
     unanswered: u32,
+    /// What is put in can go there at once.
+    open: bool,
 }
 
 /// Payload of a Ping of ours.
@@ -32,12 +34,23 @@ impl Outbox {
     /// With nothing in it. `probe` should be another one for each connection.
     pub(super) fn new(budget: &Rc<Budget>, probe: Probe) -> Self {
         let charge = Charge::new(budget);
-        Self { due: Vec::new(), charge, sealed: false, probe, unanswered: 0 }
+        Self { due: Vec::new(), charge, sealed: false, probe, unanswered: 0, open: false }
     }
 
     /// Whether nothing may follow what has gone there.
     pub(super) const fn is_sealed(&self) -> bool {
         self.sealed
+    }
+
+    /// Whether what is put in can go there at once, and needs not wait for other
+    /// bytes to go there.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Says so.
+    pub(super) const fn set_open(&mut self, open: bool) {
+        self.open = open;
     }
 
     /// Pings of ours that have gone there since anything came from there.

@@ -138,6 +138,20 @@ fn a_client_that_misses_two_pings_is_ended() {
     assert_eq!(rig.pushed(), told_client(1001, "heartbeat_missed"));
 }
 
+/// Over HTTP/2 the filter can write once upstream has sent its first byte.
+#[test]
+fn pings_that_could_not_go_out_are_not_missed() {
+    let mut rig = Rig::open(&lifetime(json!({"heartbeat": "10s", "push": true, "idle": "1h"})));
+    assert!(!rig.pass(60 * SECOND));
+    assert_eq!(rig.pushed(), b"", "none has gathered");
+    for _ in 0..2 {
+        assert!(!rig.pass(10 * SECOND));
+        pong(&mut rig);
+    }
+    rig.pass(10 * SECOND);
+    assert_eq!(rig.pushed(), told_client(1001, "heartbeat_missed"));
+}
+
 #[test]
 fn whatever_a_client_sends_shows_that_it_is_there() {
     let mut rig = open(json!({"heartbeat": "10s", "push": true, "idle": "1h"}));
