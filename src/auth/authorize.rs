@@ -4,6 +4,7 @@ use super::ask::{Asked, MAX_NO};
 use super::attempt::Desk;
 use super::error::AuthError;
 use super::identity::Identity;
+use super::strip::same_name;
 use super::{jwt, query};
 use crate::handshake::RequestHead;
 use crate::host::{Call, CallAnswer, CallId};
@@ -194,7 +195,12 @@ impl Asking {
                 Ok(vec![(name, read(value)?)])
             }
             Self::Header(name) => {
-                let lines = wish.head.headers.all(name).map(|line| line.trim_ascii().to_vec());
+                // `x_room` too: many an upstream takes it for `x-room`.
+                let same = || wish.head.headers.iter().filter(|(sent, _)| same_name(sent, name));
+                if same().any(|(sent, _)| sent != name) {
+                    return Err(AuthError::NotAsked);
+                }
+                let lines = same().map(|(_, line)| line.trim_ascii().to_vec());
                 Ok(vec![(name, read(single(Box::new(lines))?)?)])
             }
             Self::Path(template) => {
