@@ -22,6 +22,7 @@ endif
 export WSGUARD_WASM := $(CURDIR)/dist/wsguard.wasm
 export WSGUARD_TRAP_WASM := $(CURDIR)/dist/wsguard-trap.wasm
 export PYTHON := $(CURDIR)/.tools/venv/bin/python
+export NODE_PATH := $(CURDIR)/.tools/node/node_modules:/usr/share/nodejs
 export ENVOY ENVOY_VERSION
 
 .PHONY: help
@@ -45,6 +46,7 @@ envoy: tools ## Fetch stock Envoy (ENVOY_VERSION=1.36 … 1.40, or ENVOY=/path)
 .PHONY: tools
 tools:
 	@$(TOOLS)/venv.sh
+	@$(TOOLS)/node.sh
 
 .PHONY: test
 test: wasm wasm-trap envoy tools ## Unit, property and integration tests with the real Envoy

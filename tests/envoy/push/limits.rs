@@ -1,0 +1,1 @@
+//! Which limits of Envoy's buffers go with `push`.

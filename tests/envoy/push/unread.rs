@@ -1,0 +1,1 @@
+//! Clients that make wsguard speak and do not listen.
