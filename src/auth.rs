@@ -1,9 +1,9 @@
 //! Authentication: where a credential may stand in the opening handshake,
 //! whether it verifies, and whom it names.
 //!
-//! [`Presented::collect`] finds the credential, before anything is judged;
-//! [`authenticate`] verifies it; [`strip()`] and [`identity_headers`] say what
-//! upstream sees instead.
+//! [`Presented::collect`] finds the credential, before anything is judged; an
+//! [`Attempt`] verifies it, which may take until somebody else has answered;
+//! [`strip()`] and [`identity_headers`] say what upstream sees instead.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -11,13 +11,18 @@
 //! | `presented`, `query`, `cookie` | where a credential stands |
 //! | `jws`, `json`, `jwt` | a token: its form, its claims |
 //! | `key`, `verify` | one key, and whether a signature is its |
+//! | `remote` | keys that an issuer publishes |
+//! | `ask`, `session` | services that are asked, and those that know sessions |
+//! | [`authorize`] | whether a credential reaches to what is asked for |
+//! | `attempt`, `verified` | one client's verification, and those of before |
 //! | `identity`, `strip` | what comes of it |
 
-use crate::host::{Signatures, Timestamp};
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 pub mod api_key;
+mod ask;
+mod attempt;
+pub mod authorize;
 mod cookie;
 mod error;
 mod identity;
@@ -29,20 +34,28 @@ mod key;
 mod key_error;
 mod presented;
 mod query;
+mod remote;
+mod session;
 mod strip;
+mod verified;
 mod verify;
 
+pub use ask::{MAX_ASKED, MAX_ASKED_PER_ADDRESS};
+pub use attempt::{Attempt, Desk, Verifiers};
+pub use authorize::template::fuzz_template;
 pub use cookie::fuzz_cookie;
 pub use error::{AuthError, Claim};
-pub use identity::{CredentialKind, Identity, identity_headers};
+pub use identity::{CredentialKind, Identity, Proof, identity_headers};
 pub use jws::fuzz_token;
 pub use presented::Presented;
 pub use query::fuzz_query;
+pub use remote::{ASK_EVERY, KeysUri, STALE, fuzz_keys_state};
+pub use session::{Send, SessionRules};
 pub use strip::{Rest, Stripped, is_identity_header, sent_identity_headers, strip};
 
 use api_key::ApiKeys;
+use authorize::AuthorizeRule;
 use jwk::{Algorithm, KeySet};
-use jws::Compact;
 
 /// Longest credential that is looked at, in bytes as sent. Tokens of real
 /// issuers end where servers refuse header lines, at 8 KiB mostly.
@@ -59,8 +72,34 @@ pub struct AuthRules {
     pub issuers: Vec<Issuer>,
     /// The API keys that are taken.
     pub api_keys: ApiKeys,
+    /// The service that knows what is neither token nor API key.
+    pub session: Option<SessionRules>,
+    /// What the credential must reach to; all of them.
+    pub authorize: Vec<AuthorizeRule>,
+    /// Whether an open connection ends when its credential does.
+    pub close_at_expiry: bool,
     /// Headers that tell upstream who the client is.
     pub identity_headers: Vec<IdentityHeader>,
+}
+
+impl AuthRules {
+    /// Whether a credential that was verified by this, under an earlier document,
+    /// could still be: `false` says that its key has been removed since. What
+    /// the document does not say, it does not deny.
+    #[must_use]
+    pub fn trusts(&self, proof: &Proof) -> bool {
+        match proof {
+            Proof::ApiKey(hash) => self.api_keys.has(hash),
+            Proof::Key { issuer, fingerprint } => {
+                let issuer = self.issuers.iter().find(|known| known.issuer == *issuer);
+                issuer.is_some_and(|issuer| match &issuer.keys {
+                    IssuerKeys::Fixed(keys) => keys.has(fingerprint),
+                    IssuerKeys::Published(_) => true,
+                })
+            }
+            Proof::Session => self.session.is_some(),
+        }
+    }
 }
 
 /// A place where a credential may stand.
@@ -86,13 +125,33 @@ pub struct Issuer {
     /// The algorithms that are taken; never read from the token alone.
     pub algorithms: Vec<Algorithm>,
     /// Its keys.
-    pub keys: KeySet,
+    pub keys: IssuerKeys,
     /// How far its clock may be off, for exp, nbf and iat.
     pub leeway: Duration,
     /// Claims that must be there.
     pub required: Vec<String>,
     /// Claims that must contain one of the values.
     pub claims: Vec<(String, Vec<String>)>,
+}
+
+impl Issuer {
+    /// Where its keys are published, if they are not in the document.
+    #[must_use]
+    pub const fn keys_uri(&self) -> Option<&KeysUri> {
+        match &self.keys {
+            IssuerKeys::Published(uri) => Some(uri),
+            IssuerKeys::Fixed(_) => None,
+        }
+    }
+}
+
+/// `keys` of an issuer.
+#[derive(Clone, Debug)]
+pub enum IssuerKeys {
+    /// In the document, or in the environment.
+    Fixed(KeySet),
+    /// Fetched, and fetched again.
+    Published(KeysUri),
 }
 
 /// One entry of `auth.identity_headers`.
@@ -102,60 +161,6 @@ pub struct IdentityHeader {
     pub name: String,
     /// The claim whose value it carries.
     pub claim: String,
-}
-
-/// Verifies what was presented: a token of a configured issuer by that issuer's
-/// rules alone, anything else as an API key.
-///
-/// # Errors
-/// Why it does not let the client in; [`AuthError::reason`] has its line in the
-/// table of refusals.
-pub fn authenticate(
-    rules: &AuthRules,
-    presented: &Presented,
-    now: Timestamp,
-    signatures: &dyn Signatures,
-) -> Result<Identity, AuthError> {
-    let credential = presented.credential()?;
-    match issued(rules, credential) {
-        Ok((issuer, token, claims)) => {
-            let mut identity = jwt::verify(issuer, &token, claims, now, signatures)?;
-            if identity.key_id.is_empty() {
-                identity.key_id = hash_prefix(credential);
-            }
-            Ok(identity)
-        }
-        Err(no_token) => {
-            let id = rules.api_keys.find(credential).ok_or(no_token)?;
-            Ok(Identity::of_api_key(id, now))
-        }
-    }
-}
-
-/// A token of an issuer that is configured, nothing of it verified.
-type Issued<'a> = (&'a Issuer, Compact<'a>, serde_json::Map<String, serde_json::Value>);
-
-/// Goes by the unverified `iss`, which only chooses whose keys must have signed
-/// it; otherwise says why the credential is no such token, which is told when
-/// it is no API key either.
-fn issued<'a>(rules: &'a AuthRules, credential: &'a [u8]) -> Result<Issued<'a>, AuthError> {
-    let token = std::str::from_utf8(credential).ok().and_then(Compact::split);
-    let Some(token) = token.filter(|_| !rules.issuers.is_empty()) else {
-        // With API keys there are other forms than a token's.
-        let only_tokens = rules.api_keys.is_empty();
-        let why = if only_tokens { AuthError::NotCompact } else { AuthError::UnknownCredential };
-        return Err(why);
-    };
-    let claims = token.payload()?;
-    let iss = claims.get("iss").and_then(serde_json::Value::as_str);
-    let issuer = rules.issuers.iter().find(|issuer| Some(issuer.issuer.as_str()) == iss);
-    Ok((issuer.ok_or(AuthError::UnknownIssuer)?, token, claims))
-}
-
-/// Tells credentials apart in events without telling what they are: 32 bits
-/// that cannot be turned back.
-fn hash_prefix(credential: &[u8]) -> String {
-    Sha256::digest(credential).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

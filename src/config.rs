@@ -15,7 +15,9 @@
 //! any `max_message`), `missing_origin` without `origins`, a cookie credential
 //! without `origins` or with `*` among them, credentials without a verifier and
 //! the other way round, an identity header that some policy takes credentials
-//! from, `per_user` without `auth`, `ipv6_prefix` without `per_ip`, and a policy
+//! from, `jwks_uri` with HS algorithms, `send: cookie` without a cookie credential,
+//! `authorization` with `send: bearer`, variables of a callout's path that nothing
+//! gives a value, `per_user` without `auth`, `ipv6_prefix` without `per_ip`, and a policy
 //! that an earlier one leaves nothing to match. With `filter: stream`, whatever
 //! needs an answer in upstream's place, or lets anything but guarded upgrades
 //! through: `unmatched: pass`, `plain_http: pass`, `tls: redirect` and
@@ -27,10 +29,13 @@ use crate::handshake::HandshakeRules;
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 use crate::message::MessageRules;
+use crate::quota::bans::BanRules;
 use crate::quota::connections::QuotaRules;
 use crate::session::Lifetime;
 
 mod auth;
+mod authorize;
+mod bans;
 mod document;
 mod envoy;
 mod error;
@@ -48,6 +53,8 @@ mod quotas;
 mod rates;
 mod relations;
 mod secret;
+mod service;
+mod session;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -164,6 +171,8 @@ pub struct Policy {
     pub server: MessageRules,
     /// How long its connections live.
     pub lifetime: Lifetime,
+    /// Who is banned, and for how long; `None`: nobody by what it does here.
+    pub bans: Option<BanRules>,
 }
 
 impl Policy {

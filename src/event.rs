@@ -33,6 +33,10 @@ pub enum Kind {
     Replied,
     /// What a rule found was cut out of a message.
     Sanitized,
+    /// An address or user is refused from now on, for what it did.
+    Banned,
+    /// Its ban is over.
+    Unbanned,
     /// More lines than the cap in the second before; `suppressed` says how many.
     Suppressed,
 }

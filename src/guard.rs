@@ -1,11 +1,12 @@
 //! What one worker shares between its sessions: the checked document, the host,
 //! the account of held bytes, metrics, and the cap on event lines.
 
+use crate::auth::{Desk, Verifiers};
 use crate::config::{Config, Mode, Policy};
 use crate::event::limiter::Limiter;
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
-use crate::host::{Host, Level, Timestamp};
+use crate::host::{CallAnswer, CallId, Host, Level, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
 use crate::message::budget::Budget;
@@ -16,9 +17,10 @@ use crate::session::Scratch;
 use metrics::MetricTable;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+mod bans;
 mod metrics;
 
 pub use metrics::HandshakeResult;
@@ -37,6 +39,9 @@ pub struct Guard {
     limiters: RefCell<Vec<Limiter>>,
     budget: Rc<Budget>,
     quotas: Rc<Quotas>,
+    verifiers: Verifiers,
+    /// Of the newest document, once there is a newer one.
+    successor: RefCell<Weak<Guard>>,
     /// What `wsguard_buffered_bytes` has been told of this worker.
     buffered_bytes_told: Cell<u64>,
     scratch: RefCell<Scratch>,
@@ -57,6 +62,8 @@ impl Guard {
         let metrics = MetricTable::define(&config, &*host);
         let limiters = vec![Limiter::default(); config.policies.len() + 1];
         let budget = Budget::new(config.buffered_per_worker_bytes);
+        let auth = config.policies.iter().filter_map(|policy| policy.auth.as_ref());
+        let verifiers = Verifiers::open(Rc::clone(&host), auth);
         Rc::new(Self {
             config,
             host,
@@ -64,6 +71,8 @@ impl Guard {
             limiters: RefCell::new(limiters),
             budget,
             quotas,
+            verifiers,
+            successor: RefCell::default(),
             buffered_bytes_told: Cell::new(0),
             scratch: RefCell::default(),
         })
@@ -79,17 +88,46 @@ impl Guard {
     pub fn on_tick(&self) {
         let now = self.now();
         self.tell_quotas();
-        let used = self.budget.used_bytes();
-        let told = self.buffered_bytes_told.replace(used);
-        if used != told {
-            self.metrics.buffered(&*self.host, signed(used) - signed(told));
-        }
+        self.tell_buffered(self.budget.used_bytes());
         for index in 0..=self.config.policies.len() {
             let suppressed =
                 self.limiters.borrow_mut().get_mut(index).map_or(0, |l| l.take_suppressed(now));
             self.tell_suppressed(index, suppressed, now);
         }
         self.scratch.borrow_mut().shrink(SCRATCH_KEPT_BYTES);
+    }
+
+    /// To be called when a newer document has taken its place, or that one's.
+    pub fn succeed_by(&self, newer: &Rc<Self>) {
+        self.successor.replace(Rc::downgrade(newer));
+    }
+
+    /// Of the newest document, if that is another one.
+    pub(crate) fn successor(&self) -> Option<Rc<Self>> {
+        self.successor.borrow().upgrade()
+    }
+
+    /// To be called often, several times a second: what handshakes wait for.
+    pub fn on_short_tick(&self) {
+        self.verifiers.on_tick();
+    }
+
+    /// Hands over the answer of a call that was made on a tick.
+    pub fn on_call_answer(&self, id: CallId, answer: &CallAnswer) {
+        self.verifiers.on_answer(id, answer);
+    }
+
+    /// Where a client's credential is verified.
+    pub(crate) fn desk(&self, policy: usize, address: Option<IpAddr>) -> Desk<'_> {
+        Desk {
+            now: self.now(),
+            signatures: &*self.host,
+            calls: &*self.host,
+            log: &*self.host,
+            address,
+            verifiers: &self.verifiers,
+            policy,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -99,10 +137,6 @@ impl Guard {
     /// Time of the steady clock.
     pub(crate) fn monotonic(&self) -> Duration {
         self.host.monotonic()
-    }
-
-    pub(crate) fn host(&self) -> &dyn Host {
-        &*self.host
     }
 
     pub(crate) const fn budget(&self) -> &Rc<Budget> {
@@ -162,6 +196,27 @@ impl Guard {
         permit
     }
 
+    /// Like the other gauges, of all workers and by the table: what a VM held that
+    /// has trapped is left out after the lease.
+    fn tell_buffered(&self, used_bytes: u64) {
+        let told = self.buffered_bytes_told.replace(used_bytes);
+        self.quotas.hold_bytes(told, used_bytes);
+        if let Some(held) = self.quotas.held_bytes() {
+            self.metrics.buffered(&*self.host, held);
+        }
+    }
+
+    /// Whether its gauges may be forgotten: every policy that `newer` does not
+    /// have has no connections any more, on whatever worker. Until then some
+    /// worker has to tell how many there are.
+    #[must_use]
+    pub fn is_settled(&self, newer: &Self) -> bool {
+        let names = |guard: &Self, name: &str| guard.config.policies.iter().any(|p| p.name == name);
+        let gone = self.config.policies.iter().filter(|policy| !names(newer, &policy.name));
+        gone.map(|policy| connections::open_in(&self.quotas, &policy.name))
+            .all(|open| self.quotas.held(open) == Some(0))
+    }
+
     /// The gauges are what the table says, whoever holds it: so they are right
     /// again by themselves after a worker has trapped.
     fn tell_quotas(&self) {
@@ -172,6 +227,7 @@ impl Guard {
             }
         }
         self.metrics.table_fill(&*self.host, self.quotas.fill_percent());
+        self.tell_bans();
     }
 
     pub(crate) const fn scratch(&self) -> &RefCell<Scratch> {
@@ -183,8 +239,15 @@ impl Guard {
     }
 
     /// Writes an event's line, unless its policy has written enough this second.
-    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, mut event: Event<'a>) {
-        event.policy = policy.and_then(|index| self.policy(index)).map(|p| p.name.as_str());
+    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, event: Event<'a>) {
+        let name = policy.and_then(|index| self.policy(index)).map_or("", |p| p.name.as_str());
+        self.tell_of(policy, name, event);
+    }
+
+    /// The same for a policy that may be another document's; without a name for
+    /// what no policy matches.
+    fn tell_of<'a>(&'a self, policy: Option<usize>, name: &'a str, mut event: Event<'a>) {
+        event.policy = Some(name).filter(|name| !name.is_empty());
         let index = policy.unwrap_or(self.config.policies.len());
         let Some(admitted) =
             self.limiters.borrow_mut().get_mut(index).map(|limiter| limiter.admit(event.ts))
@@ -192,7 +255,11 @@ impl Guard {
             return;
         };
         self.tell_suppressed(index, admitted.suppressed, event.ts);
-        if admitted.write {
+        if admitted.write && !self.quotas.may_write(name) {
+            if let Some(limiter) = self.limiters.borrow_mut().get_mut(index) {
+                limiter.leave_out();
+            }
+        } else if admitted.write {
             let level = match event.event {
                 Kind::Opened | Kind::Closed => Level::Info,
                 _ => Level::Warn,
@@ -254,15 +321,8 @@ impl std::fmt::Debug for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let told = self.buffered_bytes_told.get();
-        if told > 0 {
-            self.metrics.buffered(&*self.host, -signed(told));
-        }
+        self.tell_buffered(0);
     }
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// What a policy does with a violation: its own action, or none in mode report.

@@ -135,7 +135,89 @@ pub trait Signatures {
     fn verify(&self, hash: Hash, spki_der: &[u8], signature: &[u8], text: &[u8]) -> Option<bool>;
 }
 
-/// Everything together; implemented for whatever implements the parts.
-pub trait Host: Clock + Log + Metrics + SharedData + Signatures {}
+/// Longest answer of a service that is read, in bytes: a key set of 64 keys with
+/// their certificates, and far more than any session takes.
+pub const MAX_ANSWER_BYTES: usize = 256 << 10;
 
-impl<T: Clock + Log + Metrics + SharedData + Signatures> Host for T {}
+/// A request to a service of the operator's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The cluster (Envoy's) that the service is reached by.
+    pub cluster: String,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The service's name, for its `Host`.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+    /// More header lines, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// Empty: none.
+    pub body: Vec<u8>,
+    /// How long the answer may take, connecting included.
+    pub timeout: Duration,
+}
+
+/// Without path, headers and body, which may hold credentials.
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cluster, authority, method, .. } = self;
+        f.debug_struct("Call")
+            .field("cluster", cluster)
+            .field("authority", authority)
+            .field("method", method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells the answers of calls apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u32);
+
+/// What came of a call. Its `Debug` tells no body.
+#[derive(Clone, PartialEq, Eq)]
+pub enum CallAnswer {
+    /// A whole answer; Envoy's own for what it could not reach, or not in time
+    /// (503, 504).
+    Whole {
+        /// HTTP status.
+        status: u16,
+        /// Body, at most [`MAX_ANSWER_BYTES`].
+        body: Vec<u8>,
+    },
+    /// A longer one, unread.
+    TooLong,
+    /// The connection was reset before there was one.
+    Reset,
+}
+
+impl std::fmt::Debug for CallAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole { status, body } => write!(f, "Whole({status}, {} bytes)", body.len()),
+            Self::TooLong => f.write_str("TooLong"),
+            Self::Reset => f.write_str("Reset"),
+        }
+    }
+}
+
+/// There is no such cluster, or none of its hosts can be asked: the operator's
+/// to mend, or a passing trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotCalled;
+
+/// Requests to services. An answer comes back to the root context when the call
+/// was made on a tick, and to the connection when it was made on one of its
+/// callbacks; if that has gone by then, to nobody.
+pub trait Calls {
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// [`NotCalled`]; then there will be no answer.
+    fn call(&self, call: &Call) -> Result<CallId, NotCalled>;
+}
+
+/// Everything together; implemented for whatever implements the parts.
+pub trait Host: Calls + Clock + Log + Metrics + SharedData + Signatures {}
+
+impl<T: Calls + Clock + Log + Metrics + SharedData + Signatures> Host for T {}

@@ -76,7 +76,9 @@
 //! a VM of its own, before workers get theirs. An absent key has no CAS, so two
 //! workers that made it would overwrite one another.
 
+use crate::event::limiter::LINES_PER_SECOND;
 use crate::host::Host;
+use bans::BanTable;
 use rate::{
     Asked, ConnectionRates, Measure, MessageRates, Per, Rate, RateClient, RateExceeded, RateTable,
     RuleId, SubjectId,
@@ -84,8 +86,10 @@ use rate::{
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 use table::{NotTaken, Table};
 
+pub mod bans;
 pub mod connections;
 mod ledger;
 mod members;
@@ -107,6 +111,7 @@ pub const SHARDS: u16 = 1024;
 pub struct Quotas {
     table: RefCell<Table>,
     rates: RateTable,
+    bans: BanTable,
     /// What dropped permits held, to be given back at the next callback.
     ended: RefCell<Vec<Subject>>,
 }
@@ -118,8 +123,9 @@ impl Quotas {
     #[must_use]
     pub fn open(host: Rc<dyn Host>, fresh: Salt) -> Rc<Self> {
         let rates = RateTable::open(Rc::clone(&host));
+        let bans = BanTable::open(Rc::clone(&host));
         let table = RefCell::new(Table::open(host, fresh));
-        Rc::new(Self { table, rates, ended: RefCell::default() })
+        Rc::new(Self { table, rates, bans, ended: RefCell::default() })
     }
 
     /// The subject of a count.
@@ -143,6 +149,7 @@ impl Quotas {
         self.settle();
         self.table.borrow_mut().on_tick();
         self.rates.on_tick();
+        self.bans.on_tick();
     }
 
     /// Takes one handshake of a policy from the rate of an address.
@@ -177,6 +184,34 @@ impl Quotas {
         rates.take(self, client, connection, payload_bytes)
     }
 
+    /// Whether one more event line of a policy may be written, of all workers
+    /// together (see [`crate::event::limiter`]); without a name, of what no
+    /// policy matches. When that can't be counted, it may.
+    #[must_use]
+    pub fn may_write(&self, policy: &str) -> bool {
+        let lines = u64::from(LINES_PER_SECOND);
+        let Some(rate) = Rate::new(lines, Duration::from_secs(1)) else { return true };
+        let salt = self.salt();
+        let rule = RuleId::of(salt, Scope::Document, "lines", &rate, false);
+        let asked = Asked { rule, rate, measure: Measure::Messages, per: Per::User };
+        let taken = self.rates.take(SubjectId::lines(salt, policy), &[asked], 0);
+        !matches!(taken, Err(RateExceeded::Reached { .. }))
+    }
+
+    /// This VM holds so many message bytes `now`, where it held `before`.
+    pub fn hold_bytes(&self, before: u64, now: u64) {
+        if before != now {
+            let subject = self.subject(Scope::Document, Dimension::Buffered);
+            self.table.borrow_mut().change_by(subject, before, now);
+        }
+    }
+
+    /// What all VMs that live hold; `None` when it can't be read.
+    #[must_use]
+    pub fn held_bytes(&self) -> Option<u64> {
+        self.held(self.subject(Scope::Document, Dimension::Buffered))
+    }
+
     fn rates(&self) -> &RateTable {
         &self.rates
     }
@@ -195,7 +230,8 @@ impl Quotas {
     /// subjects of that shard are refused.
     #[must_use]
     pub fn fill_percent(&self) -> u64 {
-        self.table.borrow().fill_percent().max(self.rates.fill_percent())
+        let counts = self.table.borrow().fill_percent();
+        counts.max(self.rates.fill_percent()).max(self.bans.fill_percent())
     }
 }
 

@@ -33,6 +33,12 @@ pub enum Reason {
     CredentialsInvalid,
     /// The credential was good and is past its time.
     CredentialsExpired,
+    /// The key that the credential was verified with has been removed.
+    CredentialsRevoked,
+    /// What verifies credentials can't be had: an issuer's keys, or a service.
+    AuthUnavailable,
+    /// The credential is good, and does not reach to what was asked for.
+    AccessDenied,
     /// This address has as many connections open as it may.
     ConnectionsPerIp,
     /// This user has as many connections open as one may.
@@ -99,7 +105,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -113,6 +119,9 @@ impl Reason {
         Self::CredentialsMissing,
         Self::CredentialsInvalid,
         Self::CredentialsExpired,
+        Self::CredentialsRevoked,
+        Self::AuthUnavailable,
+        Self::AccessDenied,
         Self::ConnectionsPerIp,
         Self::ConnectionsPerUser,
         Self::ConnectionsTotal,
@@ -151,6 +160,9 @@ impl Reason {
             Self::CredentialsMissing => row("credentials_missing", 401, 1008, "Credentials required"),
             Self::CredentialsInvalid => row("credentials_invalid", 401, 1008, "Credentials not valid"),
             Self::CredentialsExpired => row("credentials_expired", 401, 1008, "Credentials expired"),
+            Self::CredentialsRevoked => row("credentials_revoked",   0, 1008, "Credentials revoked"),
+            Self::AuthUnavailable    => row("auth_unavailable",    503, 1013, "Credentials can't be checked now"),
+            Self::AccessDenied       => row("access_denied",       403, 1008, "Access denied"),
             Self::ConnectionsPerIp   => row("connections_per_ip",  429, 1008, "Too many connections of this address"),
             Self::ConnectionsPerUser => row("connections_per_user", 429, 1008, "Too many connections of this user"),
             Self::ConnectionsTotal   => row("connections_total",   503, 1013, "Too many connections"),

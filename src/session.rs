@@ -37,6 +37,7 @@ mod bench;
 mod both;
 mod content;
 mod ending;
+mod expiry;
 mod flow;
 mod forward;
 mod fuzz;
@@ -50,7 +51,7 @@ mod verdict;
 
 pub(crate) use flow::Scratch;
 
-pub use admission::{Admission, Admitted, Arrival, admit};
+pub use admission::{Admission, Admitted, Arrival, PendingAdmission, admit};
 pub use answered::SILENCE_TIMEOUT;
 pub use forward::Forwarded;
 pub use fuzz::fuzz_session;
@@ -70,6 +71,8 @@ pub struct Session {
     /// Place of its policy in the document.
     policy: usize,
     about: About,
+    /// Whom its credential names, as counts know it.
+    user: Option<String>,
     arrived: Timestamp,
     phase: Phase,
     client: Flow,
@@ -83,6 +86,8 @@ pub struct Session {
     messages: PerDirection,
     /// The first Close that went by.
     first_close: Option<CloseSeen>,
+    /// What its credential depends on.
+    expiry: expiry::Expiry,
     /// What it holds of the quotas, as long as it lives.
     _permit: Permit,
     /// The filter can write to the client unasked.
@@ -237,7 +242,14 @@ impl Session {
         let mut with = Surroundings { rules, budget, scratch: &mut scratch };
         let mut bench = {
             let taken = self.taken.of(sender);
-            Bench::new(&guard, self.policy, &self.about, sender, &mut self.outboxes, taken)
+            Bench::new(
+                &guard,
+                self.policy,
+                (&self.about, self.user.as_deref()),
+                sender,
+                &mut self.outboxes,
+                taken,
+            )
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
         let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
@@ -284,8 +296,14 @@ impl Session {
             let about = &self.about;
             let boxes = &mut self.outboxes;
             let taken = &mut self.taken.client;
-            let mut bench =
-                Bench::new(&self.guard, self.policy, about, Sender::Client, boxes, taken);
+            let mut bench = Bench::new(
+                &self.guard,
+                self.policy,
+                (about, self.user.as_deref()),
+                Sender::Client,
+                boxes,
+                taken,
+            );
             // Which mode it is decides below what follows.
             let _ = bench.violation(Violation::Early, 0);
             refused = bench.refused;

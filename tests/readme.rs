@@ -65,10 +65,8 @@ fn what_is_not_built_is_said_to_be() {
 #[test]
 fn what_is_said_to_be_not_built_is_refused() {
     let mut documents = vec![include_str!("fuzz/seeds/config/every-section").to_owned()];
-    for action in ["drop", "reply", "sanitize", "slow"] {
-        let client = format!(r#"{{"on_violation": "{action}"}}"#);
-        documents.push(format!(r#"{{"policies": [{{"name": "a", "client": {client}}}]}}"#));
-    }
+    let slow = r#"{"policies": [{"name": "a", "client": {"on_violation": "slow"}}]}"#;
+    documents.push(slow.to_owned());
     let mut told = Vec::new();
     for document in &documents {
         let errors = Config::parse(document, &|_| Some("x".repeat(64))).unwrap_err();

@@ -14,8 +14,9 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 19] = [
+const TARGETS: [(&str, Entry); 24] = [
     ("answer", handshake::answer::fuzz_answer),
+    ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
     ("decoder", frame::decoder::fuzz_decoder),
@@ -26,12 +27,16 @@ const TARGETS: [(&str, Entry); 19] = [
     ("host", handshake::host::fuzz_host),
     ("inflate", frame::deflate::fuzz_inflate),
     ("jwks", auth::jwk::fuzz_jwks),
+    ("keys_state", auth::fuzz_keys_state),
     ("members", quota::fuzz_members),
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),
     ("query", auth::fuzz_query),
+    ("rate", config::fuzz_rate),
+    ("rate_shard", quota::rate::fuzz_rate_shard),
     ("session", session::fuzz_session),
     ("shard", quota::fuzz_shard),
+    ("template", auth::fuzz_template),
     ("token", auth::fuzz_token),
     ("units", config::fuzz_units),
 ];

@@ -59,11 +59,11 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// The id of the key that was presented. How long that takes depends on how
+    /// The id of the key that was presented, and its SHA-256. How long that takes depends on how
     /// many keys there are and how long the presented one is, on nothing else:
     /// hashes are compared, all of them, and each in constant time.
     #[must_use]
-    pub fn find(&self, presented: &[u8]) -> Option<&str> {
+    pub fn find(&self, presented: &[u8]) -> Option<(&str, [u8; 32])> {
         let hash: [u8; 32] = Sha256::digest(presented).into();
         let mut found = Choice::from(0);
         let mut place = 0_u32;
@@ -73,7 +73,14 @@ impl ApiKeys {
             found |= same;
         }
         let place = usize::try_from(place).ok()?;
-        bool::from(found).then(|| self.0.get(place).map(|(id, _)| id.as_str())).flatten()
+        let (id, _) = self.0.get(place).filter(|_| bool::from(found))?;
+        Some((id.as_str(), hash))
+    }
+
+    /// Whether the key with this SHA-256 is still among them.
+    #[must_use]
+    pub(super) fn has(&self, hash: &[u8; 32]) -> bool {
+        self.0.iter().any(|(_, stored)| bool::from(stored.ct_eq(hash)))
     }
 }
 
@@ -149,15 +156,21 @@ mod tests {
 
     const KEY: &[u8] = b"0123456789abcdef";
 
+    fn find<'a>(keys: &'a ApiKeys, presented: &[u8]) -> Option<&'a str> {
+        let (id, hash) = keys.find(presented)?;
+        assert!(keys.has(&hash));
+        Some(id)
+    }
+
     #[test]
     fn a_key_is_found_by_its_text_and_nothing_near_it_is() {
         let mut keys = ApiKeys::default();
         keys.add_plain("first", b"another-key-of-some-length").unwrap();
         keys.add_plain("dashboard", KEY).unwrap();
         keys.add_plain("last", b"fedcba9876543210").unwrap();
-        assert_eq!(keys.find(KEY), Some("dashboard"));
-        assert_eq!(keys.find(b"another-key-of-some-length"), Some("first"));
-        assert_eq!(keys.find(b"fedcba9876543210"), Some("last"));
+        assert_eq!(find(&keys, KEY), Some("dashboard"));
+        assert_eq!(find(&keys, b"another-key-of-some-length"), Some("first"));
+        assert_eq!(find(&keys, b"fedcba9876543210"), Some("last"));
         for wrong in [&b""[..], b"0123456789abcde", b"0123456789abcdef0", b"0123456789abcdeF"] {
             assert_eq!(keys.find(wrong), None);
         }
@@ -170,7 +183,7 @@ mod tests {
         let hex = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
         let mut keys = ApiKeys::default();
         keys.add_sha256("a", hex).unwrap();
-        assert_eq!(keys.find(KEY), Some("a"));
+        assert_eq!(find(&keys, KEY), Some("a"));
         assert_eq!(keys.find(hex.as_bytes()), None, "the hash itself is not the key");
         assert_eq!(keys.add_plain("b", KEY), Err(ApiKeyError::DuplicateKey));
         assert_eq!(keys.add_sha256("b", &hex.to_uppercase()), Err(ApiKeyError::DuplicateKey));

@@ -65,6 +65,22 @@ pub enum AuthError {
     /// A claim that goes into an identity header is no string or number that
     /// can stand there.
     IdentityValue,
+    /// The issuer's keys can't be had, or not in time.
+    KeysUnavailable,
+    /// The session service says no.
+    SessionUnknown,
+    /// The session service can't be asked, or gives no answer that is one.
+    SessionUnavailable,
+    /// The session is past its time.
+    SessionExpired,
+    /// So many credentials of this network are being asked about already.
+    TooManyAsked,
+    /// The handshake does not say, once and well-formed, what it asks for.
+    NotAsked,
+    /// The credential does not grant it.
+    NotGranted,
+    /// The service that grants it can't be asked.
+    CalloutUnavailable,
     /// `exp` and the leeway are past; everything else was good.
     Expired,
 }
@@ -125,7 +141,12 @@ impl AuthError {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Missing => Reason::CredentialsMissing,
-            Self::Expired => Reason::CredentialsExpired,
+            Self::Expired | Self::SessionExpired => Reason::CredentialsExpired,
+            Self::KeysUnavailable
+            | Self::SessionUnavailable
+            | Self::CalloutUnavailable
+            | Self::TooManyAsked => Reason::AuthUnavailable,
+            Self::NotAsked | Self::NotGranted => Reason::AccessDenied,
             _ => Reason::CredentialsInvalid,
         }
     }
@@ -169,6 +190,20 @@ impl fmt::Display for AuthError {
             Self::IdentityValue => {
                 "the token's identity is not a string or number that fits a header"
             }
+            Self::KeysUnavailable => {
+                "the keys of the token's issuer can't be had now; try again later"
+            }
+            Self::SessionUnknown => "the credential is of no session",
+            Self::SessionUnavailable => "sessions can't be checked now; try again later",
+            Self::SessionExpired => "the session has expired",
+            Self::TooManyAsked => {
+                "so many credentials of this network are being checked; try again later"
+            }
+            Self::NotAsked => {
+                "the handshake does not say, once and as a plain value, what it asks for"
+            }
+            Self::NotGranted => "the credential does not reach to what is asked for",
+            Self::CalloutUnavailable => "access can't be checked now; try again later",
             Self::Expired => "the token has expired",
         })
     }

@@ -4,6 +4,7 @@ use super::AuthRules;
 use super::error::AuthError;
 use crate::host::Timestamp;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// Somebody whose credential verified.
@@ -24,8 +25,33 @@ pub struct Identity {
     /// The moment from which it is no longer good, leeway included; `None`:
     /// never.
     pub expires: Option<Timestamp>,
-    /// What the credential says: a token's claims; for an API key `sub` alone.
+    /// What the credential says: a token's claims; for an API key `sub` alone;
+    /// a session service's answer, with the subject as `sub`.
     pub claims: Map<String, Value>,
+    /// What it was verified by.
+    pub proof: Proof,
+}
+
+/// What a credential was verified by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The API key with this SHA-256.
+    ApiKey([u8; 32]),
+    /// A key of this issuer, by its fingerprint.
+    Key {
+        /// As in `iss`.
+        issuer: String,
+        /// SHA-256 of the key.
+        fingerprint: [u8; 32],
+    },
+    /// The session service.
+    Session,
+}
+
+/// Tells credentials apart in events without telling what they are: 32 bits
+/// that cannot be turned back.
+pub(super) fn hash_prefix(credential: &[u8]) -> String {
+    Sha256::digest(credential).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A kind of credential.
@@ -35,6 +61,8 @@ pub enum CredentialKind {
     Jwt,
     /// An API key.
     ApiKey,
+    /// What a session service knows.
+    Session,
 }
 
 impl CredentialKind {
@@ -44,13 +72,14 @@ impl CredentialKind {
         match self {
             Self::Jwt => "jwt",
             Self::ApiKey => "api_key",
+            Self::Session => "session",
         }
     }
 }
 
 impl Identity {
     /// Who an API key stands for.
-    pub(super) fn of_api_key(id: &str, now: Timestamp) -> Self {
+    pub(super) fn of_api_key((id, hash): (&str, [u8; 32]), now: Timestamp) -> Self {
         let user = format!("key:{id}");
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), Value::String(user.clone()));
@@ -61,6 +90,30 @@ impl Identity {
             authenticated_at: now,
             expires: None,
             claims,
+            proof: Proof::ApiKey(hash),
+        }
+    }
+
+    /// A claim by its name or, where that begins with `/`, by a JSON pointer
+    /// (RFC 6901); null counts as missing.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        let found = match name.strip_prefix('/') {
+            None => self.claims.get(name),
+            Some(path) => {
+                let (first, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+                let first = first.replace("~1", "/").replace("~0", "~");
+                self.claims.get(&first).and_then(|claim| claim.pointer(rest))
+            }
+        };
+        found.filter(|claim| !claim.is_null())
+    }
+
+    /// Whose token it was, if it was one.
+    pub(super) const fn issuer(&self) -> Option<&String> {
+        match &self.proof {
+            Proof::Key { issuer, .. } => Some(issuer),
+            Proof::ApiKey(_) | Proof::Session => None,
         }
     }
 
@@ -71,8 +124,8 @@ impl Identity {
     /// [`AuthError::IdentityValue`] for any other type, for control characters,
     /// and for a space at either end, which would be lost on the way.
     pub fn header_value(&self, claim: &str) -> Result<Option<String>, AuthError> {
-        match self.claims.get(claim) {
-            None | Some(Value::Null) => Ok(None),
+        match self.claim(claim) {
+            None => Ok(None),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
             Some(Value::String(text))
                 if !text.contains(char::is_control) && text.trim() == text =>
@@ -129,6 +182,7 @@ mod tests {
             authenticated_at: Timestamp::default(),
             expires: None,
             claims,
+            proof: Proof::Session,
         };
         identity.header_value("c")
     }

@@ -1,6 +1,7 @@
 //! Keys that verify tokens (RFC 7517).
 
 use super::error::AuthError;
+use super::json;
 use super::key::Key;
 use crate::host::{Hash, Signatures};
 use serde_json::Value;
@@ -149,6 +150,20 @@ impl KeySet {
         if errors.is_empty() { Ok(Self { keys }) } else { Err(errors) }
     }
 
+    /// Reads a JWK Set that an issuer published: keys that can't be used here are
+    /// left out (RFC 7517 §5), and shared secrets always: what is published is
+    /// none.
+    pub(super) fn from_published(body: &[u8]) -> Result<Self, SetError> {
+        let set = json::object(body, AuthError::Payload).map_err(|_| SetError::NotJson)?;
+        let list = set.get("keys").and_then(Value::as_array).ok_or(SetError::NotASet)?;
+        if list.len() > MAX_KEYS {
+            return Err(SetError::TooManyKeys);
+        }
+        let usable = |jwk: &Value| Key::from_jwk(jwk).ok().filter(Key::is_public);
+        let keys: Vec<Key> = list.iter().filter_map(usable).collect();
+        if keys.is_empty() { Err(SetError::NoUsableKey) } else { Ok(Self { keys }) }
+    }
+
     /// Takes one shared secret for HS256, HS384 and HS512.
     pub fn from_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         let keys = vec![Key::from_secret(secret)?];
@@ -163,8 +178,12 @@ impl KeySet {
         }
     }
 
-    /// Verifies `signature` over `signed` and gives the `kid` of the key that
-    /// did it. A token that names a key is tried on that key only; in a set
+    /// Whether the key with this fingerprint is among them.
+    pub(super) fn has(&self, fingerprint: &[u8; 32]) -> bool {
+        self.keys.iter().any(|key| key.fingerprint() == *fingerprint)
+    }
+
+    /// Verifies `signature` over `signed` and gives the key that did it. A token that names a key is tried on that key only; in a set
     /// without any `kid`, and for tokens without, on each that suits.
     pub(super) fn verify(
         &self,
@@ -172,7 +191,7 @@ impl KeySet {
         signed: &[u8],
         signature: &[u8],
         host: &dyn Signatures,
-    ) -> Result<Option<&str>, AuthError> {
+    ) -> Result<&Key, AuthError> {
         let kid = kid.filter(|_| self.keys.iter().any(|key| key.kid().is_some()));
         let named = || self.keys.iter().filter(|key| kid.is_none() || key.kid() == kid);
         let suited = || named().filter(|key| key.fits(algorithm));
@@ -186,8 +205,30 @@ impl KeySet {
         }
         suited()
             .find(|key| key.verify(algorithm, signed, signature, host))
-            .map(Key::kid)
             .ok_or(AuthError::Signature)
+    }
+}
+
+/// Why a published key set is not taken: the issuer's to mend, or the operator's
+/// who named the wrong place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetError {
+    NotJson,
+    NotASet,
+    TooManyKeys,
+    NoUsableKey,
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotJson => "the answer is no JSON object, or names a member twice",
+            Self::NotASet => "the answer is no JWK Set (RFC 7517 §5)",
+            Self::TooManyKeys => "the answer holds more than 64 keys",
+            Self::NoUsableKey => {
+                "the answer holds no key that verifies tokens here (RSA from 2048 bits, P-256,                  P-384, Ed25519)"
+            }
+        })
     }
 }
 
@@ -211,6 +252,9 @@ fn without_key(keys: &[Key], algorithms: &[Algorithm]) -> impl Iterator<Item = A
 /// algorithm that it was asked for, and that nothing makes the reader panic.
 pub fn fuzz_jwks(data: &[u8]) {
     let Ok(jwks) = serde_json::from_slice::<Value>(data) else { return };
+    if let Ok(set) = KeySet::from_published(data) {
+        assert!(set.keys.iter().all(Key::is_public));
+    }
     for algorithm in Algorithm::ALL {
         match KeySet::from_jwks(&jwks, &[*algorithm]) {
             Ok(set) => assert!(set.keys.iter().any(|key| key.fits(*algorithm))),

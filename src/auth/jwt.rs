@@ -2,8 +2,9 @@
 
 use super::Issuer;
 use super::error::{AuthError, Claim};
-use super::identity::{CredentialKind, Identity};
-use super::jws::Compact;
+use super::identity::{CredentialKind, Identity, Proof};
+use super::jwk::KeySet;
+use super::jws::{Compact, Header};
 use crate::host::{Signatures, Timestamp};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -19,17 +20,15 @@ const MAX_UNIX_SECONDS: Duration = Duration::from_secs(253_402_300_799);
 /// [`AuthError::Expired`] says that everything else was good.
 pub(super) fn verify(
     issuer: &Issuer,
+    keys: &KeySet,
     token: &Compact<'_>,
     claims: Map<String, Value>,
     now: Timestamp,
     host: &dyn Signatures,
 ) -> Result<Identity, AuthError> {
-    let header = token.header()?;
-    if !issuer.algorithms.contains(&header.algorithm) {
-        return Err(AuthError::Algorithm);
-    }
+    let header = check_header(issuer, token)?;
     let named = (header.algorithm, header.kid.as_deref());
-    let kid = issuer.keys.verify(named, token.signed(), &token.signature()?, host)?;
+    let key = keys.verify(named, token.signed(), &token.signature()?, host)?;
     check_issuer(issuer, &claims)?;
     check_audience(issuer, claims.get("aud"))?;
     check_required(issuer, &claims)?;
@@ -39,11 +38,22 @@ pub(super) fn verify(
     Ok(Identity {
         user: subject.map(|subject| user(&issuer.issuer, subject)),
         kind: CredentialKind::Jwt,
-        key_id: kid.map(str::to_owned).unwrap_or_default(),
+        key_id: key.kid().unwrap_or_default().to_owned(),
         authenticated_at: now,
         expires,
         claims,
+        proof: Proof::Key { issuer: issuer.issuer.clone(), fingerprint: key.fingerprint() },
     })
+}
+
+/// The token's header, if it asks for nothing that this issuer's tokens may not:
+/// what can be told before there are keys.
+pub(super) fn check_header(issuer: &Issuer, token: &Compact<'_>) -> Result<Header, AuthError> {
+    let header = token.header()?;
+    if !issuer.algorithms.contains(&header.algorithm) {
+        return Err(AuthError::Algorithm);
+    }
+    Ok(header)
 }
 
 /// Issuer and subject as one name. `#` in an issuer is written `%23`, so that
@@ -116,7 +126,7 @@ fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Auth
 
 /// Whether a claim is this value, or a list with it, or names it among others
 /// separated by spaces, as OAuth writes scopes (RFC 8693 §4.2).
-fn holds(claim: &Value, value: &str) -> bool {
+pub(super) fn holds(claim: &Value, value: &str) -> bool {
     match claim {
         Value::String(text) => text == value || text.split(' ').any(|word| word == value),
         Value::Array(list) => list.iter().any(|entry| entry == value),

@@ -56,6 +56,11 @@ impl Key {
         Ok(Self { kid: None, only: None, material: Material::Secret(secret.into()) })
     }
 
+    /// SHA-256 of the key itself, whatever it is called.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        self.material.fingerprint()
+    }
+
     pub(super) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
@@ -63,6 +68,11 @@ impl Key {
     /// Whether signatures of this algorithm may be verified with it.
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         self.only.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    }
+
+    /// Whether anybody may know it.
+    pub(super) const fn is_public(&self) -> bool {
+        !matches!(self.material, Material::Secret(_))
     }
 
     /// Whether a token that names `other` could as well mean this one

@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::handshake::{Headers, RequestHead};
-use crate::host::Hash;
+use crate::host::memory::MemoryHost;
+use crate::host::{Hash, Signatures, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
 use serde_json::{Value, json};
+use sha2::Sha256;
+use std::rc::Rc;
 
 mod handshake;
 mod hosts;
@@ -14,6 +17,7 @@ mod keys;
 mod rfc;
 mod tokens;
 mod vectors;
+mod verified;
 
 pub(super) const NOW: u64 = 1_800_000_000;
 pub(super) const ISSUER: &str = "https://issuer.example.com";
@@ -47,7 +51,7 @@ pub(super) fn issuer() -> Issuer {
         issuer: ISSUER.to_owned(),
         audiences: Vec::new(),
         algorithms: vec![Algorithm::HS256],
-        keys: KeySet::from_secret(SECRET, &[Algorithm::HS256]).unwrap(),
+        keys: IssuerKeys::Fixed(KeySet::from_secret(SECRET, &[Algorithm::HS256]).unwrap()),
         leeway: Duration::from_secs(30),
         required: vec!["exp".to_owned()],
         claims: Vec::new(),
@@ -56,7 +60,7 @@ pub(super) fn issuer() -> Issuer {
 
 /// An issuer with these keys.
 pub(super) fn issuer_with(jwks: &Value, algorithms: &[Algorithm]) -> Issuer {
-    let keys = KeySet::from_jwks(jwks, algorithms).unwrap();
+    let keys = IssuerKeys::Fixed(KeySet::from_jwks(jwks, algorithms).unwrap());
     Issuer { algorithms: algorithms.to_vec(), keys, ..issuer() }
 }
 
@@ -66,6 +70,9 @@ pub(super) fn rules(issuers: Vec<Issuer>) -> AuthRules {
         forward: false,
         issuers,
         api_keys: ApiKeys::default(),
+        session: None,
+        authorize: Vec::new(),
+        close_at_expiry: true,
         identity_headers: Vec::new(),
     }
 }
@@ -92,7 +99,33 @@ pub(super) fn present(
 ) -> Result<Identity, AuthError> {
     let value = format!("Bearer {token}");
     let head = head(&[("authorization", &value)]);
-    authenticate(rules, &Presented::collect(rules, &head, None, &[]), now, host)
+    authenticate(rules, Presented::collect(rules, &head, None, &[]), now, host)
+}
+
+/// Verifies what needs nobody else's answer, by a worker that has verified
+/// nothing before.
+pub(super) fn authenticate(
+    rules: &AuthRules,
+    presented: Presented,
+    now: Timestamp,
+    signatures: &dyn Signatures,
+) -> Result<Identity, AuthError> {
+    let host = Rc::new(MemoryHost::at(now));
+    let verifiers = Verifiers::open(Rc::<MemoryHost>::clone(&host), std::iter::once(rules));
+    let desk = Desk {
+        now,
+        signatures,
+        calls: &*host,
+        log: &*host,
+        address: None,
+        verifiers: &verifiers,
+        policy: 0,
+    };
+    let mut attempt = Attempt::new(presented, now);
+    let head = head(&[]);
+    let wish = authorize::Wish { head: &head, path: "/ws", query: None };
+    assert!(attempt.advance(rules, wish, desk)?, "nothing to wait for");
+    Ok(attempt.take_identity().unwrap())
 }
 
 /// Presents a token to one issuer at [`NOW`], without native signatures.

@@ -29,6 +29,16 @@ pub(super) enum Material {
 }
 
 impl Material {
+    /// SHA-256 of what makes this key and no other.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let (kind, bytes): (u8, &[u8]) = match self {
+            Self::Rsa { spki, .. } | Self::P256 { spki, .. } | Self::P384 { spki, .. } => (0, spki),
+            Self::Ed25519(key) => (1, key.as_bytes()),
+            Self::Secret(secret) => (2, secret),
+        };
+        Sha256::new().chain_update([kind]).chain_update(bytes).finalize().into()
+    }
+
     /// Whether a signature of this algorithm can be verified with this.
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         use Algorithm as A;

@@ -4,7 +4,7 @@ use super::fault::Shape;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{jwt, names, secret};
+use super::{authorize, jwt, names, secret, session};
 use crate::auth::api_key::ApiKeys;
 use crate::auth::{AuthRules, CredentialSource, IdentityHeader};
 
@@ -20,7 +20,7 @@ const KEYS: &[&str] = &[
     "close_at_expiry",
 ];
 
-const NOT_YET: &[&str] = &["deadline", "session", "authorize", "close_at_expiry"];
+const NOT_YET: &[&str] = &["deadline"];
 
 const PLACES: &[&str] = &["header", "query", "cookie", "subprotocol", "first_message"];
 
@@ -42,6 +42,9 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
             forward: false,
             issuers: Vec::new(),
             api_keys: ApiKeys::default(),
+            session: None,
+            authorize: Vec::new(),
+            close_at_expiry: true,
             identity_headers: Vec::new(),
         },
         cookies: Vec::new(),
@@ -58,6 +61,15 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
     }
     if let Some(node) = auth.get("api_keys") {
         checked.rules.api_keys = api_keys(node);
+    }
+    if let Some(node) = auth.get("session") {
+        checked.rules.session = session::read(node, &checked.rules.sources);
+    }
+    if let Some(node) = auth.get("authorize") {
+        checked.rules.authorize = authorize::read(node);
+    }
+    if let Some(close) = auth.get("close_at_expiry").and_then(Node::flag) {
+        checked.rules.close_at_expiry = close;
     }
     identity_headers(&auth, &mut checked);
     checked

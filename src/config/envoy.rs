@@ -114,10 +114,11 @@ mod tests {
 
     #[test]
     fn errors_of_a_struct_name_their_places() {
-        let document = json!({"policies": [{"name": "chat", "bans": {}}], "mod": "report"});
+        let document =
+            json!({"policies": [{"name": "chat", "client": {"schema": {}}}], "mod": "report"});
         let Json::Object(map) = &document else { unreachable!() };
         let errors = parse(&structure(map).encode_to_vec()).unwrap_err();
-        assert!(errors.contains("not supported yet: policies[0].bans"), "{errors}");
+        assert!(errors.contains("not supported yet: policies[0].client.schema"), "{errors}");
         assert!(errors.contains("mod: "), "{errors}");
     }
 

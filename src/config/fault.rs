@@ -45,6 +45,7 @@ pub(super) enum Shape {
     Kind { found: &'static str, needed: &'static str },
     Word { known: Vec<&'static str> },
     UnknownKey { near: Option<&'static str>, known: &'static [&'static str] },
+    UnknownReason { near: Option<&'static str> },
     Twice,
     Missing { write: &'static str },
     OneOf { known: &'static [&'static str] },
@@ -53,6 +54,7 @@ pub(super) enum Shape {
     EmptyMap,
     EmptyText,
     TooManyItems { most: usize },
+    TooLongText { most: usize },
     Repeated { first: String },
 }
 
@@ -65,6 +67,7 @@ pub(super) enum Amount {
     ByteRateForm,
     Period,
     Zero,
+    ZeroDuration,
     Negative,
     Fraction,
     Overflow,
@@ -82,6 +85,10 @@ pub(super) enum Name {
     Underscore,
     ReservedHeader,
     CookieHeader,
+    Authority,
+    Path,
+    Cluster,
+    Pointer,
 }
 
 /// A secret that cannot be had. The name of a variable is told only where it
@@ -94,6 +101,7 @@ pub(super) enum Secret {
     Unset { variable: Option<String> },
     Empty,
     LineBreak,
+    Authorization,
 }
 
 /// A text that is no network.
@@ -157,6 +165,12 @@ impl fmt::Display for Shape {
             Self::UnknownKey { near: None, known } => {
                 write!(f, "is no known key; known here: {}", known.join(", "))
             }
+            Self::UnknownReason { near: Some(near) } => {
+                write!(f, "is no known reason; did you mean `{near}`?")
+            }
+            Self::UnknownReason { near: None } => {
+                f.write_str("is no known reason; write one that can be a client's fault, like `credentials_invalid`")
+            }
             Self::Twice => f.write_str("stands twice in the same object; keep one"),
             Self::Missing { write } => write!(f, "is missing; write {write}"),
             Self::OneOf { known } => write!(f, "says none of them; write {}", one_of(known)),
@@ -167,6 +181,9 @@ impl fmt::Display for Shape {
             Self::EmptyMap => f.write_str("is empty; write a key and its value, or remove it"),
             Self::EmptyText => f.write_str("is an empty text; write something, or remove it"),
             Self::TooManyItems { most } => write!(f, "has more than {most} items; write fewer"),
+            Self::TooLongText { most } => {
+                write!(f, "is longer than {most} bytes; write a shorter text")
+            }
             Self::Repeated { first } => write!(f, "says the same as {first}; keep one"),
         }
     }
@@ -200,6 +217,7 @@ impl fmt::Display for Amount {
             }
             Self::Period => "is a rate over less than 100ms or more than 24h; write a time between",
             Self::Zero => "is 0, which would let nothing pass; write at least 1",
+            Self::ZeroDuration => "is 0; write a duration, like \"2s\"",
             Self::Negative => "is negative; write a positive number",
             Self::Fraction => {
                 "has a fraction; write a whole number, with a smaller unit if need be"
@@ -228,6 +246,16 @@ impl fmt::Display for Name {
                 "is a header that HTTP, the WebSocket handshake or Envoy needs for itself; \
                  write another one, like x-api-key or x-user-id"
             }
+            Self::Authority => {
+                "is no host; write a name or an address, with its port where that is not the \
+                 default, like issuer.example.com:8443"
+            }
+            Self::Path => {
+                "is no path; write one that begins with / and holds neither spaces nor \
+                 characters beyond ASCII, percent-encoded where need be"
+            }
+            Self::Pointer => "is no JSON pointer (RFC 6901); write one like /user/id",
+            Self::Cluster => "is no name of a cluster; write it as Envoy's configuration does",
             Self::CookieHeader => {
                 "is the header of all cookies; name the one that holds the credential: \
                  {cookie: <name>}"
@@ -258,6 +286,10 @@ impl fmt::Display for Secret {
                 )
             }
             Self::Empty => f.write_str("the variable is empty; put the secret into it"),
+            Self::Authorization => f.write_str(
+                "the variable holds nothing that an Authorization header could; put `id:secret` \
+                 into it, a token, or the header's value with its scheme, in visible ASCII",
+            ),
             Self::LineBreak => f.write_str(
                 "the variable ends with a line break, which would be part of the secret; set it \
                  without",

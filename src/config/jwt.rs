@@ -3,10 +3,11 @@
 use super::fault::Fault;
 use super::node::Node;
 use super::object::Object;
-use super::secret;
+use super::relations::Relation;
 use super::units::Bound;
-use crate::auth::Issuer;
+use super::{secret, service};
 use crate::auth::jwk::{Algorithm, KeySet};
+use crate::auth::{Issuer, IssuerKeys, KeysUri};
 use std::time::Duration;
 
 const KEYS: &[&str] =
@@ -16,6 +17,10 @@ const KEYS: &[&str] =
 /// life of every token.
 const LEEWAY: Bound = Bound { most: 600, text: "10m" };
 const LEEWAY_DEFAULT: Duration = Duration::from_secs(30);
+
+/// In seconds. Keys that nobody looks at for longer than a day are stale.
+const REFRESH: Bound = Bound { most: 24 * 3600, text: "24h" };
+const REFRESH_DEFAULT: Duration = Duration::from_secs(600);
 
 /// Reads the list of issuers, each of them once.
 pub(super) fn read(node: &Node<'_>) -> Vec<Issuer> {
@@ -76,8 +81,8 @@ fn algorithms(entry: &Object<'_>) -> Option<Vec<Algorithm>> {
 
 /// Reads the keys. They are held against the algorithms, so these come first;
 /// without them only what the keys are without is told.
-fn keys(entry: &Object<'_>, algorithms: Option<&[Algorithm]>) -> Option<KeySet> {
-    let write = "`jwks` with a JSON Web Key Set, or `secret`";
+fn keys(entry: &Object<'_>, algorithms: Option<&[Algorithm]>) -> Option<IssuerKeys> {
+    let write = "`jwks` with a JSON Web Key Set, `jwks_uri` with the place of one, or `secret`";
     let node = entry.require("keys", write)?;
     let keys = node.object(&["jwks", "jwks_uri", "secret"])?;
     match keys.one_of(&["jwks", "jwks_uri", "secret"])? {
@@ -90,15 +95,41 @@ fn keys(entry: &Object<'_>, algorithms: Option<&[Algorithm]>) -> Option<KeySet> 
                     node.report_below(&below, Fault::room(&error));
                 }
             };
-            read.map_err(report).ok()
+            read.map_err(report).ok().map(IssuerKeys::Fixed)
         }
         ("secret", node) => {
             let secret = secret::read(node)?;
-            node.take_from(KeySet::from_secret(secret.as_bytes(), algorithms?))
+            let keys = KeySet::from_secret(secret.as_bytes(), algorithms?);
+            node.take_from(keys).map(IssuerKeys::Fixed)
         }
-        _ => {
-            keys.not_yet(&["jwks_uri"]);
-            None
+        (_, node) => {
+            no_secrets(entry);
+            keys_uri(node).map(IssuerKeys::Published)
+        }
+    }
+}
+
+fn keys_uri(node: &Node<'_>) -> Option<KeysUri> {
+    let uri = node.object(&["cluster", "host", "path", "refresh", "timeout"])?;
+    let service = service::read(&uri);
+    let refresh = uri.get("refresh").map(|node| node.period(REFRESH));
+    let timeout = service::timeout(&uri);
+    let (cluster, host, path) = service?;
+    Some(KeysUri {
+        cluster,
+        host,
+        path,
+        refresh: refresh.unwrap_or(Some(REFRESH_DEFAULT))?,
+        timeout: timeout?,
+    })
+}
+
+/// What is published is no secret.
+fn no_secrets(entry: &Object<'_>) {
+    for item in entry.get("algorithms").map(Node::plain_items).unwrap_or_default() {
+        let algorithm = item.plain_text().and_then(Algorithm::parse);
+        if algorithm.is_some_and(|algorithm| algorithm.secret_bytes().is_some()) {
+            item.report(Relation::SecretIsPublished);
         }
     }
 }

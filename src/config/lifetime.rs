@@ -3,15 +3,19 @@
 use super::FilterKind;
 use super::node::Node;
 use super::relations::{NotInStream, Relation};
+use super::units::Bound;
 use crate::session::Lifetime;
 
 const KEYS: &[&str] = &["idle", "max", "ping_counts", "push", "heartbeat"];
+
+/// In milliseconds.
+const LONGEST: Bound = Bound { most: 366 * 24 * 3_600_000, text: "8784h" };
 
 /// Reads `lifetime`, if it is written.
 pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Lifetime {
     let mut rules = Lifetime::default();
     let Some(section) = node.and_then(|node| node.object(KEYS)) else { return rules };
-    let duration = |key| section.get(key).and_then(Node::duration);
+    let duration = |key| section.get(key).and_then(|node| node.duration(LONGEST));
     rules.idle = duration("idle").unwrap_or(rules.idle);
     rules.max = duration("max");
     rules.heartbeat = duration("heartbeat");

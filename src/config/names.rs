@@ -1,7 +1,9 @@
 //! Names: of policies and rules, of headers, and what was probably meant by a
 //! name that nobody knows.
 
-use super::fault::Name;
+use super::fault::{Name, Secret};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 /// Longest name of a policy, rule or key, in bytes: it stands in every metric and event.
 const MAX_NAME_BYTES: usize = 64;
@@ -30,6 +32,42 @@ pub(super) fn key_id(text: &str) -> Result<(), Name> {
 pub(super) fn token(text: &str) -> Result<(), Name> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if !text.is_empty() && text.bytes().all(good) { Ok(()) } else { Err(Name::Token) }
+}
+
+/// The name of a service, for its `Host`.
+pub(super) fn authority(text: &str) -> Result<(), Name> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+    if text.len() <= 255 && text.bytes().all(good) { Ok(()) } else { Err(Name::Authority) }
+}
+
+/// A path, with or without query (RFC 3986 §3.3, §3.4).
+pub(super) fn path(text: &str) -> Result<(), Name> {
+    let good = |b: u8| b.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&b);
+    if text.starts_with('/') && text.bytes().all(good) { Ok(()) } else { Err(Name::Path) }
+}
+
+/// The name of one of Envoy's clusters.
+pub(super) fn cluster(text: &str) -> Result<(), Name> {
+    if text.bytes().all(|b| b.is_ascii_graphic()) { Ok(()) } else { Err(Name::Cluster) }
+}
+
+/// The value of an `Authorization` header by what the operator's variable holds:
+/// all of it (scheme and credential, RFC 9110 §11.4), `id:secret` of a client
+/// (RFC 6749 §2.3.1), or a token.
+pub(super) fn authorization(secret: &str) -> Result<String, Secret> {
+    if !secret.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        return Err(Secret::Authorization);
+    }
+    match secret.split_once(' ') {
+        Some((scheme, rest))
+            if token(scheme).is_ok() && !rest.is_empty() && rest.trim() == rest =>
+        {
+            Ok(secret.to_owned())
+        }
+        Some(_) => Err(Secret::Authorization),
+        None if secret.contains(':') => Ok(format!("Basic {}", BASE64_STANDARD.encode(secret))),
+        None => Ok(format!("Bearer {secret}")),
+    }
 }
 
 /// Headers that nobody may take for credentials or identities: what frames a
@@ -100,7 +138,7 @@ pub(super) fn identity_header(text: &str) -> Result<String, Name> {
 
 /// The known name that was probably meant: the nearest one in spelling, where
 /// it is near enough that it can hardly be anything else.
-pub(super) fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
+pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
     if word.len() > MAX_NAME_BYTES {
         return None;
     }
@@ -206,6 +244,17 @@ mod tests {
             assert_eq!(nearest(written, KEYS), meant, "{written}");
         }
         assert_eq!(nearest(&"a".repeat(100_000), KEYS), None);
+    }
+
+    #[test]
+    fn a_services_credential_is_a_header_a_client_or_a_token() {
+        let read = |secret| authorization(secret);
+        assert_eq!(read("Basic YTpi").as_deref(), Ok("Basic YTpi"));
+        assert_eq!(read("id:secret").as_deref(), Ok("Basic aWQ6c2VjcmV0"));
+        assert_eq!(read("token").as_deref(), Ok("Bearer token"));
+        for bad in ["a\r\nb", "ä", "Basic ", "Basic  x", " x", "a b\u{7f}", "B(sic x"] {
+            assert_eq!(read(bad), Err(Secret::Authorization), "{bad}");
+        }
     }
 
     #[test]

@@ -231,16 +231,6 @@ impl<'a> Node<'a> {
         self.take(bytes.and_then(|bytes| bound.limit(bytes)))
     }
 
-    /// A duration that is not 0.
-    pub(super) fn duration(&self) -> Option<Duration> {
-        let Value::Text(text) = &self.tree.value else {
-            self.wrong_kind("a number with its unit, like \"30s\"");
-            return None;
-        };
-        let read = units::duration(text);
-        self.take(read.and_then(|d| if d.is_zero() { Err(Amount::Zero) } else { Ok(d) }))
-    }
-
     /// A duration of up to the bound (its seconds), which may be 0.
     pub(super) fn tolerance(&self, bound: Bound) -> Option<Duration> {
         let Value::Text(text) = &self.tree.value else {
@@ -249,6 +239,35 @@ impl<'a> Node<'a> {
         };
         let read = units::duration(text);
         self.take(read.and_then(|d| bound.at_most(d.as_secs()).map(|_| d)))
+    }
+
+    /// A duration from 1 ms to the bound (its milliseconds).
+    pub(super) fn duration(&self, bound: Bound) -> Option<Duration> {
+        let Value::Text(text) = &self.tree.value else {
+            self.wrong_kind("a number with its unit, like \"15m\"");
+            return None;
+        };
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.take(units::duration(text).and_then(|d| bound.limit(milliseconds(d)).map(|_| d)))
+    }
+
+    /// A duration of at most the bound (its seconds), and not 0.
+    pub(super) fn period(&self, bound: Bound) -> Option<Duration> {
+        let period = self.tolerance(bound)?;
+        if period.is_zero() {
+            self.report(Amount::ZeroDuration);
+            return None;
+        }
+        Some(period)
+    }
+
+    /// A whole number from 0 to the bound.
+    pub(super) fn whole(&self, bound: Bound) -> Option<u64> {
+        let Value::Number(number) = &self.tree.value else {
+            self.wrong_kind("a whole number, without quotes");
+            return None;
+        };
+        self.take(units::whole(number).and_then(|count| bound.at_most(count)))
     }
 
     /// Whatever stands here, for a reader of its own; `None` when a member

@@ -4,7 +4,9 @@ use super::document::MODES;
 use super::node::Node;
 use super::object::Object;
 use super::relations::Relation;
-use super::{FilterKind, Mode, Policy, auth, handshake, lifetime, messages, names, quotas, rates};
+use super::{
+    FilterKind, Mode, Policy, auth, bans, handshake, lifetime, messages, names, quotas, rates,
+};
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 
@@ -40,7 +42,6 @@ pub(super) fn read<'a>(
     filter: FilterKind,
 ) -> Option<Checked<'a>> {
     let policy = node.object(KEYS)?;
-    policy.not_yet(&["bans"]);
     let users = policy.is_meant("auth");
     let by_address = ["client", "server"]
         .into_iter()
@@ -66,6 +67,7 @@ pub(super) fn read<'a>(
             client: messages::read(policy.get("client"), users),
             server: messages::read(policy.get("server"), users),
             lifetime: lifetime::read(policy.get("lifetime"), filter),
+            bans: policy.get("bans").and_then(|node| bans::read(node, users)),
         },
         node: node.clone(),
         name: name.cloned(),

@@ -17,6 +17,10 @@ pub(super) enum Relation {
     FrameAboveMessage,
     /// `per_user` where no credential names a user.
     PerUserWithoutAuth,
+    /// `by: [user]` where no credential names a user.
+    BanUserWithoutAuth,
+    /// A weight for what no client can be blamed for.
+    NoStrike,
     /// `ipv6_prefix` with nothing that counts addresses.
     Ipv6PrefixAlone,
     /// An identity header that is also where a credential stands.
@@ -31,6 +35,23 @@ pub(super) enum Relation {
     },
     /// What the filter can only do where it writes to the client unasked.
     NeedsPush,
+    /// A shared secret's algorithm where keys are published.
+    SecretIsPublished,
+    /// `send: cookie` where no credential stands in a cookie.
+    SendsNoCookie,
+    /// The client's credential and our own in the same header.
+    TwoAuthorizations,
+    /// `when` beside something else than `message`.
+    WhenWithoutMessage,
+    /// A path without a variable.
+    NothingAsked,
+    /// A variable that nothing gives a value.
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// Those that have one, in braces.
+        known: Vec<String>,
+    },
     /// What `filter: stream` can't do.
     Stream(NotInStream),
 }
@@ -94,15 +115,46 @@ impl fmt::Display for Relation {
                 f.write_str("has no effect without `origins`; write those too, or remove it")
             }
             Self::NoVerifier => f.write_str(
-                "has credentials and nothing to verify them with; write `jwt` or `api_keys`",
+                "has credentials and nothing to verify them with; write `jwt`, `api_keys` or `session`",
             ),
             Self::PerUserWithoutAuth => f.write_str(
                 "has no effect without `auth`, since nobody is known by name; write that too, or \
                  remove it",
             ),
+            Self::BanUserWithoutAuth => f.write_str(
+                "has `user`, and without `auth` nobody is known by name; write that too, or only \
+                 `ip`",
+            ),
+            Self::NoStrike => f.write_str(
+                "can be no strike: it is no fault of the client's, or a ban itself; remove it",
+            ),
             Self::Ipv6PrefixAlone => f.write_str(
                 "has no effect without `per_ip`, which counts addresses by it; write that too, or \
                  remove it",
+            ),
+            Self::SecretIsPublished => f.write_str(
+                "is signed with a shared secret, which nobody publishes: whoever reads it could \
+                 sign; remove it, or write keys.secret",
+            ),
+            Self::SendsNoCookie => f.write_str(
+                "shows the service a cookie, and no credential stands in one; write {cookie: …} \
+                 into credentials, or `bearer` or `form` here",
+            ),
+            Self::TwoAuthorizations => f.write_str(
+                "goes into the Authorization header, where send: bearer puts the client's \
+                 credential; write send: form, or remove it",
+            ),
+            Self::WhenWithoutMessage => {
+                f.write_str("says which messages are meant; write it beside `message` only")
+            }
+            Self::NothingAsked => f.write_str(
+                "has no variable, and so nothing that could be asked for; write one, like \
+                 /rooms/{room}",
+            ),
+            Self::UnknownVariable { name, known } => write!(
+                f,
+                "has {{{name}}}, which nothing gives a value; write {} or {{sub}}",
+                known.join(", ")
             ),
             Self::FrameAboveMessage => f.write_str(
                 "is above max_message, and no frame is larger than its message; write at most \

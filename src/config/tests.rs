@@ -8,12 +8,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod auth;
+mod bans;
 mod client;
 mod document;
 mod example;
 mod handshake;
 mod leaves;
 mod quotas;
+mod services;
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2";
 
@@ -149,7 +151,9 @@ fn the_defaults_are_the_contracts() {
 
 #[test]
 fn empty_sections_are_the_defaults_too() {
-    let empty = good(r#""match": {}, "handshake": {}, "quotas": {}, "client": {}"#);
+    let empty = good(
+        r#""match": {}, "handshake": {}, "quotas": {}, "client": {}, "server": {}, "lifetime": {}"#,
+    );
     assert_eq!(format!("{empty:?}"), format!("{:?}", good("")));
 }
 
@@ -157,7 +161,7 @@ fn empty_sections_are_the_defaults_too() {
 fn errors_come_in_the_documents_order_whatever_is_checked_first() {
     let document = r#"{"policies": [
         {"client": {"types": [], "max_frame": 0}, "auth": 1, "zzz": 1, "name": ""},
-        {"bans": {}, "name": "B", "match": {"paths": 1}}], "quotas": 1, "mode": 1}"#;
+        {"server": 1, "name": "B", "match": {"paths": 1}}], "quotas": 1, "mode": 1}"#;
     let paths: Vec<_> =
         parse(document).unwrap_err().iter().map(|error| error.path().to_owned()).collect();
     assert_eq!(
@@ -168,7 +172,7 @@ fn errors_come_in_the_documents_order_whatever_is_checked_first() {
             "policies[0].auth",
             "policies[0].zzz",
             "policies[0].name",
-            "policies[1].bans",
+            "policies[1].server",
             "policies[1].name",
             "policies[1].match.paths",
             "quotas",

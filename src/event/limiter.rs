@@ -2,7 +2,8 @@
 
 use crate::host::Timestamp;
 
-/// Most lines a second, per policy and worker.
+/// Most lines a second, per policy: of each worker here, and of all workers
+/// together by the table of rates, which is asked for what is let through here.
 pub const LINES_PER_SECOND: u32 = 100;
 
 /// Counts the lines of one policy.
@@ -33,6 +34,12 @@ impl Limiter {
             self.suppressed += 1;
         }
         Admitted { write, suppressed }
+    }
+
+    /// What was to be written is not: other workers have written enough.
+    pub fn leave_out(&mut self) {
+        self.written = self.written.saturating_sub(1);
+        self.suppressed += 1;
     }
 
     /// How many lines were left out in a second that is over; 0 while it lasts.

@@ -5,8 +5,8 @@
 use crate::frame::Sender;
 use crate::handshake::{HeadEdits, Headers, RequestHead};
 use crate::host::{
-    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
-    Signatures, Timestamp,
+    Call, CallAnswer, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MAX_ANSWER_BYTES,
+    MetricId, MetricKind, Metrics, NotCalled, SharedData, Signatures, Timestamp,
 };
 use crate::quota::Salt;
 use crate::session::{Arrival, Peer, Refusal};
@@ -130,6 +130,45 @@ impl Signatures for Envoy {
         // Field 1, a bool: absent is false, as is an empty answer. A host
         // without the function can't tell.
         answer.ok().map(|bytes| bytes.is_some_and(|bytes| bytes.starts_with(&[0x08, 0x01])))
+    }
+}
+
+/// Envoy makes every call from the root context, so an answer comes whether or
+/// not the stream lives that asked; the SDK hands it to the context whose
+/// callback made the call, and drops it when that has gone.
+impl Calls for Envoy {
+    fn call(&self, call: &Call) -> Result<CallId, NotCalled> {
+        let mut headers = vec![
+            (":method", call.method),
+            (":path", call.path.as_str()),
+            (":authority", call.authority.as_str()),
+        ];
+        headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let body = (!call.body.is_empty()).then_some(call.body.as_slice());
+        hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout)
+            .map(CallId)
+            .map_err(|_| NotCalled)
+    }
+}
+
+/// What came of the call whose callback this is, by the numbers it brings.
+pub(super) fn call_answer(headers: usize, body_bytes: usize) -> CallAnswer {
+    if headers == 0 {
+        return CallAnswer::Reset;
+    }
+    if body_bytes > MAX_ANSWER_BYTES {
+        return CallAnswer::TooLong;
+    }
+    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status");
+    let status = status.ok().flatten();
+    let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+    let body = match body_bytes {
+        0 => Some(Vec::new()),
+        _ => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_bytes).ok().flatten(),
+    };
+    match (status, body.filter(|body| body.len() == body_bytes)) {
+        (Some(status), Some(body)) => CallAnswer::Whole { status, body },
+        _ => CallAnswer::Reset,
     }
 }
 
@@ -288,6 +327,11 @@ pub(super) fn edit_request(edits: &HeadEdits) {
     edit(MapType::HttpRequestHeaders, edits);
 }
 
+/// Sets path and query of the request, for access logs.
+pub(super) fn set_target(target: &[u8]) {
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, ":path", Some(target));
+}
+
 /// Applies edits to the answer's head.
 pub(super) fn edit_response(edits: &HeadEdits) {
     edit(MapType::HttpResponseHeaders, edits);
@@ -313,6 +357,19 @@ fn edit(map: MapType, edits: &HeadEdits) {
 pub(super) fn respond(refusal: &Refusal) {
     let headers = refusal.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     let _ = hostcalls::send_http_response(refusal.status.into(), headers, Some(&refusal.body));
+}
+
+/// Lets the current stream's request go on that its headers callback held.
+pub(super) fn resume_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
+/// Sends `bytes` on to the upstream of the current connection, whose last data
+/// callback paused; whether that was done.
+#[must_use]
+pub(super) fn resume_downstream(bytes: &[u8]) -> bool {
+    hostcalls::set_buffer(BufferType::DownstreamData, 0, 0, bytes).is_ok()
+        && hostcalls::resume_downstream().is_ok()
 }
 
 /// Resets the current stream, both sides. The last thing a callback may do.

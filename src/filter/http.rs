@@ -3,27 +3,34 @@
 //! Data of an upgraded stream is never held by pausing: what must not go on yet
 //! is taken into the session and the buffer emptied (on pause lengths lag, and
 //! the last chunk can be missed). With `push` the response side is paused with
-//! nothing in it, so that bytes of ours can be put there at any time.
+//! nothing in it, so that bytes of ours can be put there at any time. The
+//! request's headers are held as long as somebody else's answer is waited for;
+//! Envoy holds what the client sends behind them.
 
 use super::host::{self, Body};
-use super::root::{Live, SharedSession, Worker};
+use super::root::{Live, Worker};
 use crate::guard::Guard;
 use crate::handshake::upgrade::Upgrade;
+use crate::host::{CallAnswer, CallId};
 use crate::reason::Reason;
 use crate::session::{
-    Admission, Arrival, Forwarded, Opening, Refusal, Session, admit, unasked_switch,
+    Admission, Admitted, Arrival, Forwarded, Opening, PendingAdmission, Refusal, Session, admit,
+    unasked_switch,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// One HTTP stream.
-#[derive(Debug)]
-pub(super) struct HttpFilter {
-    id: u32,
-    worker: Rc<Worker>,
-    session: Option<SharedSession>,
+/// A stream that both its callbacks and the tick can reach.
+pub(super) type SharedStream = Rc<RefCell<HttpStream>>;
+
+/// Where a stream stands.
+#[derive(Debug, Default)]
+pub(super) struct HttpStream {
+    /// The request's headers are held.
+    pending: Option<Box<PendingAdmission>>,
+    session: Option<Box<Session>>,
     /// A request without a session that asked for no upgrade, until it is
     /// answered: its headers can't be read any more then.
     plain: Option<Box<Plain>>,
@@ -43,9 +50,82 @@ struct Plain {
     policy: Option<usize>,
 }
 
-impl HttpFilter {
-    pub(super) const fn new(id: u32, worker: Rc<Worker>) -> Self {
-        Self { id, worker, session: None, plain: None, answered: false, reason_told: false }
+impl HttpStream {
+    /// Whether the session is to be reset now, and why if that is news.
+    pub(super) fn on_tick(&mut self) -> (bool, Option<Reason>) {
+        let Some(session) = &mut self.session else { return (false, None) };
+        let outcome = session.on_tick();
+        let news = outcome.refused.filter(|_| !self.reason_told);
+        self.reason_told |= news.is_some();
+        (outcome.reset, news)
+    }
+
+    /// Whether [`Self::push`] has something to write.
+    pub(super) fn has_to_push(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.has_to_push())
+    }
+
+    /// Writes what the session has to say to the client, if it can be said now.
+    /// The last thing a callback may do; host calls must be about this stream.
+    pub(super) fn push(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        let mut bytes = Vec::new();
+        session.push(&mut bytes);
+        if !bytes.is_empty() && !host::write_to_client(&bytes) {
+            // What should have been said is lost: the connection must not go on
+            // as if it had been.
+            host::reset();
+        }
+    }
+
+    /// Whether its request is held.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Hands over the answer of a call that was made for its request.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if let Some(pending) = &mut self.pending {
+            pending.on_answer(id, answer);
+        }
+    }
+
+    /// Decides about a request that is held, if that can be done now, and lets
+    /// it go on or answers it. Host calls must be about this stream.
+    pub(super) fn advance(&mut self) {
+        let Some(admitted) = self.pending.as_mut().and_then(|pending| pending.advance()) else {
+            return;
+        };
+        self.pending = None;
+        if self.apply(admitted) == Action::Continue {
+            host::resume_request();
+        }
+    }
+
+    /// Does what was decided. Host calls must be about this stream.
+    fn apply(&mut self, admitted: Admitted) -> Action {
+        if let Some(reason) = admitted.reason {
+            self.tell_reason(reason);
+        }
+        if let Some(target) = admitted.target {
+            host::set_target(&target);
+        }
+        match admitted.admission {
+            Admission::Pass(edits) => host::edit_request(&edits),
+            Admission::Refused(refusal) => return self.refuse(&refusal),
+            Admission::Guarded(session, edits) => {
+                host::edit_request(&edits);
+                if let Some(user) = session.user() {
+                    host::set_filter_state("user", user);
+                }
+                self.session = Some(session);
+            }
+            Admission::Waiting(pending) => {
+                self.pending = Some(pending);
+                return Action::Pause;
+            }
+        }
+        Action::Continue
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Action {
@@ -63,7 +143,6 @@ impl HttpFilter {
     }
 
     fn on_body(&mut self, which: Body, size: usize, ends: bool) -> Action {
-        let Some(session) = &self.session else { return Action::Continue };
         if self.answered {
             // Upstream may still be there; whatever the client sends is for
             // nobody.
@@ -72,23 +151,23 @@ impl HttpFilter {
             }
             return Action::Continue;
         }
+        let Some(session) = &mut self.session else { return Action::Continue };
         let Some(input) = host::body(which, size) else {
             // What can't be read must not go on.
             host::reset();
             return Action::Continue;
         };
-        let session = Rc::clone(session);
-        let mut session = session.borrow_mut();
         let mut out = Vec::new();
         let outcome = session.on_data(which.sender(), &input, &mut out);
         let (applied, left) = match outcome.forwarded {
             Forwarded::Unchanged => (true, size),
             Forwarded::Replaced => (host::replace_body(which, size, &out), out.len()),
         };
+        let refusal = session.take_refusal();
         if let Some(reason) = outcome.refused {
             self.tell_reason(reason);
         }
-        if let (true, Some(refusal)) = (applied, session.take_refusal()) {
+        if let (true, Some(refusal)) = (applied, refusal) {
             return self.refuse(&refusal);
         }
         if outcome.reset || !applied {
@@ -96,12 +175,28 @@ impl HttpFilter {
             return Action::Continue;
         }
         match which {
-            Body::Response => keep_ready(&mut session, left, ends),
+            Body::Response => self.keep_ready(left, ends),
             _ => {
-                push(&mut session);
+                self.push();
                 Action::Continue
             }
         }
+    }
+
+    /// Ends a response body callback that leaves `left` bytes. With `push` the
+    /// response side waits all the time, with nothing in it, and what comes is
+    /// let go at once: so something can be put in at any other time.
+    fn keep_ready(&mut self, left: usize, ends: bool) -> Action {
+        let Some(session) = &mut self.session else { return Action::Continue };
+        let ready = session.pushes() && !ends;
+        session.set_ready_to_push(ready);
+        if !ready {
+            return Action::Continue;
+        }
+        if left > 0 {
+            host::resume_response();
+        }
+        Action::Pause
     }
 
     /// An answer to a request that has no session.
@@ -118,15 +213,44 @@ impl HttpFilter {
         Action::Continue
     }
 
-    fn end(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.worker.remove(self.id);
-            session.borrow_mut().on_end();
+    fn on_end(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            pending.on_end();
+        }
+        if let Some(mut session) = self.session.take() {
+            session.on_end();
         }
     }
 }
 
+/// One HTTP stream.
+#[derive(Debug)]
+pub(super) struct HttpFilter {
+    id: u32,
+    worker: Rc<Worker>,
+    stream: SharedStream,
+}
+
+impl HttpFilter {
+    pub(super) fn new(id: u32, worker: Rc<Worker>) -> Self {
+        Self { id, worker, stream: Rc::default() }
+    }
+
+    fn end(&self) {
+        self.worker.remove(self.id);
+        self.stream.borrow_mut().on_end();
+    }
+}
+
 impl Context for HttpFilter {
+    /// The answer of a call that a callback of this stream made.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
+        let answer = host::call_answer(headers, body_bytes);
+        let mut stream = self.stream.borrow_mut();
+        stream.on_answer(CallId(token), &answer);
+        stream.advance();
+    }
+
     fn on_done(&mut self) -> bool {
         self.end();
         true
@@ -146,80 +270,44 @@ impl HttpContext for HttpFilter {
         if let Some(policy) = admitted.policy.and_then(|index| guard.config().policies.get(index)) {
             host::set_filter_state("policy", &policy.name);
         }
-        if let Some(reason) = admitted.reason {
-            self.tell_reason(reason);
-        }
-        match admitted.admission {
-            Admission::Pass(edits) => {
-                host::edit_request(&edits);
-                if Upgrade::of(&arrival.head) == Upgrade::None {
-                    let policy = admitted.policy;
-                    self.plain = Some(Box::new(Plain { guard, arrival, policy }));
-                }
+        let passes = matches!(admitted.admission, Admission::Pass(_));
+        let (action, goes_on) = {
+            let mut stream = self.stream.borrow_mut();
+            if passes && Upgrade::of(&arrival.head) == Upgrade::None {
+                let policy = admitted.policy;
+                stream.plain = Some(Box::new(Plain { guard, arrival, policy }));
             }
-            Admission::Refused(refusal) => return self.refuse(&refusal),
-            Admission::Guarded(session, edits) => {
-                host::edit_request(&edits);
-                if let Some(user) = session.user() {
-                    host::set_filter_state("user", user);
-                }
-                let session = Rc::new(RefCell::new(*session));
-                self.worker.add(self.id, Live::Http(Rc::clone(&session)));
-                self.session = Some(session);
-            }
+            let action = stream.apply(admitted);
+            (action, stream.is_waiting() || stream.session.is_some())
+        };
+        if goes_on {
+            self.worker.add(self.id, Live::Http(Rc::clone(&self.stream)));
         }
-        Action::Continue
+        action
     }
 
     fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
-        self.on_body(Body::Request, size, ends)
+        self.stream.borrow_mut().on_body(Body::Request, size, ends)
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        if self.answered {
+        let mut stream = self.stream.borrow_mut();
+        if stream.answered {
             host::tidy_switch();
             return Action::Continue;
         }
-        let Some(session) = &self.session else { return self.on_plain_answer() };
+        let Some(session) = &mut stream.session else { return stream.on_plain_answer() };
         let (status, headers) = host::answer();
-        let opening = session.borrow_mut().on_response(status, &headers);
-        match opening {
+        match session.on_response(status, &headers) {
             Opening::Pass => {}
             Opening::Open(edits) | Opening::NoTunnel(edits) => host::edit_response(&edits),
-            Opening::Refused(refusal) => return self.refuse(&refusal),
+            Opening::Refused(refusal) => return stream.refuse(&refusal),
         }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
-        self.on_body(Body::Response, size, ends)
-    }
-}
-
-/// Ends a response body callback that leaves `left` bytes. With `push` the
-/// response side waits all the time, with nothing in it, and what comes is let
-/// go at once: so something can be put in at any other time.
-fn keep_ready(session: &mut Session, left: usize, ends: bool) -> Action {
-    let ready = session.pushes() && !ends;
-    session.set_ready_to_push(ready);
-    if ready {
-        if left > 0 {
-            host::resume_response();
-        }
-        return Action::Pause;
-    }
-    Action::Continue
-}
-
-/// Writes what the session has to say to the client, if it can be said now. The
-/// last thing a callback may do.
-pub(super) fn push(session: &mut Session) {
-    let mut bytes = Vec::new();
-    session.push(&mut bytes);
-    if !bytes.is_empty() && !host::write_to_client(&bytes) {
-        // What should have been said is lost: the connection must not go on as
-        // if it had been.
-        host::reset();
+        self.stream.borrow_mut().on_body(Body::Response, size, ends)
     }
 }
 

@@ -1,18 +1,17 @@
 //! One worker: its configuration, its ticks, the sessions that are open.
 
 use super::host::{self, Envoy};
-use super::http::HttpFilter;
+use super::http::{HttpFilter, SharedStream};
 use super::stream::{SharedConnection, StreamFilter};
 use crate::config::{Config, Document, FilterKind};
 use crate::guard::Guard;
-use crate::host::{Level, Log};
+use crate::host::{CallAnswer, CallId, Level, Log};
 use crate::quota::Quotas;
 use crate::reason::Reason;
-use crate::session::Session;
 use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,14 +29,11 @@ thread_local! {
     static QUOTAS: Rc<Quotas> = Quotas::open(Rc::new(Envoy), host::random());
 }
 
-/// A session that both its stream's callbacks and the tick can reach.
-pub(super) type SharedSession = Rc<RefCell<Session>>;
-
 /// What is open under a context id.
 #[derive(Debug)]
 pub(super) enum Live {
-    /// A session on an HTTP stream.
-    Http(SharedSession),
+    /// An HTTP stream.
+    Http(SharedStream),
     /// A connection before `tcp_proxy`.
     Stream(SharedConnection),
 }
@@ -46,11 +42,29 @@ impl Live {
     /// Whether it is to be ended, and why if that is news.
     fn on_tick(&self) -> (bool, Option<Reason>) {
         match self {
-            Self::Http(session) => (session.borrow_mut().on_tick(), None),
-            Self::Stream(connection) => {
-                let outcome = connection.borrow_mut().on_tick();
-                (outcome.reset, outcome.refused)
-            }
+            Self::Http(stream) => stream.borrow_mut().on_tick(),
+            Self::Stream(connection) => connection.borrow_mut().on_tick(),
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        match self {
+            Self::Http(stream) => stream.borrow().is_waiting(),
+            Self::Stream(connection) => connection.borrow().is_waiting(),
+        }
+    }
+
+    fn on_answer(&self, id: CallId, answer: &CallAnswer) {
+        match self {
+            Self::Http(stream) => stream.borrow_mut().on_answer(id, answer),
+            Self::Stream(connection) => connection.borrow_mut().on_answer(id, answer),
+        }
+    }
+
+    fn advance(&self) {
+        match self {
+            Self::Http(stream) => stream.borrow_mut().advance(),
+            Self::Stream(connection) => connection.borrow_mut().advance(),
         }
     }
 }
@@ -65,6 +79,8 @@ pub(super) struct Worker {
     ticks: Cell<u32>,
     /// By context id.
     live: RefCell<BTreeMap<u32, Live>>,
+    /// Of those, the ones whose request is held.
+    waiting: RefCell<BTreeSet<u32>>,
 }
 
 impl Worker {
@@ -75,18 +91,72 @@ impl Worker {
 
     /// Lets ticks reach it.
     pub(super) fn add(&self, id: u32, live: Live) {
+        if live.is_waiting() {
+            self.waiting.borrow_mut().insert(id);
+        }
         self.live.borrow_mut().insert(id, live);
+    }
+
+    /// Lets ticks look whether its request can be decided.
+    pub(super) fn wait(&self, id: u32) {
+        self.waiting.borrow_mut().insert(id);
     }
 
     /// Its stream has ended.
     pub(super) fn remove(&self, id: u32) {
         self.live.borrow_mut().remove(&id);
+        self.waiting.borrow_mut().remove(&id);
+    }
+
+    /// What handshakes wait for, and those that need not wait any longer.
+    fn tend(&self) {
+        for guard in self.guards() {
+            guard.on_short_tick();
+        }
+        self.advance();
+    }
+
+    /// The answer is for keys, or for a handshake that went on on a tick.
+    fn on_answer(&self, id: CallId, answer: &CallAnswer) {
+        for guard in self.guards() {
+            guard.on_call_answer(id, answer);
+        }
+        let live = self.live.borrow();
+        for waiting in self.waiting.borrow().iter().filter_map(|id| live.get(id)) {
+            waiting.on_answer(id, answer);
+        }
+        drop(live);
+        self.advance();
+    }
+
+    fn advance(&self) {
+        let waiting = self.waiting.borrow().clone();
+        for id in waiting {
+            let live = self.live.borrow();
+            let Some(live) = live.get(&id).filter(|live| live.is_waiting()) else {
+                self.waiting.borrow_mut().remove(&id);
+                continue;
+            };
+            // Were the stream gone, another one would go on.
+            if host::enter(id) {
+                live.advance();
+            }
+        }
+    }
+
+    /// Those of all documents that something lives on.
+    fn guards(&self) -> Vec<Rc<Guard>> {
+        let retired = self.retired.borrow();
+        self.guard.borrow().iter().chain(retired.iter()).map(Rc::clone).collect()
     }
 
     fn configure(&self, config: Config) {
         let guard = Guard::with_quotas(config, Rc::new(Envoy), QUOTAS.with(Rc::clone));
-        if let Some(old) = self.guard.replace(Some(guard)) {
+        if let Some(old) = self.guard.replace(Some(Rc::clone(&guard))) {
             self.retired.borrow_mut().push(old);
+        }
+        for old in self.retired.borrow().iter() {
+            old.succeed_by(&guard);
         }
     }
 
@@ -94,27 +164,32 @@ impl Worker {
         if let Some(guard) = self.guard() {
             guard.on_tick();
         }
+        let newest = self.guard();
         self.retired.borrow_mut().retain(|old| {
-            // Once more after its last session: its gauges go to 0.
+            // Once more after its last session, and as long as another worker has
+            // one: its gauges go to 0.
             old.on_tick();
-            Rc::strong_count(old) > 1
+            Rc::strong_count(old) > 1 || newest.as_ref().is_some_and(|new| !old.is_settled(new))
         });
         let (mut due, mut pushes) = (Vec::new(), Vec::new());
         for (id, live) in self.live.borrow().iter() {
-            if let (true, reason) = live.on_tick() {
-                due.push((*id, matches!(live, Live::Stream(_)), reason));
-            } else if let Live::Http(session) = live
-                && session.borrow().has_to_push()
+            let (ends, reason) = live.on_tick();
+            if ends || reason.is_some() {
+                due.push((*id, matches!(live, Live::Stream(_)), ends, reason));
+            }
+            if let Live::Http(stream) = live
+                && !ends
+                && stream.borrow().has_to_push()
             {
-                pushes.push((*id, Rc::clone(session)));
+                pushes.push((*id, Rc::clone(stream)));
             }
         }
-        for (id, session) in pushes {
+        for (id, stream) in pushes {
             if host::enter(id) {
-                super::http::push(&mut session.borrow_mut());
+                stream.borrow_mut().push();
             }
         }
-        for (id, is_stream, reason) in due {
+        for (id, is_stream, ends, reason) in due {
             // Were the stream gone, the reset would hit another one.
             if !host::enter(id) {
                 self.remove(id);
@@ -123,7 +198,11 @@ impl Worker {
             if let Some(reason) = reason {
                 host::set_filter_state("reason", reason.name());
             }
-            if is_stream { host::close() } else { host::reset() }
+            match (ends, is_stream) {
+                (false, _) => {}
+                (true, true) => host::close(),
+                (true, false) => host::reset(),
+            }
         }
     }
 
@@ -149,6 +228,12 @@ impl Root {
 }
 
 impl Context for Root {
+    /// The answer of a call that a tick made.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
+        let answer = host::call_answer(headers, body_bytes);
+        self.worker.on_answer(CallId(token), &answer);
+    }
+
     /// Its listener and all streams of it have gone.
     fn on_done(&mut self) -> bool {
         QUOTAS.with(|quotas| quotas.on_tick());
@@ -180,6 +265,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         QUOTAS.with(|quotas| quotas.on_tick());
+        self.worker.tend();
         let ticks = self.worker.ticks.get() + 1;
         self.worker.ticks.set(ticks % TICKS);
         if ticks == TICKS {

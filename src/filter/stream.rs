@@ -1,12 +1,14 @@
 //! One connection before `tcp_proxy`: what Envoy's network filter callbacks
 //! bring, handed to the core, and its answers applied.
 //!
-//! Data is never paused: what must not go on yet is taken into the core and the
+//! Data is paused only while a request waits for somebody else's answer; else what must not go on yet is taken into the core and the
 //! buffer emptied. A filter behind that pauses would have Envoy show the same
 //! bytes here once more, so `tcp_proxy` comes next, and it never does.
 
 use super::host::{self, Body};
 use super::root::{Live, Worker};
+use crate::host::{CallAnswer, CallId};
+use crate::reason::Reason;
 use crate::session::{Forwarded, StreamConnection};
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::Action;
@@ -14,7 +16,90 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A connection that both its callbacks and the tick can reach.
-pub(super) type SharedConnection = Rc<RefCell<StreamConnection>>;
+pub(super) type SharedConnection = Rc<RefCell<Connection>>;
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(super) struct Connection {
+    core: StreamConnection,
+    /// Policy and user stand in filter state.
+    facts_told: bool,
+    /// Filter state is write-once: the first reason stands.
+    reason_told: bool,
+}
+
+impl Connection {
+    /// Whether it is to be closed now, and why if that is news.
+    pub(super) fn on_tick(&mut self) -> (bool, Option<Reason>) {
+        let outcome = self.core.on_tick();
+        (outcome.reset, outcome.refused)
+    }
+
+    /// Whether its request is held.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.core.is_waiting()
+    }
+
+    /// Hands over the answer of a call that was made for its request.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        self.core.on_answer(id, answer);
+    }
+
+    /// Decides about a request that is held, if that can be done now, and lets
+    /// it go on or closes. Host calls must be about this connection.
+    pub(super) fn advance(&mut self) {
+        let mut out = Vec::new();
+        let Some(outcome) = self.core.advance(&mut out) else { return };
+        self.tell(outcome.refused);
+        if outcome.reset || !host::resume_downstream(&out) {
+            host::close();
+        }
+    }
+
+    fn on_data(&mut self, which: Body, size: usize, ends: bool) -> Action {
+        let Some(input) = host::body(which, size) else {
+            // What can't be read must not go on.
+            host::close();
+            return Action::Pause;
+        };
+        if self.core.awaits_request() {
+            // Not known before the TLS handshake is over.
+            self.core.set_https(host::is_tls());
+        }
+        let mut out = Vec::new();
+        let outcome = self.core.on_data(which.sender(), &input, ends, &mut out);
+        let applied = match outcome.forwarded {
+            Forwarded::Unchanged => true,
+            Forwarded::Replaced => host::replace_body(which, size, &out),
+        };
+        self.tell(outcome.refused);
+        if outcome.reset || !applied {
+            host::close();
+            return Action::Pause;
+        }
+        // So that the buffer can be filled later, and read on from there.
+        if self.is_waiting() && matches!(which, Body::Downstream) {
+            return Action::Pause;
+        }
+        Action::Continue
+    }
+
+    /// Sets what access logs may show.
+    fn tell(&mut self, refused: Option<Reason>) {
+        let settled = !self.core.is_waiting();
+        if let (false, true, Some(policy)) = (self.facts_told, settled, self.core.policy_name()) {
+            self.facts_told = true;
+            host::set_filter_state("policy", policy);
+            if let Some(user) = self.core.user() {
+                host::set_filter_state("user", user);
+            }
+        }
+        if let (false, Some(reason)) = (self.reason_told, refused) {
+            self.reason_told = true;
+            host::set_filter_state("reason", reason.name());
+        }
+    }
+}
 
 /// One downstream connection.
 #[derive(Debug)]
@@ -22,61 +107,45 @@ pub(super) struct StreamFilter {
     id: u32,
     worker: Rc<Worker>,
     connection: Option<SharedConnection>,
-    /// Policy and user stand in filter state.
-    facts_told: bool,
-    /// Filter state is write-once: the first reason stands.
-    reason_told: bool,
 }
 
 impl StreamFilter {
     pub(super) const fn new(id: u32, worker: Rc<Worker>) -> Self {
-        Self { id, worker, connection: None, facts_told: false, reason_told: false }
+        Self { id, worker, connection: None }
     }
 
     fn on_data(&mut self, which: Body, size: usize, ends: bool) -> Action {
-        let (Some(connection), Some(input)) = (&self.connection, host::body(which, size)) else {
-            // What can't be read must not go on.
+        let Some(connection) = &self.connection else {
             host::close();
             return Action::Pause;
         };
         let mut connection = connection.borrow_mut();
-        if connection.awaits_request() {
-            // Not known before the TLS handshake is over.
-            connection.set_https(host::is_tls());
+        let action = connection.on_data(which, size, ends);
+        if connection.is_waiting() {
+            self.worker.wait(self.id);
         }
-        let mut out = Vec::new();
-        let outcome = connection.on_data(which.sender(), &input, ends, &mut out);
-        let applied = match outcome.forwarded {
-            Forwarded::Unchanged => true,
-            Forwarded::Replaced => host::replace_body(which, size, &out),
-        };
-        if let (false, Some(policy)) = (self.facts_told, connection.policy_name()) {
-            self.facts_told = true;
-            host::set_filter_state("policy", policy);
-            if let Some(user) = connection.user() {
-                host::set_filter_state("user", user);
-            }
-        }
-        if let (false, Some(reason)) = (self.reason_told, outcome.refused) {
-            self.reason_told = true;
-            host::set_filter_state("reason", reason.name());
-        }
-        if outcome.reset || !applied {
-            host::close();
-            return Action::Pause;
-        }
-        Action::Continue
+        action
     }
 
     fn end(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.worker.remove(self.id);
-            connection.borrow_mut().on_end();
+            connection.borrow_mut().core.on_end();
         }
     }
 }
 
 impl Context for StreamFilter {
+    /// The answer of a call that a callback of this connection made.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
+        let answer = host::call_answer(headers, body_bytes);
+        if let Some(connection) = &self.connection {
+            let mut connection = connection.borrow_mut();
+            connection.on_answer(CallId(token), &answer);
+            connection.advance();
+        }
+    }
+
     fn on_done(&mut self) -> bool {
         self.end();
         true
@@ -91,7 +160,9 @@ impl StreamContext for StreamFilter {
             host::close();
             return Action::Pause;
         };
-        let connection = Rc::new(RefCell::new(StreamConnection::new(guard, host::peer())));
+        let core = StreamConnection::new(guard, host::peer());
+        let connection = Connection { core, facts_told: false, reason_told: false };
+        let connection = Rc::new(RefCell::new(connection));
         self.worker.add(self.id, Live::Stream(Rc::clone(&connection)));
         self.connection = Some(connection);
         Action::Continue

@@ -50,6 +50,7 @@ pub(super) struct MetricTable {
     policies: Vec<PolicyMetrics>,
     buffered_bytes: MetricId,
     table_fill: MetricId,
+    bans_active: MetricId,
     handshakes: RefCell<HashMap<HandshakeLabels, MetricId>>,
     violations: RefCell<HashMap<ViolationLabels, MetricId>>,
 }
@@ -76,6 +77,7 @@ impl MetricTable {
             policies: policies.collect(),
             buffered_bytes: host.define(MetricKind::Gauge, "wsguard_buffered_bytes"),
             table_fill: host.define(MetricKind::Gauge, "wsguard_table_fill"),
+            bans_active: host.define(MetricKind::Gauge, "wsguard_bans_active"),
             handshakes: RefCell::default(),
             violations: RefCell::default(),
         }
@@ -142,9 +144,9 @@ impl MetricTable {
         }
     }
 
-    /// The gauge is shared by all workers: each adds how its own part changed.
-    pub(super) fn buffered(&self, host: &dyn Metrics, change: i64) {
-        host.add(self.buffered_bytes, change);
+    /// What all workers hold.
+    pub(super) fn buffered(&self, host: &dyn Metrics, bytes: u64) {
+        host.record(self.buffered_bytes, bytes);
     }
 
     /// What is open over all workers.
@@ -157,6 +159,11 @@ impl MetricTable {
     /// How full the fullest part of the table of counts is, in percent.
     pub(super) fn table_fill(&self, host: &dyn Metrics, percent: u64) {
         host.record(self.table_fill, percent);
+    }
+
+    /// How many addresses and users are banned.
+    pub(super) fn bans_active(&self, host: &dyn Metrics, count: u64) {
+        host.record(self.bans_active, count);
     }
 
     fn flow(&self, policy: usize, sender: Sender) -> Option<&FlowMetrics> {

@@ -2,8 +2,8 @@
 //! read, shared data as Envoy keeps it, and no native signatures.
 
 use super::{
-    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
-    Signatures, Timestamp,
+    Call, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics,
+    NotCalled, SharedData, Signatures, Timestamp,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,6 +30,9 @@ pub struct MemoryHost {
     shared: Rc<RefCell<Shared>>,
     lines: RefCell<Vec<(Level, String)>>,
     metrics: RefCell<Vec<Metric>>,
+    calls: RefCell<Vec<(CallId, Call)>>,
+    called: Cell<u32>,
+    unreachable: Cell<bool>,
 }
 
 impl MemoryHost {
@@ -42,6 +45,9 @@ impl MemoryHost {
             shared: Rc::default(),
             lines: RefCell::default(),
             metrics: RefCell::default(),
+            calls: RefCell::default(),
+            called: Cell::default(),
+            unreachable: Cell::default(),
         }
     }
 
@@ -77,6 +83,16 @@ impl MemoryHost {
     /// Takes the lines logged so far.
     pub fn take_lines(&self) -> Vec<(Level, String)> {
         self.lines.take()
+    }
+
+    /// Takes the calls made so far; nobody but the test answers them.
+    pub fn take_calls(&self) -> Vec<(CallId, Call)> {
+        self.calls.take()
+    }
+
+    /// Whether calls are refused, as by an Envoy without the cluster.
+    pub fn set_unreachable(&self, unreachable: bool) {
+        self.unreachable.set(unreachable);
     }
 
     /// Value of the metric with this full name; 0 when nobody defined it.
@@ -166,6 +182,18 @@ impl Metrics for MemoryHost {
                 MetricKind::Counter | MetricKind::Gauge => i64::try_from(value).unwrap_or(i64::MAX),
             };
         });
+    }
+}
+
+impl Calls for MemoryHost {
+    fn call(&self, call: &Call) -> Result<CallId, NotCalled> {
+        if self.unreachable.get() {
+            return Err(NotCalled);
+        }
+        let id = CallId(self.called.get() + 1);
+        self.called.set(id.0);
+        self.calls.borrow_mut().push((id, call.clone()));
+        Ok(id)
     }
 }
 

@@ -37,6 +37,18 @@ impl Ledger {
         self.unpublished.insert(subject.shard());
     }
 
+    /// `now` in the place of `before`, to be published.
+    pub(super) fn change_by(&mut self, subject: Subject, before: u64, now: u64) {
+        let key = (subject.shard(), subject);
+        let count = u64::from(self.counts.get(&key).copied().unwrap_or(0));
+        let count = count.saturating_sub(before).saturating_add(now);
+        match u32::try_from(count).unwrap_or(u32::MAX) {
+            0 => self.counts.remove(&key),
+            count => self.counts.insert(key, count),
+        };
+        self.unpublished.insert(subject.shard());
+    }
+
     /// The table has to be told about this shard.
     pub(super) fn touch(&mut self, shard: u16) {
         self.unpublished.insert(shard);

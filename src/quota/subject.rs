@@ -17,6 +17,8 @@ pub enum Scope<'a> {
 pub enum Dimension<'a> {
     /// Connections that are open, for the gauge; no limit is held against it.
     Open,
+    /// Message bytes that are held, for the gauge.
+    Buffered,
     /// Connections under the limit of all clients together.
     Total,
     /// Those of one client address.
@@ -85,6 +87,7 @@ impl Salt {
         }
         match dimension {
             Dimension::Open => part(&mut hash, b"open"),
+            Dimension::Buffered => part(&mut hash, b"buffered"),
             Dimension::Total => part(&mut hash, b"total"),
             Dimension::User(user) => {
                 part(&mut hash, b"user");
@@ -165,6 +168,7 @@ mod tests {
         let nobody = Network::of(None, 64);
         let dimensions = [
             Dimension::Open,
+            Dimension::Buffered,
             Dimension::Total,
             Dimension::User(""),
             Dimension::User("open"),

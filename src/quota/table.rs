@@ -140,6 +140,15 @@ impl Table {
         self.ledger.touch(subject.shard());
     }
 
+    /// Counts `now` of a subject in the place of `before`. What cannot be told to
+    /// the others now, the next round tells.
+    pub(super) fn change_by(&mut self, subject: Subject, before: u64, now: u64) {
+        self.ledger.change_by(subject, before, now);
+        if self.me.is_some() || self.join().is_ok() {
+            let _ = self.publish(subject.shard());
+        }
+    }
+
     /// Gives back. What cannot be told to the others now, the next round tells.
     pub(super) fn give_back(&mut self, subjects: &[Subject]) {
         let mut shards: Vec<u16> = subjects.iter().map(|subject| subject.shard()).collect();

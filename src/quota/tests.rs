@@ -222,7 +222,7 @@ fn the_keys_are_made_once_and_stay_as_many() {
     let mut process = Process::new();
     let one = process.worker();
     let keys = process.first.shared_keys();
-    assert_eq!(keys.len(), 2 * usize::from(SHARDS) + 1);
+    assert_eq!(keys.len(), 2 * usize::from(SHARDS) + 256 + 1);
     let held = take(&one, 1).unwrap();
     // Another document, or another worker: nothing is made anew.
     let other = process.worker();

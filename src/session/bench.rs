@@ -21,6 +21,8 @@ pub(super) struct Bench<'a> {
     policy: usize,
     mode: Mode,
     about: &'a About,
+    /// Whom the credential names, as counts know it.
+    user: Option<&'a str>,
     sender: Sender,
     outboxes: &'a mut Both<Outbox>,
     taken: &'a mut ConnectionRates,
@@ -56,7 +58,7 @@ impl<'a> Bench<'a> {
     pub(super) fn new(
         guard: &'a Guard,
         policy: usize,
-        about: &'a About,
+        (about, user): (&'a About, Option<&'a str>),
         sender: Sender,
         outboxes: &'a mut Both<Outbox>,
         taken: &'a mut ConnectionRates,
@@ -67,6 +69,7 @@ impl<'a> Bench<'a> {
             policy,
             mode,
             about,
+            user,
             sender,
             outboxes,
             taken,
@@ -131,6 +134,9 @@ impl Judge for Bench<'_> {
         }
         self.guard.count_violation(self.policy, self.sender, reason, action);
         self.tell(violation, kind, offset, detail);
+        if self.sender == Sender::Client && asked != Action::Report {
+            self.guard.strike(self.policy, reason, self.about, self.user);
+        }
         // What leaves the connection open is no refusal in any mode.
         if asked == Action::Close {
             self.refused.get_or_insert(reason);
@@ -155,7 +161,7 @@ impl Judge for Bench<'_> {
         if !rules.has_rates() {
             return Ok(());
         }
-        let who = (self.about.ip, self.about.user.as_deref());
+        let who = (self.about.ip, self.user);
         let from = (self.sender, rules);
         let taken = self.guard.message_rates(policy, from, who, self.taken, payload_bytes);
         taken.map_err(Violation::Rate)

@@ -2,7 +2,7 @@
 
 use super::bench::key_of_ours;
 use super::forward::Forward;
-use super::{CLOSE_TIMEOUT, Outcome, Phase, Session, close_code};
+use super::{CLOSE_TIMEOUT, Forwarded, Outcome, Phase, Session, close_code};
 use crate::config::Mode;
 use crate::event::{Closed, Event, Kind, PerDirection};
 use crate::frame::{Sender, close};
@@ -10,18 +10,20 @@ use crate::guard::HandshakeResult;
 use crate::reason::Reason;
 
 impl Session {
-    /// To be called on every tick: whether to reset the connection now. There may
-    /// be something to push afterwards.
-    #[must_use]
-    pub fn on_tick(&mut self) -> bool {
-        match &self.phase {
-            Phase::Open(_) => self.live_tick(),
+    /// To be called on every tick: whether to reset the connection now, and why
+    /// if that is news. There may be something to push afterwards.
+    pub fn on_tick(&mut self) -> Outcome {
+        let goes_on = Outcome::forward(Forwarded::Unchanged);
+        let reset = match &self.phase {
+            Phase::Open(_) => return self.live_tick(),
+            Phase::Unseen(_) => return self.unseen_tick(),
             Phase::Closing { since, .. } => {
                 self.guard.monotonic().saturating_sub(*since) >= CLOSE_TIMEOUT
             }
             Phase::Answered(answered) => answered.is_over(self.guard.now()),
-            Phase::Opening(_) | Phase::NoTunnel | Phase::Unseen(_) => false,
-        }
+            Phase::Opening(_) | Phase::NoTunnel => false,
+        };
+        Outcome { reset, ..goes_on }
     }
 
     /// To be called once, when the connection has ended in whatever way.

@@ -156,11 +156,11 @@ fn end(session: &mut Session, sender: Sender, host: &MemoryHost) -> Vec<u8> {
     let mut out = Vec::new();
     let after = session.on_data(sender, b"more", &mut out);
     assert!(after.forwarded == Forwarded::Replaced && out.is_empty(), "bytes behind the end");
-    assert!(!session.on_tick());
+    assert!(!session.on_tick().reset);
     host.advance(PATIENCE.saturating_sub(Duration::from_millis(1)));
-    assert!(!session.on_tick(), "reset too early");
+    assert!(!session.on_tick().reset, "reset too early");
     host.advance(Duration::from_millis(1));
-    assert!(session.on_tick(), "not reset in time");
+    assert!(session.on_tick().reset, "not reset in time");
     told
 }
 

@@ -2,12 +2,13 @@
 //! a word. Looked at on every tick, by the steady clock, which no jump of the
 //! wall clock moves.
 
-use super::{Phase, Session, close_code};
+use super::{Forwarded, Outcome, Phase, Session, close_code};
 use crate::config::Mode;
 use crate::event::{Event, Kind};
 use crate::frame::Sender;
 use crate::inspect::Action;
 use crate::reason::Reason;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// `lifetime`
@@ -80,21 +81,37 @@ impl Life {
 }
 
 impl Session {
+    /// The tick of an open connection whose bytes pass unseen: that its
+    /// credential has ended can be told all the same.
+    pub(super) fn unseen_tick(&mut self) -> Outcome {
+        match self.expiry.due(&self.guard, self.policy_name(), self.guard.now()) {
+            Some(reason) => self.end(reason),
+            None => Outcome::forward(Forwarded::Unchanged),
+        }
+    }
+
     /// An open connection's tick: whether to reset it now.
-    pub(super) fn live_tick(&mut self) -> bool {
-        let Some(rules) = self.policy().map(|policy| policy.lifetime) else { return true };
+    pub(super) fn live_tick(&mut self) -> Outcome {
+        let goes_on = Outcome::forward(Forwarded::Unchanged);
+        let guard = Rc::clone(&self.guard);
+        let Some(policy) = guard.policy(self.policy) else { return goes_on };
+        let rules = policy.lifetime;
         let now = self.guard.monotonic();
         if std::mem::take(&mut self.life.is_active) {
             self.life.active = now;
         }
         if let Some(since) = self.life.half_closed {
             let waited = now.saturating_sub(since) >= HALF_CLOSED_TIMEOUT;
-            return waited && self.mode() == Mode::Enforce;
+            return Outcome { reset: waited && self.mode() == Mode::Enforce, ..goes_on };
         }
-        match self.life.ended(&rules, now).or_else(|| self.heartbeat(&rules, now)) {
-            Some(reason) => self.end(reason),
-            None => false,
-        }
+        let banned = guard.ended_by_ban(policy, self.about.ip, self.user.as_deref());
+        let reason = self
+            .expiry
+            .due(&guard, &policy.name, guard.now())
+            .or_else(|| banned.then_some(Reason::Banned))
+            .or_else(|| self.life.ended(&rules, now))
+            .or_else(|| self.heartbeat(&rules, now));
+        reason.map_or(goes_on, |reason| self.end(reason))
     }
 
     /// Asks the client whether it is there, when it is time to.
@@ -114,15 +131,17 @@ impl Session {
     /// Ends the connection for a reason that no message gives: with `push` both
     /// ends are told, without it the answer is to reset it now. Mode report only
     /// tells.
-    pub(super) fn end(&mut self, reason: Reason) -> bool {
-        let Phase::Open(opened) = self.phase else { return false };
+    pub(super) fn end(&mut self, reason: Reason) -> Outcome {
+        let goes_on = Outcome::forward(Forwarded::Unchanged);
+        let (Phase::Open(opened) | Phase::Unseen(opened)) = self.phase else { return goes_on };
         if self.mode() == Mode::Report {
-            if !std::mem::replace(&mut self.life.reported, true) {
-                self.report_end(reason);
+            let first = !std::mem::replace(&mut self.life.reported, true);
+            if first {
+                self.tell_end(reason, Action::Report, Kind::Reported);
             }
-            return false;
+            return Outcome { refused: first.then_some(reason), ..goes_on };
         }
-        self.guard.count_violation(self.policy, Sender::Client, reason, Action::Close);
+        self.tell_end(reason, Action::Close, Kind::Refused);
         self.client.discard();
         self.server.discard();
         self.ended_for = Some(reason);
@@ -131,13 +150,23 @@ impl Session {
         self.outboxes.client.close(code, reason.name(), None);
         self.outboxes.server.close(code, reason.name(), key);
         self.phase = Phase::Closing { opened, since: self.guard.monotonic() };
-        !told
+        Outcome { reset: !told, refused: Some(reason), ..goes_on }
     }
 
-    fn report_end(&self, reason: Reason) {
-        self.guard.count_violation(self.policy, Sender::Client, reason, Action::Report);
-        let mut event = Event::new(self.guard.now(), Kind::Reported, self.mode(), &self.about);
+    /// Counts it, and tells it where `closed` is not enough: what ends by its age
+    /// or for silence is no attack.
+    fn tell_end(&self, reason: Reason, action: Action, kind: Kind) {
+        self.guard.count_violation(self.policy, Sender::Client, reason, action);
+        let detail = match reason {
+            Reason::CredentialsExpired => "the credential has ended while the connection was open",
+            Reason::CredentialsRevoked => "its key is no longer in the configuration",
+            Reason::Banned => "its address or user has been banned",
+            _ if kind == Kind::Reported => "it would have ended now",
+            _ => return,
+        };
+        let mut event = Event::new(self.guard.now(), kind, self.mode(), &self.about);
         event.reason = Some(reason);
+        event.detail = Some(detail.to_owned());
         self.guard.tell(Some(self.policy), event);
     }
 }

@@ -7,11 +7,13 @@
 //!
 //! ```text
 //! Request ─ admit ─► Answer ─ on_response ─► Tunnel ⇄
-//!    │                 │            └► Answered ─► Over   (3xx to 5xx)
-//!    └─────────────────┴─► Over                           (refused)
+//!    │ └─► Waiting ──► │            └► Answered ─► Over   (3xx to 5xx)
+//!    └────────┴────────┴─► Over                           (refused)
 //! ```
 //!
 //! - **Request**: nothing goes on before the head is complete and judged.
+//! - **Waiting**: the head is held until somebody else has answered who the
+//!   client is. What the client sends meanwhile is refused.
 //! - **Answer**: the head has gone on with its edits. What the client sends
 //!   before the answer is refused. Upstream has [`ANSWER_TIMEOUT`].
 //! - **Answered**: upstream refused by itself. Its answer goes on, marked
@@ -28,7 +30,7 @@
 //! report as well: what stands in them nobody would have looked at, and it could
 //! be an identity header.
 
-use super::admission::{self, Admission, Arrival, admit};
+use super::admission::{self, Admission, Admitted, Arrival, admit};
 use super::answered::Answered;
 use super::{CLOSE_TIMEOUT, Forwarded, Opening, Outcome, Session};
 use crate::config::Mode;
@@ -44,8 +46,10 @@ use std::rc::Rc;
 use std::time::Duration;
 use trouble::Trouble;
 
+mod early;
 mod parts;
 mod trouble;
+mod waiting;
 
 /// How long upstream may take to answer the upgrade: as Envoy's routes do.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -140,6 +144,7 @@ impl StreamConnection {
             (State::Request(_), Sender::Client) => self.read_request(input, ends, out),
             (State::Request(_), Sender::Server) if input.is_empty() => unchanged(),
             (State::Request(_), Sender::Server) => self.give_up(Trouble::Unasked),
+            (State::Waiting(_), _) => self.while_waiting(sender, input, ends),
             (State::Answer(_), Sender::Client) => self.before_the_answer(input, out),
             (State::Answer(_), Sender::Server) => self.read_answer(input, ends, out),
             (State::Tunnel, _) => match &mut self.session {
@@ -171,8 +176,7 @@ impl StreamConnection {
             }
             State::Answered(answered) => Outcome { reset: answered.is_over(now), ..unchanged() },
             State::Tunnel => {
-                let reset = self.session.as_mut().is_some_and(Session::on_tick);
-                Outcome { reset, ..unchanged() }
+                return self.session.as_mut().map_or_else(unchanged, Session::on_tick);
             }
             _ => unchanged(),
         };
@@ -181,7 +185,9 @@ impl StreamConnection {
 
     /// To be called when the connection has ended in whatever way.
     pub fn on_end(&mut self) {
-        self.state = State::Over;
+        if let State::Waiting(waiting) = std::mem::replace(&mut self.state, State::Over) {
+            waiting.1.on_end();
+        }
         if let Some(mut session) = self.session.take() {
             session.on_end();
         }
@@ -195,7 +201,7 @@ impl StreamConnection {
             Ok(Some((head, used))) => {
                 let rest = input.get(used..).unwrap_or_default();
                 match Request::parse(head) {
-                    Ok(request) => self.judge(&request, rest, out),
+                    Ok(request) => self.judge(request, rest, out),
                     Err(error) => self.give_up(Trouble::Request(error)),
                 }
             }
@@ -204,29 +210,45 @@ impl StreamConnection {
         }
     }
 
-    fn judge(&mut self, request: &Request, rest: &[u8], out: &mut Vec<u8>) -> Outcome {
+    fn judge(&mut self, request: Request, rest: &[u8], out: &mut Vec<u8>) -> Outcome {
         let arrival = Arrival {
             head: request.to_judge(self.peer.source, self.https),
             connection: self.peer.connection,
             request_id: None,
         };
         let admitted = admit(&self.guard, &arrival);
+        if matches!(admitted.admission, Admission::Pass(_)) && admitted.reason.is_none() {
+            let outcome = self.not_an_upgrade(&arrival);
+            if outcome.reset {
+                return outcome;
+            }
+        }
+        self.follow(request, admitted, rest, out)
+    }
+
+    /// The request has been judged, or waits for that.
+    fn follow(
+        &mut self,
+        request: Request,
+        admitted: Admitted,
+        rest: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         self.policy = admitted.policy;
         let edits = match admitted.admission {
             Admission::Refused(_) => {
                 return Outcome { refused: admitted.reason, ..self.over() };
+            }
+            Admission::Waiting(_) if !rest.is_empty() => return self.give_up(Trouble::Early),
+            Admission::Waiting(pending) => {
+                self.state = State::Waiting(Box::new((request, *pending)));
+                return Outcome::forward(Forwarded::Replaced);
             }
             Admission::Guarded(session, edits) => {
                 self.session = Some(*session);
                 edits
             }
             Admission::Pass(edits) => {
-                if admitted.reason.is_none() {
-                    let outcome = self.not_an_upgrade(&arrival);
-                    if outcome.reset {
-                        return outcome;
-                    }
-                }
                 let Some(body_bytes) = request.body_bytes() else {
                     return self.give_up(Trouble::Body);
                 };
@@ -261,34 +283,6 @@ impl StreamConnection {
         let kind = if enforce { Kind::Refused } else { Kind::Reported };
         let refused = Trouble::NotAnUpgrade.tell(&self.guard, None, kind, &about);
         if enforce { Outcome { refused, ..self.over() } } else { unchanged() }
-    }
-
-    /// The client has sent something while upstream's answer is due.
-    fn before_the_answer(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        let bytes = u64::try_from(input.len()).unwrap_or(u64::MAX);
-        if let Some(left) = self.body_bytes_left.checked_sub(bytes) {
-            self.body_bytes_left = left;
-            return unchanged();
-        }
-        match &mut self.session {
-            Some(session) if session.mode() == Mode::Enforce => {
-                session.on_data(Sender::Client, input, out)
-            }
-            _ => self.give_up(Trouble::Early),
-        }
-    }
-
-    /// The client has sent something although there is no tunnel.
-    fn behind_the_answer(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        let State::Answered(answered) = &self.state else { return self.over() };
-        let due = usize::try_from(self.body_bytes_left).unwrap_or(usize::MAX);
-        let body = input.get(..due).unwrap_or(input);
-        self.body_bytes_left -= u64::try_from(body.len()).unwrap_or(self.body_bytes_left);
-        out.extend_from_slice(body);
-        let more = body.len() < input.len();
-        // Once all of the answer is on its way nobody waits for anything.
-        let reset = more && answered.left == Some(0);
-        Outcome { reset, ..Outcome::forward(Forwarded::Replaced) }
     }
 
     fn read_answer(&mut self, input: &[u8], ends: bool, out: &mut Vec<u8>) -> Outcome {

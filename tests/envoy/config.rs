@@ -33,7 +33,7 @@ fn five_mistakes() -> Value {
                 }],
             },
             "client": {"max_message": 0},
-            "bans": {"threshold": 10},
+            "server": {"max_message": 10},
         }],
     })
 }
@@ -41,7 +41,7 @@ fn five_mistakes() -> Value {
 /// What is said of them, in alphabetical order.
 const FIVE_ERRORS: [&str; 5] = [
     "mod: is no known key; did you mean `mode`?",
-    "not supported yet: policies[0].bans",
+    "not supported yet: policies[0].server",
     "policies[0].auth.jwt[0].keys.secret.env: MISSING_SECRET is not set in the plugin's \
      environment; set it, and name it in vm_config.environment_variables",
     "policies[0].client.max_message: is 0, which would let nothing pass; write at least 1",

@@ -35,7 +35,7 @@ fn edge(site: &str) -> Edge {
     Edge::at(&RIG, site)
 }
 
-const ISSUER: &str = "https://issuer.example.com";
+pub const ISSUER: &str = "https://issuer.example.com";
 
 /// tests/peers/mint.py, which makes keys of its own for each run.
 struct Mint {
@@ -64,12 +64,12 @@ fn peer(script: &str) -> PathBuf {
 }
 
 /// The public keys, as a JWK set.
-fn jwks() -> Value {
+pub fn jwks() -> Value {
     MINT.keys.clone()
 }
 
 /// A token of exactly this; what may stand here is said in mint.py.
-fn mint(asked: &Value) -> String {
+pub fn mint(asked: &Value) -> String {
     let mut pipe = MINT.pipe.lock().unwrap();
     writeln!(pipe.0, "{asked}").unwrap();
     let mut token = String::new();
@@ -79,7 +79,7 @@ fn mint(asked: &Value) -> String {
 }
 
 /// A good token's claims with these over them; null removes one.
-fn claims(over: &Value) -> Value {
+pub fn claims(over: &Value) -> Value {
     let mut claims = json!({
         "iss": ISSUER, "sub": "alice", "aud": "chat", "scope": "chat:connect", "exp": now() + 600,
     });

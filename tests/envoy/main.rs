@@ -10,12 +10,14 @@
     reason = "a test that can't go on should say where"
 )]
 
+mod bans;
 mod client;
 mod edge;
 mod lds;
 mod support;
 mod upstream;
 
+mod auth;
 mod config;
 mod credentials;
 mod events;

@@ -176,6 +176,19 @@ fn restless(address: SocketAddr, mut random: u64, stop: &AtomicBool) {
 
 #[test]
 fn four_workers_never_let_an_address_have_more_than_its_limit() {
+    storm(100, Duration::from_secs(10));
+}
+
+/// `make soak`
+#[test]
+#[ignore = "takes minutes"]
+fn soak_ten_thousand_connections_never_pass_a_limit() {
+    storm(10_000, Duration::from_secs(300));
+}
+
+/// A crowd comes and goes for ten seconds at least, until more than so many
+/// were let in, but not for longer than this.
+fn storm(least: usize, longest: Duration) {
     const LIMIT: usize = 10;
     let upstream = Gate::start();
     let document = json!({"policies": [policy("chat", json!({"per_ip": LIMIT}))]});
@@ -186,12 +199,17 @@ fn four_workers_never_let_an_address_have_more_than_its_limit() {
             let stop = &stop;
             scope.spawn(move || restless(address, client, stop));
         }
-        std::thread::sleep(Duration::from_secs(10));
+        let begin = Instant::now();
+        let over = || begin.elapsed() >= longest.min(Duration::from_secs(10));
+        let crowd = || upstream.answered.load(Ordering::SeqCst) > least;
+        while begin.elapsed() < longest && !(over() && crowd()) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(upstream.most.load(Ordering::SeqCst), LIMIT);
     let answered = upstream.answered.load(Ordering::SeqCst);
-    assert!(answered > 100, "{answered} connections are no crowd");
+    assert!(answered > least, "{answered} connections are no crowd");
     upstream.wait_for(0);
     envoy.metric(r#"wsguard_connections{policy="chat"} 0"#);
     // All of it is free again.

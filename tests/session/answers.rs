@@ -30,13 +30,13 @@ fn an_answer_with_the_headers_of_an_upgrade_loses_them_and_ends_with_its_body() 
     assert_eq!(edits.remove, ["upgrade", "connection"]);
     assert!(edits.set.is_empty());
     assert_eq!(hand(&mut session, Sender::Server, b"no").bytes, b"no");
-    assert!(!session.on_tick(), "half of it is still due");
+    assert!(!session.on_tick().reset, "half of it is still due");
     assert_eq!(hand(&mut session, Sender::Client, b"into the tunnel").bytes, b"");
     // What is behind it would be the next answer to whoever reads the client's
     // side.
     assert_eq!(hand(&mut session, Sender::Server, b"peHTTP/1.1 200").bytes, b"pe");
     assert_eq!(hand(&mut session, Sender::Server, b"more").bytes, b"");
-    assert!(session.on_tick());
+    assert!(session.on_tick().reset);
 }
 
 #[test]
@@ -53,9 +53,9 @@ fn one_whose_end_is_unknown_ends_when_upstream_is_silent() {
         host.advance(almost);
         assert_eq!(hand(&mut session, Sender::Server, b"a body").bytes, b"a body", "{more:?}");
         host.advance(almost);
-        assert!(!session.on_tick(), "{more:?}");
+        assert!(!session.on_tick().reset, "{more:?}");
         host.advance(Duration::from_millis(1));
-        assert!(session.on_tick(), "{more:?}");
+        assert!(session.on_tick().reset, "{more:?}");
     }
 }
 
@@ -65,7 +65,7 @@ fn one_without_a_body_ends_at_once() {
     let mut session = admitted(&guard, &arrival(&[]));
     let opening = session.on_response(304, &headers(&[("upgrade", "h2c")]));
     assert!(matches!(opening, Opening::NoTunnel(_)));
-    assert!(session.on_tick());
+    assert!(session.on_tick().reset);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn report_changes_nothing_about_it() {
     assert_eq!(opening, Opening::Pass);
     assert_eq!(hand(&mut session, Sender::Server, b"nope and more").bytes, b"nope and more");
     host.advance(SILENCE_TIMEOUT * 2);
-    assert!(!session.on_tick());
+    assert!(!session.on_tick().reset);
 }
 
 /// What a 101 to a plain request comes to, and the event.

@@ -117,12 +117,12 @@ fn control_frames_go_ahead_of_a_held_message_whole() {
 #[test]
 fn a_peer_that_does_not_answer_is_reset_after_two_seconds_and_not_before() {
     let mut rig = refused();
-    assert!(!rig.session.on_tick());
+    assert!(!rig.session.on_tick().reset);
     rig.host.advance(Duration::from_millis(1999));
-    assert!(!rig.session.on_tick());
+    assert!(!rig.session.on_tick().reset);
     rig.client(&text("which changes nothing"));
     rig.host.advance(Duration::from_millis(1));
-    assert!(rig.session.on_tick());
+    assert!(rig.session.on_tick().reset);
 }
 
 #[test]
@@ -130,18 +130,18 @@ fn an_answer_that_does_not_end_the_connection_does_not_keep_it_open() {
     let mut rig = refused();
     rig.server(&told_client(1008, ""));
     rig.host.advance(Duration::from_secs(2));
-    assert!(rig.session.on_tick());
+    assert!(rig.session.on_tick().reset);
 }
 
 #[test]
 fn a_clock_that_is_set_neither_ends_a_connection_nor_keeps_it_open() {
     let mut rig = refused();
     rig.host.set(Timestamp::from_unix(Duration::from_secs(1 << 40)));
-    assert!(!rig.session.on_tick());
+    assert!(!rig.session.on_tick().reset);
     rig.host.set(Timestamp::from_unix(Duration::from_secs(1)));
-    assert!(!rig.session.on_tick());
+    assert!(!rig.session.on_tick().reset);
     rig.host.advance(Duration::from_secs(2));
-    assert!(rig.session.on_tick());
+    assert!(rig.session.on_tick().reset);
     rig.session.on_end();
     let events = rig.events();
     assert_eq!(events[1]["duration_ms"], 0);

@@ -24,7 +24,7 @@ impl Rig {
         let mut reset = false;
         for _ in 0..time.as_millis() / 500 {
             self.host.advance(tick);
-            reset |= self.session.on_tick();
+            reset |= self.session.on_tick().reset;
         }
         reset
     }

@@ -12,6 +12,8 @@
 
 mod agreement;
 mod answers;
+mod auth;
+mod bans;
 mod budget;
 mod closing;
 mod compression;

@@ -84,7 +84,7 @@ fn after_a_framing_error_bytes_pass_unseen_both_ways() {
         }
         assert_eq!(reported(&rig.events()), [("protocol_error", sender.name())]);
         assert_eq!(rig.buffered(), 0, "what is not looked at is not held");
-        assert!(!rig.session.on_tick());
+        assert!(!rig.session.on_tick().reset);
         rig.session.on_end();
         let closed = rig.event();
         assert_eq!(closed["reason"], Value::Null);

@@ -89,7 +89,7 @@ fn drop_lets_the_message_vanish_and_nothing_else() {
                     (Some("dropped"), Some(sender.name()), Some("bad"))
                 );
             }
-            assert!(!rig.session.on_tick());
+            assert!(!rig.session.on_tick().reset);
         });
     }
 }

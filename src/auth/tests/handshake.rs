@@ -264,7 +264,7 @@ fn nothing_of_a_credential_is_shown() {
     let head = head(&[("authorization", &format!("Bearer {secret}"))]);
     let presented = Presented::collect(&rules, &head, None, &[]);
     assert!(!format!("{presented:?}").contains(&secret[..8]));
-    let identity = authenticate(&rules, &presented, at(NOW), &NoHost).unwrap();
+    let identity = authenticate(&rules, presented, at(NOW), &NoHost).unwrap();
     assert!(!format!("{identity:?}").contains("example.com\","));
     assert!(!format!("{identity:?}").contains("email"));
 }

@@ -72,9 +72,10 @@ fn rfc8037_a4_ed25519() {
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
     );
     let named = (Algorithm::EdDSA, None);
-    assert_eq!(keys.verify(named, text, &signature, &NoHost), Ok(None));
+    assert!(keys.verify(named, text, &signature, &NoHost).is_ok());
     signature[40] ^= 1;
-    assert_eq!(keys.verify(named, text, &signature, &NoHost), Err(AuthError::Signature));
+    let refused = keys.verify(named, text, &signature, &NoHost).err();
+    assert_eq!(refused, Some(AuthError::Signature));
 }
 
 #[test]

@@ -68,15 +68,47 @@ fn what_is_not_built_is_refused() {
             "auth.credentials[0].first_message",
         );
     }
-    for key in ["deadline", "authorize", "close_at_expiry"] {
-        let members = places(r#"[{"header": "x-api-key"}]"#);
-        let members = members.replacen('{', &format!(r#"{{"{key}": 0,"#), 1);
-        not_yet(&members, &format!("auth.{key}"));
+    let members = places(r#"[{"header": "x-api-key"}]"#);
+    not_yet(&members.replacen('{', r#"{"deadline": 0,"#, 1), "auth.deadline");
+}
+
+#[test]
+fn published_keys_are_had_from_a_place_that_is_told_in_full() {
+    let with = |uri: Value| with_issuer(&json!({"keys": {"jwks_uri": uri}}));
+    let place = json!({"cluster": "issuer", "host": "issuer.example.com", "path": "/jwks.json"});
+    let but = |key: &str, value: Value| {
+        let mut uri = place.clone();
+        uri[key] = value;
+        with(uri)
+    };
+    let uri = |text: &str| {
+        let auth = good(text).auth.unwrap();
+        auth.issuers[0].keys_uri().unwrap().clone()
+    };
+    let read = uri(&with(place.clone()));
+    assert_eq!((read.cluster.as_str(), read.host.as_str()), ("issuer", "issuer.example.com"));
+    assert_eq!(read.path, "/jwks.json");
+    assert_eq!((read.refresh.as_secs(), read.timeout.as_secs()), (600, 2));
+    let read = uri(&but("refresh", json!("90s")));
+    assert_eq!((read.refresh.as_secs(), read.timeout.as_secs()), (90, 2));
+    let at = "auth.jwt[0].keys.jwks_uri";
+    for (text, below, says) in [
+        (with(json!(0)), "", "is a number; write an object"),
+        (with(json!({"cluster": "a", "host": "b"})), ".path", "is missing"),
+        (with(json!({"cluster": "a", "path": "/"})), ".host", "is missing"),
+        (with(json!({"host": "a", "path": "/"})), ".cluster", "is missing"),
+        (but("host", json!("https://a")), ".host", "is no host"),
+        (but("path", json!("jwks")), ".path", "begins with /"),
+        (but("path", json!("/a b")), ".path", "begins with /"),
+        (but("refresh", json!("0s")), ".refresh", "is 0"),
+        (but("refresh", json!("25h")), ".refresh", "at most 24h"),
+        (but("timeout", json!("31s")), ".timeout", "at most 30s"),
+        (but("timeout", json!(2)), ".timeout", "with its unit"),
+    ] {
+        bad(&text, &format!("{at}{below}"), says);
     }
-    // A session verifies credentials, so that there is nothing else to say.
-    not_yet(r#""auth": {"credentials": [{"query": "t"}], "session": {}}"#, "auth.session");
-    let uri = json!({"keys": {"jwks_uri": 0}});
-    not_yet(&with_issuer(&uri), "auth.jwt[0].keys.jwks_uri");
+    let secret = json!({"algorithms": ["HS256"], "keys": {"jwks_uri": place}});
+    bad_issuer(&secret, "algorithms[0]", "nobody publishes");
 }
 
 #[test]
@@ -108,7 +140,7 @@ fn credentials_and_verifiers_need_one_another() {
     bad(
         r#""auth": {"credentials": [{"header": "authorization"}]}"#,
         "auth",
-        "has credentials and nothing to verify them with; write `jwt` or `api_keys`",
+        "has credentials and nothing to verify them with; write `jwt`, `api_keys` or `session`",
     );
     bad(
         r#""auth": {"credentials": [{"query": "token"}], "jwts": []}"#,

@@ -69,6 +69,12 @@ impl Metrics for Interrupted {
     }
 }
 
+impl crate::host::Calls for Interrupted {
+    fn call(&self, _: &crate::host::Call) -> Result<crate::host::CallId, crate::host::NotCalled> {
+        Err(crate::host::NotCalled)
+    }
+}
+
 impl Signatures for Interrupted {
     fn verify(&self, _: Hash, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
         None

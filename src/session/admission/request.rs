@@ -8,6 +8,7 @@ use crate::guard::Guard;
 use crate::handshake::RequestHead;
 use crate::handshake::host::{Host, HostError};
 use crate::handshake::path::{NormalPath, PathError, split_target};
+use crate::host::Timestamp;
 use std::rc::Rc;
 
 /// Longest part of a client's value that an event repeats, in bytes.
@@ -36,15 +37,17 @@ pub(super) struct Request<'a> {
     pub(super) raw_path: &'a [u8],
     pub(super) query: Option<&'a [u8]>,
     pub(super) target: Result<Target, TargetError>,
+    /// When it came.
+    pub(super) arrived: Timestamp,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn read(guard: &'a Rc<Guard>, arrival: &'a Arrival) -> Self {
+    pub(super) fn read(guard: &'a Rc<Guard>, arrival: &'a Arrival, arrived: Timestamp) -> Self {
         let (raw_path, query) = split_target(&arrival.head.target);
         let host = Host::parse(&arrival.head.authority).map_err(TargetError::Host);
         let path = NormalPath::parse(raw_path).map_err(TargetError::Path);
         let target = path.and_then(|path| Ok(Target { host: host?, path }));
-        Self { guard, arrival, raw_path, query, target }
+        Self { guard, arrival, raw_path, query, target, arrived }
     }
 
     pub(super) fn head(&self) -> &'a RequestHead {

@@ -2,8 +2,9 @@
 
 use crate::guard::Guard;
 use crate::host::Timestamp;
-use crate::http1::{HeadError, HeadReader, MAX_HEAD_BYTES, Read};
+use crate::http1::{HeadError, HeadReader, MAX_HEAD_BYTES, Read, Request};
 use crate::message::budget::Charge;
+use crate::session::PendingAdmission;
 use crate::session::answered::Answered;
 use std::rc::Rc;
 
@@ -12,6 +13,8 @@ use std::rc::Rc;
 pub(super) enum State {
     /// The client's head is due.
     Request(Held),
+    /// The client's head is held until somebody else has answered.
+    Waiting(Box<(Request, PendingAdmission)>),
     /// Upstream's head is due.
     Answer(Held),
     /// The WebSocket is open, or in mode report: bytes pass unseen.

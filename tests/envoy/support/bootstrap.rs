@@ -121,6 +121,7 @@ fn wasm_plugin(kind: &str, document: &Value) -> Value {
                 "code": {"local": {"filename": wasm()}},
                 "environment_variables": {"key_values": {
                     "TEST_SECRET": crate::TEST_SECRET,
+                    "INTROSPECTION_SECRET": "Basic Y2xpZW50OnNlY3JldA==",
                     "TEST_API_KEY": crate::TEST_API_KEY,
                 }},
             },

@@ -1,0 +1,244 @@
+//! Questions to services of the operator's: how many may be under way, and what
+//! was answered a while ago.
+
+use super::error::AuthError;
+use crate::host::{Call, CallAnswer, CallId, Calls, Timestamp};
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Most questions under way for clients of one address (of IPv6, one /64) on one
+/// worker: made-up credentials must not become a flood at the service.
+pub const MAX_ASKED_PER_ADDRESS: u32 = 32;
+
+/// Most questions under way on one worker.
+pub const MAX_ASKED: u32 = 1024;
+
+/// Longest time that a no is kept: somebody may have been let in since.
+pub(super) const MAX_NO: Duration = Duration::from_secs(10);
+
+/// How much later than the call's timeout an answer may come: Envoy tells of
+/// the timeout itself.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// The questions under way on one worker.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay {
+    total: u32,
+    /// None is 0.
+    by_address: HashMap<Option<IpAddr>, u32>,
+}
+
+/// One question's place among those, given back when it is dropped.
+#[derive(Debug)]
+struct Slot {
+    of: Rc<RefCell<UnderWay>>,
+    address: Option<IpAddr>,
+}
+
+impl Slot {
+    fn take(of: &Rc<RefCell<UnderWay>>, address: Option<IpAddr>) -> Result<Self, AuthError> {
+        let address = address.map(network);
+        let mut under_way = of.borrow_mut();
+        let here = under_way.by_address.get(&address).copied().unwrap_or(0);
+        if under_way.total >= MAX_ASKED || here >= MAX_ASKED_PER_ADDRESS {
+            return Err(AuthError::TooManyAsked);
+        }
+        under_way.total += 1;
+        under_way.by_address.insert(address, here + 1);
+        Ok(Self { of: Rc::clone(of), address })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut under_way = self.of.borrow_mut();
+        under_way.total = under_way.total.saturating_sub(1);
+        let left = under_way.by_address.get(&self.address).map_or(0, |here| here - 1);
+        if left == 0 {
+            under_way.by_address.remove(&self.address);
+        } else {
+            under_way.by_address.insert(self.address, left);
+        }
+    }
+}
+
+/// Whose address it is: a client has a whole /64 to choose from.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+    }
+}
+
+/// A question under way.
+#[derive(Debug)]
+pub(super) struct Asked {
+    id: CallId,
+    since: Timestamp,
+    limit: Duration,
+    answer: Option<CallAnswer>,
+    _slot: Slot,
+}
+
+impl Asked {
+    /// Asks.
+    ///
+    /// # Errors
+    /// [`AuthError::TooManyAsked`], and `otherwise` where it can't be asked.
+    pub(super) fn ask(
+        call: &Call,
+        (calls, now): (&dyn Calls, Timestamp),
+        under_way: &Rc<RefCell<UnderWay>>,
+        address: Option<IpAddr>,
+        otherwise: AuthError,
+    ) -> Result<Self, AuthError> {
+        let slot = Slot::take(under_way, address)?;
+        let id = calls.call(call).map_err(|_| otherwise)?;
+        Ok(Self { id, since: now, limit: call.timeout + MARGIN, answer: None, _slot: slot })
+    }
+
+    /// Hands over an answer, which may be somebody else's.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if self.id == id {
+            self.answer = Some(answer.clone());
+        }
+    }
+
+    /// The answer; `None` as long as it may still come.
+    pub(super) fn answer(&mut self, now: Timestamp) -> Option<CallAnswer> {
+        // A clock that was set back must not keep anybody waiting.
+        let late = now.since(self.since) >= self.limit || now < self.since;
+        self.answer.take().or_else(|| late.then_some(CallAnswer::Reset))
+    }
+}
+
+/// What was answered a while ago, the newest of it.
+#[derive(Debug)]
+pub(super) struct Cache<V> {
+    kept: HashMap<[u8; 32], Kept<V>>,
+    /// The oldest first; each of `kept` once.
+    order: VecDeque<[u8; 32]>,
+    most: usize,
+}
+
+#[derive(Debug)]
+struct Kept<V> {
+    value: V,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl<V> Cache<V> {
+    pub(super) fn new(most: usize) -> Self {
+        Self { kept: HashMap::new(), order: VecDeque::new(), most }
+    }
+
+    pub(super) fn find(&self, question: &[u8; 32], now: Timestamp) -> Option<&V> {
+        let kept = self.kept.get(question)?;
+        (kept.from <= now && now < kept.until).then_some(&kept.value)
+    }
+
+    pub(super) fn keep(&mut self, question: [u8; 32], value: V, now: Timestamp, time: Duration) {
+        let until = Timestamp::from_unix(now.since_epoch().saturating_add(time));
+        if self.kept.insert(question, Kept { value, from: now, until }).is_none() {
+            self.order.push_back(question);
+        }
+        while self.kept.len() > self.most {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.kept.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Clock;
+    use crate::host::memory::MemoryHost;
+
+    fn call() -> Call {
+        Call {
+            cluster: "auth".to_owned(),
+            method: "GET",
+            authority: "auth".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: Duration::from_secs(2),
+        }
+    }
+
+    fn ask(
+        host: &MemoryHost,
+        under_way: &Rc<RefCell<UnderWay>>,
+        address: [u16; 8],
+    ) -> Result<Asked, AuthError> {
+        let address = IpAddr::from(address);
+        let otherwise = AuthError::SessionUnavailable;
+        Asked::ask(&call(), (host, host.now()), under_way, Some(address), otherwise)
+    }
+
+    #[test]
+    fn a_network_can_ask_so_much_and_others_still_can() {
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), Rc::default());
+        let one = |host_part| [0x2001, 0xdb8, 0, 0, 0, 0, 0, host_part];
+        let asked: Vec<_> = (0..u16::try_from(MAX_ASKED_PER_ADDRESS).unwrap())
+            .map(|place| ask(&host, &under_way, one(place)).unwrap())
+            .collect();
+        assert_eq!(ask(&host, &under_way, one(99)).err(), Some(AuthError::TooManyAsked));
+        assert!(ask(&host, &under_way, [0x2001, 0xdb8, 0, 1, 0, 0, 0, 1]).is_ok());
+        drop(asked);
+        assert!(ask(&host, &under_way, one(99)).is_ok());
+        assert!(under_way.borrow().by_address.is_empty(), "nothing is left");
+        assert_eq!(under_way.borrow().total, 0);
+    }
+
+    #[test]
+    fn all_together_can_ask_so_much() {
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), Rc::default());
+        let of = |net| [0x2001, 0xdb8, 0, net, 0, 0, 0, 1];
+        let most = u16::try_from(MAX_ASKED).unwrap();
+        let asked: Vec<_> = (0..most).map(|net| ask(&host, &under_way, of(net)).unwrap()).collect();
+        assert_eq!(ask(&host, &under_way, of(most)).err(), Some(AuthError::TooManyAsked));
+        drop(asked);
+        assert!(ask(&host, &under_way, of(most)).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_asked_takes_no_place() {
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), Rc::default());
+        host.set_unreachable(true);
+        assert_eq!(ask(&host, &under_way, [0; 8]).err(), Some(AuthError::SessionUnavailable));
+        assert_eq!(under_way.borrow().total, 0);
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_no_longer_than_its_time() {
+        let host = MemoryHost::at(Timestamp::from_unix(Duration::from_secs(1_000)));
+        let under_way = Rc::default();
+        let mut asked = ask(&host, &under_way, [0; 8]).unwrap();
+        asked.on_answer(CallId(77), &CallAnswer::TooLong);
+        assert_eq!(asked.answer(host.now()), None, "somebody else's");
+        host.advance(Duration::from_secs(3));
+        assert_eq!(asked.answer(host.now()), Some(CallAnswer::Reset));
+        host.set(Timestamp::from_unix(Duration::from_secs(5)));
+        assert_eq!(asked.answer(host.now()), Some(CallAnswer::Reset), "set back");
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_forgets() {
+        let at = |seconds| Timestamp::from_unix(Duration::from_secs(seconds));
+        let mut cache = Cache::new(2);
+        for place in 1..=3 {
+            cache.keep([place; 32], place, at(10), Duration::from_secs(5));
+        }
+        assert_eq!(cache.find(&[1; 32], at(10)), None, "the oldest");
+        assert_eq!(cache.find(&[2; 32], at(14)), Some(&2));
+        assert_eq!(cache.find(&[2; 32], at(15)), None);
+        assert_eq!(cache.find(&[2; 32], at(9)), None, "the clock was set back");
+        assert_eq!((cache.kept.len(), cache.order.len()), (2, 2));
+    }
+}

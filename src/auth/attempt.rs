@@ -1,0 +1,331 @@
+//! One client's attempt to authenticate, which may have to wait for an answer
+//! of somebody else's.
+
+use super::ask::{Asked, Cache, MAX_NO, UnderWay};
+use super::authorize::{Authorization, Wish};
+use super::error::AuthError;
+use super::identity::{Identity, hash_prefix};
+use super::jws::Compact;
+use super::presented::Presented;
+use super::remote::{Held, RemoteKeys, Want};
+use super::verified::{TokenHash, VerifiedTokens};
+use super::{AuthRules, Issuer, IssuerKeys, KeysUri, SessionRules, jwt};
+use crate::host::{Call, CallAnswer, CallId, Calls, Host, Level, Log, Signatures, Timestamp};
+use serde_json::{Map, Value};
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Most answers of each kind that are kept.
+const MAX_CACHED: usize = 4096;
+
+/// How often the log is told that services fail.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What one worker keeps for the verification of credentials by one document.
+#[derive(Debug)]
+pub struct Verifiers {
+    remote: RemoteKeys,
+    verified: RefCell<VerifiedTokens>,
+    /// Who the sessions are of, and the credentials that are of none.
+    sessions: RefCell<Cache<Identity>>,
+    strangers: RefCell<Cache<AuthError>>,
+    /// What `authorize` callouts have said.
+    pub(super) granted: RefCell<Cache<bool>>,
+    pub(super) under_way: Rc<RefCell<UnderWay>>,
+    /// When the log was last told that a service has failed.
+    told: Cell<Option<Timestamp>>,
+}
+
+impl Verifiers {
+    /// For the `auth` of all policies.
+    #[must_use]
+    pub fn open<'a>(host: Rc<dyn Host>, auth: impl Iterator<Item = &'a AuthRules>) -> Self {
+        let issuers = auth.flat_map(|auth| &auth.issuers);
+        let uris: Vec<&KeysUri> = issuers.filter_map(Issuer::keys_uri).collect();
+        Self {
+            remote: RemoteKeys::open(host, uris.into_iter()),
+            verified: RefCell::default(),
+            sessions: RefCell::new(Cache::new(MAX_CACHED)),
+            strangers: RefCell::new(Cache::new(MAX_CACHED)),
+            granted: RefCell::new(Cache::new(MAX_CACHED)),
+            under_way: Rc::default(),
+            told: Cell::default(),
+        }
+    }
+
+    /// Tells the operator that a service has failed, now and then.
+    pub(super) fn tell(&self, what: &str, call: &Call, answer: &CallAnswer, desk: Desk<'_>) {
+        let rested = |told: Timestamp| desk.now.since(told) >= TELL_EVERY || desk.now < told;
+        if !self.told.get().is_none_or(rested) {
+            return;
+        }
+        self.told.set(Some(desk.now));
+        let cause = match answer {
+            CallAnswer::Whole { status: 200, .. } => "the answer can't be read".to_owned(),
+            CallAnswer::Whole { status, .. } => format!("the answer is {status}"),
+            CallAnswer::TooLong => "the answer is longer than 256KiB".to_owned(),
+            CallAnswer::Reset => "the connection was reset, or no answer came in time".to_owned(),
+        };
+        let Call { cluster, authority, .. } = call;
+        let line = format!("wsguard {what}: {authority} by cluster {cluster}: {cause}");
+        desk.log.write(Level::Warn, &line);
+    }
+
+    /// The keys that are published there, if there are any that are good.
+    pub(super) fn published(&self, uri: &KeysUri, now: Timestamp) -> Option<Held> {
+        self.remote.find(uri)?.held(now)
+    }
+
+    /// To be called on every tick of the root context.
+    pub fn on_tick(&self) {
+        self.remote.on_tick();
+    }
+
+    /// Hands over the answer of a call that was made on a tick; whether it was
+    /// one of these.
+    pub fn on_answer(&self, id: CallId, answer: &CallAnswer) -> bool {
+        self.remote.on_answer(id, answer)
+    }
+}
+
+/// Where and when a credential is verified.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// What verifies signatures natively, where it can.
+    pub signatures: &'a dyn Signatures,
+    /// What asks services.
+    pub calls: &'a dyn Calls,
+    /// Where the operator is told of services that fail.
+    pub log: &'a dyn Log,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// What the worker keeps.
+    pub verifiers: &'a Verifiers,
+    /// Place of the policy in the document.
+    pub policy: usize,
+}
+
+/// One client's attempt, which can be advanced any number of times.
+#[derive(Debug)]
+pub struct Attempt {
+    presented: Presented,
+    since: Timestamp,
+    /// Fetches of the issuer's keys that had ended when it began to wait for
+    /// the next one, and until when it waits.
+    awaited: Option<(u64, Duration)>,
+    /// The question about it that is under way.
+    asked: Option<Asked>,
+    /// Who it is, once that is known.
+    identity: Option<Identity>,
+    authorization: Authorization,
+}
+
+impl Attempt {
+    /// Has verified nothing yet.
+    #[must_use]
+    pub fn new(presented: Presented, since: Timestamp) -> Self {
+        Self {
+            presented,
+            since,
+            awaited: None,
+            asked: None,
+            identity: None,
+            authorization: Authorization::default(),
+        }
+    }
+
+    /// What was presented.
+    #[must_use]
+    pub const fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
+    /// Hands over the answer of a call that was made for it.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if let Some(asked) = &mut self.asked {
+            asked.on_answer(id, answer);
+        }
+        self.authorization.on_answer(id, answer);
+    }
+
+    /// The same, taken out.
+    pub fn take_identity(&mut self) -> Option<Identity> {
+        self.identity.take()
+    }
+
+    /// Whom it has named, also where it does not reach to what was asked for.
+    #[must_use]
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Verifies and authorizes as far as that can be done now. `false`: it
+    /// waits, and is to be advanced again on the next tick, or when its answer
+    /// has come. Afterwards [`Self::identity`] says who it is.
+    ///
+    /// # Errors
+    /// Why it does not let the client in; [`AuthError::reason`] has its line in
+    /// the table of refusals.
+    pub fn advance(
+        &mut self,
+        rules: &AuthRules,
+        wish: Wish<'_>,
+        desk: Desk<'_>,
+    ) -> Result<bool, AuthError> {
+        if self.identity.is_none() {
+            self.identity = self.identify(rules, desk)?;
+        }
+        let Some(identity) = &self.identity else { return Ok(false) };
+        self.authorization.advance(&rules.authorize, identity, wish, desk)
+    }
+
+    /// A token of a configured issuer is verified by that issuer's rules alone;
+    /// anything else is an API key, or what the session service knows.
+    fn identify(
+        &mut self,
+        rules: &AuthRules,
+        desk: Desk<'_>,
+    ) -> Result<Option<Identity>, AuthError> {
+        let credential = self.presented.credential()?;
+        let hash = TokenHash::of(desk.policy, credential);
+        if let Some(identity) = desk.verifiers.verified.borrow().find(rules, &desk, hash) {
+            return Ok(Some(identity));
+        }
+        let (issuer, token, claims) = match issued(rules, credential) {
+            Ok(issued) => issued,
+            Err(no_token) => {
+                if let Some(key) = rules.api_keys.find(credential) {
+                    return Ok(Some(Identity::of_api_key(key, desk.now)));
+                }
+                let session = rules.session.as_ref().ok_or(no_token)?;
+                return by_service(session, credential, hash, desk, &mut self.asked);
+            }
+        };
+        let Some((mut identity, generation)) =
+            by_issuer(issuer, &token, claims, desk, (self.since, &mut self.awaited))?
+        else {
+            return Ok(None);
+        };
+        if identity.key_id.is_empty() {
+            identity.key_id = hash_prefix(credential);
+        }
+        desk.verifiers.verified.borrow_mut().keep(hash, &identity, generation, credential.len());
+        Ok(Some(identity))
+    }
+}
+
+/// Asks the session service, unless that was done a while ago.
+fn by_service(
+    session: &SessionRules,
+    credential: &[u8],
+    TokenHash(hash): TokenHash,
+    desk: Desk<'_>,
+    asked: &mut Option<Asked>,
+) -> Result<Option<Identity>, AuthError> {
+    let verifiers = desk.verifiers;
+    let call = session.question(credential)?;
+    let Some(question) = asked else {
+        if let Some(known) = verifiers.sessions.borrow().find(&hash, desk.now) {
+            let identity = Identity { authenticated_at: desk.now, ..known.clone() };
+            return Ok(Some(identity));
+        }
+        if let Some(refused) = verifiers.strangers.borrow().find(&hash, desk.now) {
+            return Err(*refused);
+        }
+        let otherwise = AuthError::SessionUnavailable;
+        let with = (desk.calls, desk.now);
+        *asked = Some(Asked::ask(&call, with, &verifiers.under_way, desk.address, otherwise)?);
+        return Ok(None);
+    };
+    let Some(answer) = question.answer(desk.now) else { return Ok(None) };
+    *asked = None;
+    let read = session.read(&answer, credential, desk.now);
+    match (&read, session.cache) {
+        (Err(AuthError::SessionUnavailable), _) => {
+            verifiers.tell("session service", &call, &answer, desk);
+        }
+        (Ok(identity), Some(time)) => {
+            let left = identity.expires.map_or(time, |expires| expires.since(desk.now).min(time));
+            verifiers.sessions.borrow_mut().keep(hash, identity.clone(), desk.now, left);
+        }
+        (Err(error), Some(time)) => {
+            verifiers.strangers.borrow_mut().keep(hash, *error, desk.now, time.min(MAX_NO));
+        }
+        (_, None) => {}
+    }
+    read.map(Some)
+}
+
+/// Verifies a token by its issuer's keys, fixed or published; with the
+/// generation of the keys that did it. `None`: a fetch may bring its key.
+fn by_issuer(
+    issuer: &Issuer,
+    token: &Compact<'_>,
+    claims: Map<String, Value>,
+    desk: Desk<'_>,
+    (since, awaited): (Timestamp, &mut Option<(u64, Duration)>),
+) -> Result<Option<(Identity, u64)>, AuthError> {
+    let uri = match &issuer.keys {
+        IssuerKeys::Fixed(keys) => {
+            let identity = jwt::verify(issuer, keys, token, claims, desk.now, desk.signatures)?;
+            return Ok(Some((identity, 0)));
+        }
+        IssuerKeys::Published(uri) => uri,
+    };
+    jwt::check_header(issuer, token)?;
+    let set = desk.verifiers.remote.find(uri).ok_or(AuthError::KeysUnavailable)?;
+    let (rounds, failed) = set.rounds();
+    let waiting = awaited.is_some_and(|(round, limit)| {
+        // A clock that was set back must not keep anybody waiting.
+        rounds == round && desk.now.since(since) < limit && desk.now >= since
+    });
+    let (want, otherwise) = match set.held(desk.now) {
+        None => (Want::Any, AuthError::KeysUnavailable),
+        Some(held) => {
+            match jwt::verify(issuer, &held.keys, token, claims, desk.now, desk.signatures) {
+                Ok(identity) => return Ok(Some((identity, held.generation))),
+                // As long as the issuer can't be asked, nobody knows.
+                Err(AuthError::UnknownKid) if failed => (Want::Unknown, AuthError::KeysUnavailable),
+                Err(AuthError::UnknownKid) => (Want::Unknown, AuthError::UnknownKid),
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    if waiting {
+        return Ok(None);
+    }
+    match awaited {
+        // The fetch it waited for has ended, or takes too long.
+        Some((round, _)) if rounds == *round => Err(AuthError::KeysUnavailable),
+        Some(_) => Err(otherwise),
+        None if set.ask(desk.now, want) => {
+            *awaited = Some((rounds, set.timeout()));
+            Ok(None)
+        }
+        None => Err(otherwise),
+    }
+}
+
+/// A token of an issuer that is configured, nothing of it verified.
+type Issued<'a> = (&'a Issuer, Compact<'a>, Map<String, Value>);
+
+/// Goes by the unverified `iss`, which only chooses whose keys must have signed
+/// it; otherwise says why the credential is no such token, which is told when
+/// it is no API key either.
+fn issued<'a>(rules: &'a AuthRules, credential: &'a [u8]) -> Result<Issued<'a>, AuthError> {
+    let token = std::str::from_utf8(credential).ok().and_then(Compact::split);
+    let Some(token) = token.filter(|_| !rules.issuers.is_empty()) else {
+        // With API keys there are other forms than a token's.
+        let only_tokens = rules.api_keys.is_empty() && rules.session.is_none();
+        let why = if only_tokens { AuthError::NotCompact } else { AuthError::UnknownCredential };
+        return Err(why);
+    };
+    let claims = token.payload()?;
+    let iss = claims.get("iss").and_then(Value::as_str);
+    let issuer = rules.issuers.iter().find(|issuer| Some(issuer.issuer.as_str()) == iss);
+    Ok((issuer.ok_or(AuthError::UnknownIssuer)?, token, claims))
+}

@@ -1,0 +1,93 @@
+//! `auth.authorize`: what a credential must reach to.
+
+use super::fault::{Fault, Shape};
+use super::node::Node;
+use super::object::Object;
+use super::relations::Relation;
+use super::{names, service};
+use crate::auth::authorize::template::PathTemplate;
+use crate::auth::authorize::{Asking, AuthorizeRule, Callout, Grant};
+
+const PLACES: &[&str] = &["query", "header", "path", "message"];
+
+/// Reads the list of rules.
+pub(super) fn read(node: &Node<'_>) -> Vec<AuthorizeRule> {
+    node.list_of(rule).unwrap_or_default()
+}
+
+fn rule(node: &Node<'_>) -> Option<AuthorizeRule> {
+    let rule = node.object(&["from", "claim", "callout"])?;
+    let write = "where the handshake says what it asks for, like {query: room}";
+    let from = rule.require("from", write).and_then(asking);
+    let grant = match rule.one_of(&["claim", "callout"])? {
+        ("claim", node) => Some(Grant::Claim(node.line()?.to_owned())),
+        (_, node) => callout(node, from.as_ref()).map(Grant::Callout),
+    };
+    Some(AuthorizeRule { from: from?, grant: grant? })
+}
+
+fn asking(node: &Node<'_>) -> Option<Asking> {
+    let from = node.object(&["query", "header", "path", "message", "when"])?;
+    let (kind, place) = from.one_of(PLACES)?;
+    if kind == "message" {
+        from.not_yet(&["message"]);
+        return None;
+    }
+    if let Some(when) = from.get("when") {
+        when.report(Relation::WhenWithoutMessage);
+    }
+    match kind {
+        "query" => Some(Asking::Query(place.line()?.to_owned())),
+        "header" => {
+            let name = place.line()?;
+            place.take(names::header(name)).map(Asking::Header)
+        }
+        _ => {
+            let template = template(place)?;
+            if template.names().is_empty() {
+                place.report(Relation::NothingAsked);
+                return None;
+            }
+            Some(Asking::Path(template))
+        }
+    }
+}
+
+fn callout(node: &Node<'_>, from: Option<&Asking>) -> Option<Callout> {
+    let callout = node.object(&["cluster", "host", "path", "timeout", "cache"])?;
+    let cluster = service::cluster(&callout);
+    let host = match callout.get("host") {
+        Some(node) => service::authority(node),
+        None => cluster.clone(),
+    };
+    let path = path(&callout, from);
+    let timeout = service::timeout(&callout);
+    let cache = service::cache(&callout);
+    Some(Callout { cluster: cluster?, host: host?, path: path?, timeout: timeout?, cache: cache? })
+}
+
+fn path(callout: &Object<'_>, from: Option<&Asking>) -> Option<PathTemplate> {
+    let node = callout.require("path", "the path to ask for, like /members/{room}/{sub}")?;
+    let template = template(node)?;
+    let known = from.map(Asking::names);
+    let unknown = known.as_ref().and_then(|known| {
+        template.names().into_iter().find(|name| *name != "sub" && !known.contains(name))
+    });
+    match (unknown, known) {
+        (Some(name), Some(known)) => {
+            let known = known.iter().map(|name| format!("{{{name}}}")).collect();
+            node.report(Relation::UnknownVariable { name: name.to_owned(), known });
+            None
+        }
+        _ => Some(template),
+    }
+}
+
+fn template(node: &Node<'_>) -> Option<PathTemplate> {
+    let text = node.text()?;
+    if text.len() > 1024 {
+        node.report(Fault::from(Shape::TooLongText { most: 1024 }));
+        return None;
+    }
+    node.take_from(PathTemplate::parse(text))
+}

@@ -1,0 +1,178 @@
+//! A handshake that goes to upstream: what of its head goes on, and the session
+//! that watches over what follows.
+
+use super::checks::Passed;
+use super::request::{Request, Target};
+use super::{Admission, Admitted};
+use crate::auth;
+use crate::config::{Mode, Policy};
+use crate::event::About;
+use crate::frame::Sender;
+use crate::handshake::answer::Agreement;
+use crate::handshake::deflate::Offer;
+use crate::handshake::form::ValidHandshake;
+use crate::handshake::{Compression, HeadEdits, Upstream};
+use crate::quota::Permit;
+use crate::session::bench::probe;
+use crate::session::both::Both;
+use crate::session::expiry::Expiry;
+use crate::session::lifetime::Life;
+use crate::session::opening::Pending;
+use crate::session::outbox::Outbox;
+use crate::session::{Flow, Phase, Session};
+use std::rc::Rc;
+
+impl Request<'_> {
+    /// Lets the request through with nothing but made-up identity headers
+    /// removed.
+    pub(super) fn pass(&self, policy: Option<usize>) -> Admitted {
+        let admission = Admission::Pass(self.base_edits());
+        Admitted { admission, policy, reason: None, target: None }
+    }
+
+    pub(super) fn base_edits(&self) -> HeadEdits {
+        let names = &self.guard.config().identity_headers;
+        HeadEdits { remove: auth::sent_identity_headers(self.head(), names), set: Vec::new() }
+    }
+
+    pub(super) fn enforce(
+        &self,
+        target: &Target,
+        index: usize,
+        policy: &Policy,
+        handshake: &ValidHandshake,
+        passed: Passed,
+    ) -> Admitted {
+        let mut edits = self.base_edits();
+        edit_key(handshake, policy, &mut edits);
+        self.edit_target(target, policy, &mut edits);
+        let deflate = edit_extensions(handshake, policy, &mut edits);
+        if passed.subprotocols != handshake.subprotocols() {
+            let name = "sec-websocket-protocol".to_owned();
+            if passed.subprotocols.is_empty() {
+                edits.remove.push(name);
+            } else {
+                edits.set.push((name, passed.subprotocols.join(", ").into_bytes()));
+            }
+        }
+        if handshake.connection_needs_rewrite() {
+            edits.set.push(("connection".to_owned(), b"Upgrade".to_vec()));
+        }
+        edits.set.extend(passed.identity_headers);
+        let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
+        let agreement = agreement.with_deflate(deflate);
+        let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
+        let about = self.about(passed.identity.as_ref());
+        let permit = self.guard.count_open(policy, Some(passed.permit));
+        let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
+        let user = passed.identity.and_then(|identity| identity.user);
+        self.guarded(index, (about, user), pending, edits, (permit, expiry))
+    }
+
+    /// What goes on to upstream is the path that was judged, not another
+    /// spelling of it, and no credential.
+    fn edit_target(&self, target: &Target, policy: &Policy, edits: &mut HeadEdits) {
+        let path = target.path.as_str().as_bytes();
+        if let Some(auth) = &policy.auth {
+            auth::strip(auth, self.head(), self.query).add_to(path, edits);
+        }
+        let rewritten = edits.set.iter().any(|(name, _)| name == ":path");
+        if !rewritten && path != self.raw_path {
+            let rewritten = match self.query {
+                Some(query) => [path, b"?", query].concat(),
+                None => path.to_vec(),
+            };
+            edits.set.push((":path".to_owned(), rewritten));
+        }
+    }
+
+    /// Mode report: nothing is stripped, and the session only watches.
+    pub(super) fn observe(
+        &self,
+        index: usize,
+        policy: &Policy,
+        handshake: &ValidHandshake,
+        passed: Option<Passed>,
+    ) -> Admitted {
+        let identity = passed.as_ref().and_then(|passed| passed.identity.as_ref());
+        let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
+        let agreement = agreement.with_deflate(Offer::all(handshake));
+        let mut pending = Pending::new(agreement, policy, handshake, identity);
+        pending.counted = passed.is_none();
+        let mut edits = self.base_edits();
+        edit_key(handshake, policy, &mut edits);
+        let about = self.about(identity);
+        let expiry = Expiry::of(identity, policy.auth.as_ref());
+        // What is over a limit counts as open, and not against the limit: so
+        // the next one gets the answer that it would get in mode enforce.
+        let user = identity.and_then(|identity| identity.user.clone());
+        let permit = self.guard.count_open(policy, passed.map(|passed| passed.permit));
+        self.guarded(index, (about, user), pending, edits, (permit, expiry))
+    }
+
+    fn guarded(
+        &self,
+        index: usize,
+        (about, user): (About, Option<String>),
+        pending: Pending,
+        edits: HeadEdits,
+        (permit, expiry): (Permit, Expiry),
+    ) -> Admitted {
+        let probe = probe(self.guard);
+        let outbox = || Outbox::new(self.guard.budget(), probe);
+        let session = Session {
+            guard: Rc::clone(self.guard),
+            policy: index,
+            expiry,
+            _permit: permit,
+            about,
+            user,
+            arrived: self.arrived,
+            phase: Phase::Opening(pending),
+            client: Flow::new(Sender::Client),
+            server: Flow::new(Sender::Server),
+            deflate: None,
+            outboxes: Both { client: outbox(), server: outbox() },
+            taken: Both::default(),
+            life: Life::begin(self.guard.monotonic()),
+            messages: crate::event::PerDirection::default(),
+            first_close: None,
+            ready_to_push: false,
+            refusal: None,
+            ended_for: None,
+        };
+        let admission = Admission::Guarded(Box::new(session), edits);
+        Admitted { admission, policy: Some(index), reason: None, target: None }
+    }
+}
+
+/// Gives upstream the key that a client over HTTP/2 has not. Over HTTP/2 there
+/// is none; mode report leaves what the client sent, which means nothing there.
+fn edit_key(handshake: &ValidHandshake, policy: &Policy, edits: &mut HeadEdits) {
+    let name = "sec-websocket-key".to_owned();
+    match (policy.handshake.upstream, handshake.is_http2()) {
+        (Upstream::Http1, true) => edits.set.push((name, handshake.key().into())),
+        (Upstream::Http2, false) if policy.mode == Mode::Enforce => edits.remove.push(name),
+        (Upstream::Http1, false) | (Upstream::Http2, _) => {}
+    }
+}
+
+/// Leaves of the offered extensions what may be agreed, and answers it.
+fn edit_extensions(
+    handshake: &ValidHandshake,
+    policy: &Policy,
+    edits: &mut HeadEdits,
+) -> Vec<Offer> {
+    let offers = match policy.handshake.compression {
+        Compression::Inspect => Offer::all(handshake),
+        Compression::Strip | Compression::Reject => Vec::new(),
+    };
+    let name = "sec-websocket-extensions".to_owned();
+    if !offers.is_empty() {
+        let offers: Vec<_> = offers.iter().map(Offer::to_string).collect();
+        edits.set.push((name, offers.join(", ").into_bytes()));
+    } else if handshake.offers_extensions() {
+        edits.remove.push(name);
+    }
+    offers
+}

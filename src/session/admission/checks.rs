@@ -1,0 +1,122 @@
+//! Every check of the contract, in its order. Those that another service has to
+//! answer may wait, and nothing is held of the quotas while they do.
+
+use super::denial::Denial;
+use super::request::{Request, Target};
+use crate::auth::authorize::Wish;
+use crate::auth::{self, Attempt, AuthError, Identity, Presented};
+use crate::config::Policy;
+use crate::handshake::form::{HandshakeError, ValidHandshake};
+use crate::handshake::tls::TlsVerdict;
+use crate::handshake::{subprotocol, user_agent};
+use crate::host::{CallAnswer, CallId};
+use crate::quota::Permit;
+use crate::quota::connections::Client;
+use crate::reason::Reason;
+
+/// A handshake that has passed all that can be judged from its head alone.
+pub(super) struct Entered {
+    /// What is left of the subprotocol offer.
+    subprotocols: Vec<String>,
+    /// Where the policy has `auth`.
+    attempt: Option<Attempt>,
+}
+
+/// A handshake that passed every check, and what of it goes on.
+pub(super) struct Passed {
+    /// What is left of the subprotocol offer.
+    pub(super) subprotocols: Vec<String>,
+    /// The entry that the client's credential stood behind.
+    pub(super) marker: Option<String>,
+    pub(super) identity: Option<Identity>,
+    pub(super) identity_headers: Vec<(String, Vec<u8>)>,
+    pub(super) permit: Permit,
+}
+
+impl Entered {
+    /// Hands over the answer of a call that was made for it.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.on_answer(id, answer);
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// The checks up to the credential; what later work brings (bans, rates) has
+    /// its place marked.
+    pub(super) fn enter(
+        &self,
+        target: &Target,
+        policy: &'a Policy,
+        form: Result<&ValidHandshake, HandshakeError>,
+    ) -> Result<Entered, Denial> {
+        let (head, rules) = (self.head(), &policy.handshake);
+        rules.addresses.judge(head.source)?;
+        self.guard.check_address_ban(policy, head.source)?;
+        let handshake = form?;
+        match rules.tls.judge(head.https, handshake.host(), &target.path, self.query) {
+            TlsVerdict::Allowed => {}
+            TlsVerdict::Denied(error) => return Err(error.into()),
+            TlsVerdict::Redirect { location } => {
+                let detail = "redirected to https".to_owned();
+                let location = Some(location);
+                return Err(Denial { location, ..Denial::new(Reason::TlsRequired, detail) });
+            }
+        }
+        if let Some(origins) = &rules.origins {
+            origins.judge(head)?;
+        }
+        user_agent::judge(rules.user_agents_denied.as_ref(), &head.headers)?;
+        self.guard.take_handshake(policy, head.source)?;
+        let offer = handshake.subprotocols();
+        let presented =
+            policy.auth.as_ref().map(|auth| Presented::collect(auth, head, self.query, offer));
+        let left = presented.as_ref().map_or(offer, Presented::offer_left);
+        let subprotocols = subprotocol::judge(rules.subprotocols.as_deref(), left)?;
+        rules.compression.judge(handshake)?;
+        let attempt = presented.map(|presented| Attempt::new(presented, self.arrived));
+        Ok(Entered { subprotocols, attempt })
+    }
+
+    /// The rest of the checks, as far as they can be made now; `None`: somebody
+    /// else's answer is waited for, and this is to be called again.
+    pub(super) fn pass_checks(
+        &self,
+        target: &Target,
+        (index, policy): (usize, &Policy),
+        entered: &mut Entered,
+    ) -> Result<Option<Passed>, Denial> {
+        let mut subprotocols = entered.subprotocols.clone();
+        let (mut identity, mut identity_headers, mut marker) = (None, Vec::new(), None);
+        if let (Some(rules), Some(attempt)) = (&policy.auth, &mut entered.attempt) {
+            let wish = Wish { head: self.head(), path: target.path.as_str(), query: self.query };
+            let desk = self.guard.desk(index, self.head().source);
+            let denied = |attempt: &Attempt, error: AuthError| Denial {
+                identity: attempt.identity().cloned().map(Box::new),
+                ..error.into()
+            };
+            if !attempt.advance(rules, wish, desk).map_err(|error| denied(attempt, error))? {
+                return Ok(None);
+            }
+            if let Some(somebody) = attempt.identity() {
+                let headers = auth::identity_headers(rules, somebody);
+                identity_headers = headers.map_err(|error| denied(attempt, error))?;
+            }
+            identity = attempt.take_identity();
+            let presented = attempt.presented();
+            marker = presented.subprotocol_marker().map(str::to_owned);
+            subprotocols.extend_from_slice(presented.offer_forwarded());
+        }
+        let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
+        if let Err(banned) = self.guard.check_user_ban(policy, user) {
+            return Err(Denial { identity: identity.map(Box::new), ..banned.into() });
+        }
+        let client = Client { address: self.head().source, user };
+        let permit = match self.guard.take_quotas(policy, client) {
+            Ok(permit) => permit,
+            Err(error) => return Err(Denial { identity: identity.map(Box::new), ..error.into() }),
+        };
+        Ok(Some(Passed { subprotocols, marker, identity, identity_headers, permit }))
+    }
+}

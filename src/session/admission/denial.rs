@@ -1,0 +1,156 @@
+//! Why a handshake is refused, and how that is told.
+
+use super::request::{Request, TargetError};
+use super::{Admission, Admitted};
+use crate::auth::{self, AuthError, CredentialSource, Identity};
+use crate::config::{Mode, Policy};
+use crate::event::{Event, Kind};
+use crate::frame::Sender;
+use crate::guard::HandshakeResult;
+use crate::handshake::form::{HandshakeError, ValidHandshake};
+use crate::handshake::host::HostError;
+use crate::handshake::path::PathError;
+use crate::handshake::{HeadEdits, RefuseWith};
+use crate::quota::bans::Banned;
+use crate::quota::connections::QuotaExceeded;
+use crate::quota::rate::RateExceeded;
+use crate::reason::Reason;
+use crate::session::refusal::Refusal;
+use std::time::Duration;
+
+/// Why a handshake is refused.
+pub(super) struct Denial {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+    /// Told as a redirect to this place.
+    pub(super) location: Option<String>,
+    /// Who it was, once that is known.
+    pub(super) identity: Option<Box<Identity>>,
+    /// After how long the same may be allowed, where that is known.
+    pub(super) retry_after: Option<Duration>,
+}
+
+macro_rules! denial_from {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Denial {
+            fn from(error: $error) -> Self {
+                Self::new(error.reason(), error.to_string())
+            }
+        }
+    )*};
+}
+
+denial_from!(
+    HandshakeError,
+    HostError,
+    PathError,
+    AuthError,
+    crate::handshake::address::AddressDenied,
+    crate::handshake::compression::CompressionDenied,
+    crate::handshake::origin::OriginDenied,
+    crate::handshake::subprotocol::SubprotocolDenied<'_>,
+    crate::handshake::tls::TlsRequired,
+    crate::handshake::user_agent::UserAgentDenied,
+    QuotaExceeded,
+);
+
+impl Denial {
+    pub(super) const fn new(reason: Reason, detail: String) -> Self {
+        Self { reason, detail, location: None, identity: None, retry_after: None }
+    }
+}
+
+impl From<Banned> for Denial {
+    fn from(banned: Banned) -> Self {
+        let retry_after = Some(banned.remaining);
+        Self { retry_after, ..Self::new(Reason::Banned, banned.to_string()) }
+    }
+}
+
+impl From<RateExceeded> for Denial {
+    fn from(error: RateExceeded) -> Self {
+        let retry_after = error.retry_after();
+        Self { retry_after, ..Self::new(error.reason(), error.to_string()) }
+    }
+}
+
+impl From<TargetError> for Denial {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Host(error) => error.into(),
+            TargetError::Path(error) => error.into(),
+        }
+    }
+}
+
+impl Request<'_> {
+    /// Refuses, or in mode report says so and watches.
+    pub(super) fn deny(
+        &self,
+        policy: Option<usize>,
+        mode: Mode,
+        handshake: Option<&ValidHandshake>,
+        denial: Denial,
+    ) -> Admitted {
+        let Denial { reason, detail, location, identity, retry_after } = denial;
+        let rules = policy.and_then(|index| self.guard.policy(index));
+        let (kind, result) = match mode {
+            Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
+            Mode::Report => (Kind::Reported, HandshakeResult::Reported),
+        };
+        self.guard.count_handshake(policy, result, Some(reason));
+        let about = self.about(identity.as_deref());
+        let mut event = Event::new(self.guard.now(), kind, mode, &about);
+        event.reason = Some(reason);
+        event.direction = Some(Sender::Client);
+        event.detail = Some(detail.clone());
+        self.guard.tell(policy, event);
+        if let Some(index) = policy {
+            let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
+            self.guard.strike(index, reason, &about, user);
+        }
+        let admission = match (mode, policy.zip(rules), handshake) {
+            (Mode::Report, Some((index, rules)), Some(handshake)) => {
+                let observed = self.observe(index, rules, handshake, None);
+                return Admitted { reason: Some(reason), ..observed };
+            }
+            (Mode::Report, ..) => Admission::Pass(self.base_edits()),
+            (Mode::Enforce, ..) => Admission::Refused(match (rules, handshake, location) {
+                (_, _, Some(location)) => Refusal::redirect(reason, location),
+                (Some(rules), Some(handshake), None)
+                    if rules.handshake.refuse_with == RefuseWith::Close =>
+                {
+                    let offered = nameable(rules, handshake.subprotocols());
+                    Refusal::close(reason, handshake.accept_for_client(), offered)
+                }
+                _ => Refusal::http(reason, &detail).retry_after(retry_after),
+            }),
+        };
+        let target = match &admission {
+            Admission::Refused(_) => rules.and_then(|rules| self.target_without_credentials(rules)),
+            _ => None,
+        };
+        Admitted { admission, policy, reason: Some(reason), target }
+    }
+
+    /// What access logs may show of a request that never reaches upstream.
+    fn target_without_credentials(&self, policy: &Policy) -> Option<Vec<u8>> {
+        let mut edits = HeadEdits::default();
+        auth::strip(policy.auth.as_ref()?, self.head(), self.query)
+            .add_to(self.raw_path, &mut edits);
+        edits.set.into_iter().find(|(name, _)| name == ":path").map(|(_, target)| target)
+    }
+}
+
+/// The subprotocol that a refusal by close names, so that a browser takes the
+/// handshake for complete: the marker of a credential, or one that is allowed,
+/// before whatever else was offered, which might be a token.
+pub(in crate::session) fn nameable<'a>(policy: &Policy, offer: &'a [String]) -> Option<&'a str> {
+    let markers = policy.auth.iter().flat_map(|auth| &auth.sources).filter_map(|s| match s {
+        CredentialSource::Subprotocol(marker) => Some(marker),
+        _ => None,
+    });
+    let known: Vec<_> = markers.chain(policy.handshake.subprotocols.iter().flatten()).collect();
+    let found = offer.iter().find(|name| known.contains(name));
+    found.or_else(|| offer.first()).map(String::as_str)
+}

@@ -1,0 +1,93 @@
+//! A handshake that waits for somebody else's answer.
+
+use super::checks::Entered;
+use super::denial::Denial;
+use super::request::Request;
+use super::{Admission, Admitted, Arrival};
+use crate::guard::{Guard, HandshakeResult};
+use crate::handshake::form::ValidHandshake;
+use crate::host::{CallAnswer, CallId, Timestamp};
+use crate::message::budget::Charge;
+use crate::reason::Reason;
+use std::fmt;
+use std::rc::Rc;
+
+/// A handshake that is held. It holds nothing of the quotas, and its head counts
+/// as held bytes.
+pub struct PendingAdmission {
+    guard: Rc<Guard>,
+    arrival: Arrival,
+    arrived: Timestamp,
+    /// Place of its policy in the document.
+    policy: usize,
+    handshake: ValidHandshake,
+    entered: Entered,
+    _charge: Charge,
+}
+
+impl PendingAdmission {
+    pub(super) fn wait(
+        request: &Request<'_>,
+        policy: usize,
+        handshake: ValidHandshake,
+        entered: Entered,
+    ) -> Admitted {
+        let guard = request.guard;
+        let mut charge = Charge::new(guard.budget());
+        let mode = guard.policy(policy).map_or(guard.config().mode, |policy| policy.mode);
+        if charge.grow(bytes(request.arrival)).is_err() {
+            let detail = "no memory is left to hold the handshake".to_owned();
+            let denial = Denial::new(Reason::Overloaded, detail);
+            return request.deny(Some(policy), mode, Some(&handshake), denial);
+        }
+        let pending = Self {
+            guard: Rc::clone(guard),
+            arrival: request.arrival.clone(),
+            arrived: request.arrived,
+            policy,
+            handshake,
+            entered,
+            _charge: charge,
+        };
+        let admission = Admission::Waiting(Box::new(pending));
+        Admitted { admission, policy: Some(policy), reason: None, target: None }
+    }
+
+    /// Decides if that can be done now; to be called on every tick, and when an
+    /// answer has come. It is over once it has been decided.
+    pub fn advance(&mut self) -> Option<Admitted> {
+        let request = Request::read(&self.guard, &self.arrival, self.arrived);
+        // It had a target and a policy when it came.
+        let (Ok(target), Some(policy)) = (&request.target, self.guard.policy(self.policy)) else {
+            return None;
+        };
+        request.proceed(target, (self.policy, policy), &self.handshake, &mut self.entered)
+    }
+
+    /// Hands over the answer of a call that was made for it.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        self.entered.on_answer(id, answer);
+    }
+
+    /// To be called when the client has gone before it was decided.
+    pub fn on_end(&self) {
+        self.guard.count_handshake(Some(self.policy), HandshakeResult::Abandoned, None);
+    }
+}
+
+/// Without what the client sent.
+impl fmt::Debug for PendingAdmission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingAdmission")
+            .field("policy", &self.policy)
+            .field("arrived", &self.arrived)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many bytes a held head has, roughly.
+fn bytes(arrival: &Arrival) -> usize {
+    let head = &arrival.head;
+    let lines = head.headers.iter().map(|(name, value)| name.len() + value.len() + 64);
+    lines.sum::<usize>() + head.target.len() + head.authority.len()
+}

@@ -1,0 +1,50 @@
+//! A request that waits for somebody else's answer.
+
+use super::parts::State;
+use super::trouble::Trouble;
+use super::{StreamConnection, unchanged};
+use crate::frame::Sender;
+use crate::host::{CallAnswer, CallId};
+use crate::session::Outcome;
+
+impl StreamConnection {
+    /// Whether the request waits for somebody else's answer: the data callback
+    /// must pause, and [`Self::advance`] is to be called on every tick.
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting(_))
+    }
+
+    /// Decides about a request that waits, if that can be done now. What goes on
+    /// to upstream has been appended to `out`.
+    pub fn advance(&mut self, out: &mut Vec<u8>) -> Option<Outcome> {
+        let State::Waiting(waiting) = &mut self.state else { return None };
+        let admitted = waiting.1.advance()?;
+        let State::Waiting(waiting) = std::mem::replace(&mut self.state, State::Over) else {
+            return None;
+        };
+        let outcome = self.follow(waiting.0, admitted, &[], out);
+        Some(self.settle(outcome))
+    }
+
+    /// Hands over the answer of a call that was made for its request.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if let State::Waiting(waiting) = &mut self.state {
+            waiting.1.on_answer(id, answer);
+        }
+    }
+
+    /// No client sends anything before the answer, and no server before the
+    /// request.
+    pub(super) fn while_waiting(&mut self, sender: Sender, input: &[u8], ends: bool) -> Outcome {
+        match (sender, input.is_empty()) {
+            (Sender::Client, true) if ends => {
+                self.on_end();
+                self.over()
+            }
+            (_, true) => unchanged(),
+            (Sender::Client, false) => self.give_up(Trouble::Early),
+            (Sender::Server, false) => self.give_up(Trouble::Unasked),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Bans over the workers of an Envoy.
+
+use super::client::{Client, Request};
+use super::support::{Envoy, bootstrap, wait_for};
+use super::upstream::{Recorder, Script};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+fn status(address: SocketAddr, path: &str, key: &str) -> (u16, String, Option<u64>) {
+    let (_, answer) = Client::ask(address, &Request::upgrade(path).with("x-api-key", key));
+    let after = answer.header("retry-after").map(|value| value.parse().unwrap());
+    (answer.status, if answer.status == 101 { String::new() } else { answer.reason() }, after)
+}
+
+#[test]
+fn bad_credentials_ban_an_address_on_all_workers_until_the_ban_ends() {
+    const DURATION: Duration = Duration::from_secs(4);
+    let upstream = Recorder::start(Script::Accept(Vec::new()));
+    let users = json!({
+        "credentials": [{"header": "x-api-key"}],
+        "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
+    });
+    let document = json!({"policies": [
+        {
+            "name": "chat", "match": {"paths": ["/chat"]}, "auth": users,
+            "bans": {"threshold": 6, "window": "1m", "duration": "4s", "by": ["ip"],
+                     "weights": {"credentials_invalid": 2}},
+        },
+        {"name": "feed", "match": {"paths": ["/feed"]}},
+    ]});
+    let envoy = Envoy::start_on(4, &bootstrap(&document, upstream.address));
+    let (address, good) = (envoy.address(), super::TEST_API_KEY);
+    for _ in 0..2 {
+        assert_eq!(status(address, "/chat", "wrong").1, "credentials_invalid");
+        assert_eq!(status(address, "/chat", good).0, 101, "strikes alone refuse nothing");
+    }
+    let begin = Instant::now();
+    assert_eq!(status(address, "/chat", "wrong").1, "credentials_invalid");
+    // Connections of their own, so that each worker is asked.
+    for _ in 0..12 {
+        let (code, reason, after) = status(address, "/chat", good);
+        assert_eq!((code, reason.as_str()), (429, "banned"));
+        assert!((1..=4).contains(&after.unwrap()));
+    }
+    assert_eq!(status(address, "/feed", "").1, "banned", "bans span policies");
+    let told = envoy.event("banned", Some("credentials_invalid"));
+    assert_eq!((&told["ip"], &told["policy"]), (&json!("127.0.0.1"), &json!("chat")));
+    envoy.metric("wsguard_bans_active{} 1");
+    wait_for("the ban to end", || (status(address, "/chat", good).0 == 101).then_some(()));
+    assert!(begin.elapsed() >= DURATION, "{:?}", begin.elapsed());
+    assert_eq!(status(address, "/feed", "").0, 101);
+    let told = envoy.event("unbanned", None);
+    assert_eq!(told["detail"], "the ban of this address has ended");
+    envoy.metric("wsguard_bans_active{} 0");
+    std::thread::sleep(Duration::from_secs(1));
+    let unbanned = envoy.events().iter().filter(|event| event["event"] == "unbanned").count();
+    assert_eq!(unbanned, 1, "of four workers one tells");
+    assert_eq!(status(address, "/chat", "wrong").1, "credentials_invalid");
+    assert_eq!(status(address, "/chat", good).0, 101, "strikes have begun anew");
+}
+
+/// A document whose every refusal is counted and bans, behind a hop that says by
+/// `x-forwarded-for` who the client is.
+fn flooded(upstream: SocketAddr) -> Value {
+    let document = json!({"policies": [{
+        "name": "chat",
+        "auth": {
+            "credentials": [{"header": "x-api-key"}],
+            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
+        },
+        "quotas": {"handshakes": {"per_ip": "5/1m"}, "connections": {"per_ip": 5}},
+        "bans": {"threshold": 1, "duration": "1h"},
+    }]});
+    let mut bootstrap = bootstrap(&document, upstream);
+    let listener = &mut bootstrap["static_resources"]["listeners"][0];
+    listener["address"]["socket_address"]["address"] = "0.0.0.0".into();
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    manager["xff_num_trusted_hops"] = 1.into();
+    bootstrap
+}
+
+/// Has each of these addresses try a wrong key, which bans it.
+fn flood(address: SocketAddr, addresses: std::ops::Range<u32>) {
+    std::thread::scope(|scope| {
+        for part in 0..4u8 {
+            let addresses = addresses.clone();
+            scope.spawn(move || {
+                for number in addresses.filter(|number| number % 4 == u32::from(part)) {
+                    let source = std::net::Ipv4Addr::from(0x2000_0000 + number).to_string();
+                    let request = Request::upgrade("/ws")
+                        .with("x-api-key", "wrong")
+                        .with("x-forwarded-for", source);
+                    // Envoy closes after each; an address has so many ports only.
+                    let [_, low, ..] = number.to_le_bytes();
+                    let to = SocketAddr::from(([127, 1, part, low], address.port()));
+                    let (_, answer) = Client::ask(to, &request);
+                    assert_eq!(answer.status, 401, "it was not banned before");
+                }
+            });
+        }
+    });
+}
+
+fn memory_stays_flat(warm: u32, addresses: u32, most_kib: u64) {
+    let upstream = Recorder::start(Script::Accept(Vec::new()));
+    let envoy = Envoy::start(&flooded(upstream.address));
+    flood(envoy.address(), 0..warm);
+    let before = envoy.resident_kib();
+    flood(envoy.address(), warm..addresses);
+    let grown = envoy.resident_kib().saturating_sub(before);
+    eprintln!("{addresses} addresses: {before} KiB, and {grown} KiB more");
+    assert!(grown < most_kib, "{grown} KiB more than {before}");
+    // Who came last is banned, whoever came after.
+    let last = std::net::Ipv4Addr::from(0x2000_0000 + addresses - 1).to_string();
+    let request = Request::upgrade("/ws").with("x-forwarded-for", last);
+    assert_eq!(Client::ask(envoy.address(), &request).1.reason(), "banned");
+}
+
+#[test]
+fn ten_thousand_addresses_take_little_memory() {
+    memory_stays_flat(3_000, 10_000, 12 << 10);
+}
+
+/// `make soak`: the tables are full long before.
+#[test]
+#[ignore = "takes minutes"]
+fn soak_a_million_addresses_take_no_more_memory_than_the_tables() {
+    memory_stays_flat(700_000, 1_000_000, 12 << 10);
+}

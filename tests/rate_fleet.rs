@@ -1,0 +1,421 @@
+//! Many workers, any order of events: rates are never passed in any sliding
+//! period, bans come and end, and nothing lives on. Workers are run in turn on
+//! one thread, and others run, or the VM traps, before and after any call of
+//! shared data, as they would at once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on should say where"
+)]
+
+use proptest::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use wsguard::frame::Sender;
+use wsguard::host::memory::MemoryHost;
+use wsguard::host::{
+    Call, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics,
+    NotCalled, SharedData, Signatures, Timestamp,
+};
+use wsguard::quota::bans::{BanRules, Strike, Suspect};
+use wsguard::quota::rate::{ConnectionRates, MessageRates, Rate, RateClient, RateExceeded, Rates};
+use wsguard::quota::{Network, Quotas, Salt};
+use wsguard::reason::Reason;
+
+const WORKERS: usize = 4;
+const ADDRESSES: u8 = 3;
+const USERS: [&str; 2] = ["ann", "bob"];
+const PERIOD: Duration = Duration::from_secs(16);
+const HANDSHAKES: u64 = 6;
+const PER_IP: u64 = 9;
+const PER_USER: u64 = 12;
+const BYTES_PER_USER: u64 = 300;
+const THRESHOLD: u64 = 4;
+const BAN: Duration = Duration::from_secs(40);
+
+/// One in how many calls to shared data others run before it, and one traps.
+const INTERLEAVED: u64 = 5;
+const TRAPPED: u64 = 60;
+
+/// What unwinds out of a trapped worker.
+struct Trap;
+
+struct Worker {
+    host: Rc<Interleaved>,
+    quotas: Rc<Quotas>,
+}
+
+/// Something that was let through: when, and how much.
+type Passed = Vec<(Duration, u64)>;
+
+struct Fleet {
+    shared: MemoryHost,
+    now: Cell<Duration>,
+    workers: RefCell<Vec<Option<Worker>>>,
+    handshakes: RefCell<[Passed; ADDRESSES as usize]>,
+    messages: RefCell<[Passed; ADDRESSES as usize]>,
+    of_user: RefCell<[Passed; USERS.len()]>,
+    bytes_of_user: RefCell<[Passed; USERS.len()]>,
+    /// Until when an address must be refused, as whoever banned it was told.
+    banned: RefCell<[Duration; ADDRESSES as usize]>,
+    depth: Cell<u32>,
+    random: Cell<u64>,
+    busy: Cell<bool>,
+    /// Time stands still while a worker takes from two subjects one by one.
+    frozen: Cell<bool>,
+    traps: Cell<bool>,
+    refused: Cell<u64>,
+    bans: Cell<u64>,
+    mismatches: Cell<u64>,
+    trapped: Cell<u64>,
+}
+
+/// A worker's host: its calls to shared data let others run, and its wall clock
+/// jumps.
+struct Interleaved {
+    inner: MemoryHost,
+    fleet: Weak<Fleet>,
+    /// When it last looked at the clock: what it took, it took then.
+    looked: Cell<Duration>,
+}
+
+impl Fleet {
+    fn start(seed: u64) -> Rc<Self> {
+        let fleet = Rc::new(Self {
+            shared: MemoryHost::at(Timestamp::default()),
+            now: Cell::new(Duration::from_secs(1_000_000)),
+            workers: RefCell::default(),
+            handshakes: RefCell::default(),
+            messages: RefCell::default(),
+            of_user: RefCell::default(),
+            bytes_of_user: RefCell::default(),
+            banned: RefCell::default(),
+            depth: Cell::new(0),
+            random: Cell::new(seed),
+            busy: Cell::new(false),
+            frozen: Cell::new(false),
+            traps: Cell::new(false),
+            refused: Cell::new(0),
+            bans: Cell::new(0),
+            mismatches: Cell::new(0),
+            trapped: Cell::new(0),
+        });
+        let _ = Quotas::open(Rc::new(fleet.shared.beside()), Salt([1; 16]));
+        for _ in 0..WORKERS {
+            let worker = fleet.vm();
+            fleet.workers.borrow_mut().push(Some(worker));
+        }
+        fleet.busy.set(true);
+        fleet
+    }
+
+    fn vm(self: &Rc<Self>) -> Worker {
+        let inner = self.shared.beside();
+        let fleet = Rc::downgrade(self);
+        let host = Rc::new(Interleaved { inner, fleet, looked: Cell::default() });
+        let (busy, traps) = (self.busy.replace(false), self.traps.replace(false));
+        let quotas = Quotas::open(Rc::clone(&host) as _, Salt([2; 16]));
+        self.busy.set(busy);
+        self.traps.set(traps);
+        Worker { host, quotas }
+    }
+
+    /// SplitMix64.
+    fn below(&self, bound: u64) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mut z = state;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % bound
+    }
+
+    fn index(&self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).unwrap()
+    }
+
+    fn turn(self: &Rc<Self>, index: usize, act: impl FnOnce(&Self, &mut Worker)) {
+        let Some(mut worker) = self.workers.borrow_mut()[index].take() else { return };
+        self.depth.set(self.depth.get() + 1);
+        let (depth, frozen) = (self.depth.get(), self.frozen.get());
+        let done = catch_unwind(AssertUnwindSafe(|| act(self, &mut worker)));
+        self.depth.set(depth - 1);
+        self.frozen.set(frozen);
+        if let Err(cause) = done {
+            if !cause.is::<Trap>() {
+                resume_unwind(cause);
+            }
+            self.trapped.set(self.trapped.get() + 1);
+            worker = self.vm();
+        }
+        self.workers.borrow_mut()[index] = Some(worker);
+    }
+
+    /// Runs around each call of shared data.
+    fn between(self: &Rc<Self>) {
+        if self.busy.get() && self.depth.get() < 3 && self.below(INTERLEAVED) == 0 {
+            if !self.frozen.get() && self.below(4) == 0 {
+                self.pass(Duration::from_millis(self.below(700)));
+            }
+            let other = self.index(WORKERS);
+            self.turn(other, Self::act);
+        }
+        if self.traps.get() && self.depth.get() > 0 && self.below(TRAPPED) == 0 {
+            resume_unwind(Box::new(Trap));
+        }
+    }
+
+    fn pass(&self, by: Duration) {
+        self.now.set(self.now.get() + by);
+    }
+
+    fn act(&self, worker: &mut Worker) {
+        match self.below(8) {
+            0..=2 => self.handshake(worker),
+            3..=5 => self.message(worker),
+            6 => self.strike(worker),
+            _ => worker.quotas.on_tick(),
+        }
+    }
+
+    fn address(&self) -> (usize, IpAddr) {
+        let place = self.index(ADDRESSES.into());
+        (place, IpAddr::from([192, 0, 2, u8::try_from(place).unwrap()]))
+    }
+
+    fn handshake(&self, worker: &mut Worker) {
+        let (place, address) = self.address();
+        let begin = self.now.get();
+        let suspect = Suspect::Address(Some(address), 64);
+        let banned = worker.quotas.banned(suspect, false);
+        if begin < self.banned.borrow()[place] {
+            assert!(banned.is_some() || self.now.get() >= self.banned.borrow()[place]);
+        }
+        if let Some(banned) = banned {
+            assert!(banned.remaining <= BAN, "bans end");
+            return;
+        }
+        let rate = Rate::new(HANDSHAKES, PERIOD).unwrap();
+        let network = Network::of(Some(address), 64);
+        match worker.quotas.take_handshake("chat", rate, network) {
+            Ok(()) => self.handshakes.borrow_mut()[place].push((worker.host.looked.get(), 1)),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    fn message(&self, worker: &mut Worker) {
+        let ((place, address), user) = (self.address(), self.index(USERS.len()));
+        // Of the address, of the user, or of both.
+        let (by_ip, by_user) = [(true, false), (false, true), (true, true)][self.index(3)];
+        let rate = |limit, wanted: bool| Rate::new(limit, PERIOD).filter(|_| wanted);
+        let messages = Rates {
+            per_connection: None,
+            per_ip: rate(PER_IP, by_ip),
+            per_user: rate(PER_USER, by_user),
+        };
+        let bytes = Rates { per_user: rate(BYTES_PER_USER, by_user), ..Rates::default() };
+        let rates = MessageRates {
+            policy: "chat",
+            direction: Sender::Client,
+            messages: &messages,
+            bytes: &bytes,
+        };
+        let client =
+            RateClient { address: Some(address), ipv6_prefix: 64, user: Some(USERS[user]) };
+        let payload = self.below(60);
+        let mut connection = ConnectionRates::default();
+        self.frozen.set(self.frozen.get() || by_ip && by_user);
+        match worker.quotas.take_message(rates, client, &mut connection, payload) {
+            Ok(()) => {
+                let at = worker.host.looked.get();
+                if by_ip {
+                    self.messages.borrow_mut()[place].push((at, 1));
+                }
+                if by_user {
+                    self.of_user.borrow_mut()[user].push((at, 1));
+                    self.bytes_of_user.borrow_mut()[user].push((at, payload));
+                }
+            }
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    fn strike(&self, worker: &mut Worker) {
+        let (place, address) = self.address();
+        let rules = BanRules {
+            threshold: THRESHOLD,
+            window: PERIOD,
+            duration: BAN,
+            by_ip: true,
+            by_user: false,
+            open: false,
+            weights: Vec::new(),
+        };
+        let reason = Reason::CredentialsInvalid;
+        let strike = Strike { policy: "chat", rules: &rules, report: false, reason };
+        let begin = self.now.get();
+        if worker.quotas.strike(strike, Suspect::Address(Some(address), 64)) {
+            self.bans.set(self.bans.get() + 1);
+            let until = &mut self.banned.borrow_mut()[place];
+            *until = (*until).max(begin + BAN);
+        }
+    }
+
+    fn refuse(&self, error: RateExceeded) {
+        assert!(matches!(error, RateExceeded::Reached { .. }), "{error:?}");
+        self.refused.set(self.refused.get() + 1);
+    }
+
+    /// In no period was more let through than the limit.
+    fn check(&self) {
+        let all: [(&RefCell<_>, u64); 2] =
+            [(&self.handshakes, HANDSHAKES), (&self.messages, PER_IP)];
+        for (passed, limit) in all {
+            passed.borrow().iter().for_each(|passed: &Passed| never_above(passed, limit));
+        }
+        self.of_user.borrow().iter().for_each(|passed| never_above(passed, PER_USER));
+        self.bytes_of_user.borrow().iter().for_each(|p| never_above(p, BYTES_PER_USER));
+    }
+
+    /// All ends: nobody is banned, and nothing is left in any key.
+    fn settles(self: &Rc<Self>) {
+        self.busy.set(false);
+        self.traps.set(false);
+        self.pass(BAN + PERIOD * 2);
+        for _ in 0..12 {
+            self.pass(Duration::from_millis(500));
+            (0..WORKERS).for_each(|index| self.turn(index, |_, worker| worker.quotas.on_tick()));
+        }
+        for _ in 0..80 {
+            self.pass(Duration::from_millis(500));
+            self.turn(0, |_, worker| worker.quotas.on_tick());
+        }
+        self.turn(0, |_, worker| {
+            assert_eq!((worker.quotas.bans_active(), worker.quotas.fill_percent()), (0, 0));
+        });
+        let keys = self.shared.shared_keys();
+        assert_eq!(keys.len(), 2305);
+        for key in keys.iter().filter(|key| !key.ends_with("members")) {
+            assert_eq!(self.shared.load(key).unwrap().0, [1], "an entry lives on in {key}");
+        }
+    }
+}
+
+fn never_above(passed: &Passed, limit: u64) {
+    // Those that were interrupted are noted after those that came in between.
+    let mut passed = passed.clone();
+    passed.sort_unstable();
+    for (place, (begin, _)) in passed.iter().enumerate() {
+        let within = passed.iter().skip(place).take_while(|(at, _)| *at - *begin <= PERIOD);
+        let sum: u64 = within.map(|(_, amount)| amount).sum();
+        assert!(sum <= limit, "{sum} of {limit} in one period");
+    }
+}
+
+impl SharedData for Interleaved {
+    fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+        self.inner.load(key)
+    }
+
+    fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
+        let fleet = self.fleet.upgrade();
+        if let Some(fleet) = &fleet {
+            fleet.between();
+        }
+        let done = self.inner.store(key, value, cas);
+        if let Some(fleet) = &fleet {
+            fleet.mismatches.set(fleet.mismatches.get() + u64::from(done.is_err()));
+            if fleet.traps.get() && fleet.depth.get() > 0 && fleet.below(TRAPPED) == 0 {
+                resume_unwind(Box::new(Trap));
+            }
+        }
+        done
+    }
+}
+
+impl Clock for Interleaved {
+    /// Jumps by up to an hour, back and forth.
+    fn now(&self) -> Timestamp {
+        let jump = self.fleet.upgrade().map_or(0, |fleet| fleet.below(7200));
+        Timestamp::from_unix(Duration::from_secs(1_700_000_000 + jump))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.looked.set(self.fleet.upgrade().map_or_else(Duration::default, |f| f.now.get()));
+        self.looked.get()
+    }
+}
+
+impl Log for Interleaved {
+    fn write(&self, level: Level, line: &str) {
+        self.inner.write(level, line);
+    }
+}
+
+impl Metrics for Interleaved {
+    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
+        self.inner.define(kind, name)
+    }
+
+    fn add(&self, id: MetricId, offset: i64) {
+        self.inner.add(id, offset);
+    }
+
+    fn record(&self, id: MetricId, value: u64) {
+        self.inner.record(id, value);
+    }
+}
+
+/// Nobody is asked anything here.
+impl Calls for Interleaved {
+    fn call(&self, _: &Call) -> Result<CallId, NotCalled> {
+        Err(NotCalled)
+    }
+}
+
+impl Signatures for Interleaved {
+    fn verify(&self, _: Hash, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
+        None
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 12,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_rate_is_passed_and_bans_hold_and_end(seed: u64, traps: bool) {
+        let fleet = Fleet::start(seed);
+        fleet.traps.set(traps);
+        for _ in 0..1500 {
+            fleet.turn(fleet.index(WORKERS), Fleet::act);
+            if fleet.below(3) == 0 {
+                fleet.pass(Duration::from_millis(fleet.below(1200)));
+            }
+        }
+        fleet.check();
+        prop_assert!(fleet.refused.get() > 20, "rates were in the way");
+        prop_assert!(fleet.bans.get() > 0, "somebody was banned");
+        prop_assert!(!traps || fleet.trapped.get() > 3);
+        fleet.settles();
+    }
+}
+
+/// The fleet itself: were nothing in anybody's way, nothing would be shown.
+#[test]
+fn the_fleet_brings_contention() {
+    let fleet = Fleet::start(7);
+    for _ in 0..3000 {
+        fleet.turn(fleet.index(WORKERS), Fleet::act);
+        fleet.pass(Duration::from_millis(fleet.below(600)));
+    }
+    fleet.check();
+    assert!(fleet.mismatches.get() > 50, "{} lost tries", fleet.mismatches.get());
+}
