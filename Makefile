@@ -54,6 +54,10 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
 
+.PHONY: soak
+soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections
+	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture
+
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
 	@FULL=$(FULL) $(TOOLS)/cargo.sh test --locked --test conformance -- --nocapture

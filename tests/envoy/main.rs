@@ -18,6 +18,7 @@ mod support;
 mod upstream;
 
 mod auth;
+mod bounds;
 mod compressed;
 mod config;
 mod credentials;

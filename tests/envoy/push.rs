@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 mod limits;
 mod unread;
 
+pub use unread::allocated;
+
 /// What Envoy may buffer for a connection of each side, as in the examples.
 const LISTENER_BYTES: u32 = 64 << 10;
 const CLUSTER_BYTES: u32 = 32 << 10;
