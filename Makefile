@@ -22,6 +22,7 @@ endif
 export WSGUARD_WASM := $(CURDIR)/dist/wsguard.wasm
 export WSGUARD_TRAP_WASM := $(CURDIR)/dist/wsguard-trap.wasm
 export PYTHON := $(CURDIR)/.tools/venv/bin/python
+export NODE_PATH := $(CURDIR)/.tools/node/node_modules:/usr/share/nodejs
 export ENVOY ENVOY_VERSION
 
 .PHONY: help
@@ -45,12 +46,17 @@ envoy: tools ## Fetch stock Envoy (ENVOY_VERSION=1.36 … 1.40, or ENVOY=/path)
 .PHONY: tools
 tools:
 	@$(TOOLS)/venv.sh
+	@$(TOOLS)/node.sh
 
 .PHONY: test
 test: wasm wasm-trap envoy tools ## Unit, property and integration tests with the real Envoy
 	@echo "wsguard: testing with $$($(ENVOY) --version | xargs)"
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
+
+.PHONY: soak
+soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections
+	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
