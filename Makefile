@@ -65,14 +65,15 @@ compat: ## `make test` with every Envoy from 1.36 to 1.40
 	done
 
 # A build of its own, with what it needs; PEERS=1 fetches the peers that are not
-# installed, ONLY=… and SETUPS=… take some workloads and set-ups by name.
+# installed, ONLY=… and SETUPS=… take some workloads and set-ups by name, POLICY=… adds a
+# document of your own (JSON).
 .PHONY: bench
 bench: wasm envoy tools ## Measure what wsguard costs, against its peers (QUICK=1: 4 minutes)
 	@$(if $(PEERS),$(TOOLS)/peers.sh)
 	@CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/bench" $(TOOLS)/cargo.sh run -q --locked \
 	  $(if $(SMOKE),,--release) --manifest-path tests/bench/Cargo.toml -- $(if $(QUICK),--quick) \
 	  $(if $(SMOKE),--smoke) $(if $(ONLY),--only $(ONLY)) $(if $(SETUPS),--setups $(SETUPS)) \
-	  $(if $(OUT),--out $(OUT))
+	  $(if $(POLICY),--policy $(POLICY)) $(if $(OUT),--out $(OUT))
 
 .PHONY: lint
 lint: ## Format, clippy (native and wasm) and documentation, warnings denied

@@ -5,7 +5,8 @@
 //! took for it. Figures of different machines say nothing: what counts is the
 //! ratio to Envoy alone in the same run.
 //!
-//!     wsguard-bench [--quick | --smoke] [--only NAME,…] [--setups NAME,…] [--out FOLDER]
+//!     wsguard-bench [--quick | --smoke] [--rounds N] [--seconds N] [--only NAME,…]
+//!                   [--setups NAME,…] [--policy FILE.json]… [--out FOLDER]
 
 mod bootstrap;
 mod chart;
@@ -45,6 +46,8 @@ struct Asked {
     smoke: bool,
     workloads: Option<Vec<String>>,
     setups: Option<Vec<String>>,
+    /// Documents of the user's own, each a set-up.
+    policies: Vec<PathBuf>,
     out: PathBuf,
 }
 
@@ -62,7 +65,8 @@ impl Asked {
     fn read() -> Result<Self, Trouble> {
         let out = root().join("target/bench-report");
         let (quick, smoke) = (false, false);
-        let mut asked = Self { extent: FULL, quick, smoke, workloads: None, setups: None, out };
+        let (extent, policies) = (FULL, Vec::new());
+        let mut asked = Self { extent, quick, smoke, workloads: None, setups: None, policies, out };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -72,6 +76,9 @@ impl Asked {
                 "--smoke" => (asked.extent, asked.quick, asked.smoke) = (SMOKE, true, true),
                 "--only" => asked.workloads = list(value()?),
                 "--setups" => asked.setups = list(value()?),
+                "--rounds" => asked.extent.rounds = value()?.parse()?,
+                "--seconds" => asked.extent.seconds = value()?.parse()?,
+                "--policy" => asked.policies.push(value()?.into()),
                 "--out" => asked.out = value()?.into(),
                 _ => return Err(format!("{argument} is no option of this").into()),
             }
@@ -84,6 +91,15 @@ impl Asked {
             Some(names) => names.iter().any(|name| workload.name.starts_with(name.as_str())),
             None => workload.quick || !self.quick,
         }
+    }
+
+    /// The set-ups that are asked for, and the user's own.
+    fn setups(&self) -> Result<Vec<Setup>, Trouble> {
+        let mut setups: Vec<Setup> = Setup::all().into_iter().filter(|s| self.setup(s)).collect();
+        for path in &self.policies {
+            setups.push(Setup::of_file(path)?);
+        }
+        Ok(setups)
     }
 
     fn setup(&self, setup: &Setup) -> bool {
@@ -148,7 +164,8 @@ fn rows(
     asked: &Asked,
     report: &mut Report,
 ) -> Result<Vec<stats::Row>, Trouble> {
-    let setups: Vec<Setup> = Setup::all().into_iter().filter(|s| asked.setup(s)).collect();
+    let setups = asked.setups()?;
+    report.titles = setups.iter().map(|setup| (setup.name, setup.title)).collect();
     let mut running = Vec::new();
     for setup in &setups {
         match setup.start(bench.parts)? {

@@ -20,6 +20,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     pub idle: Vec<Idle>,
     pub started: Vec<Started>,
+    /// Name and title of the set-ups, in the order of the table.
+    pub titles: Vec<(&'static str, &'static str)>,
     /// What of the example policy is not built yet.
     pub left_out: Vec<String>,
     pub skipped: Vec<String>,
@@ -60,6 +62,7 @@ impl Report {
             rows: Vec::new(),
             idle: Vec::new(),
             started: Vec::new(),
+            titles: Vec::new(),
             left_out: Vec::new(),
             skipped: Vec::new(),
             quick,
@@ -146,20 +149,20 @@ impl Report {
         )?;
         for workload in workloads {
             let mut first = workload.title;
-            for setup in Setup::all() {
-                let Some(row) = self.row(workload.name, setup.name) else { continue };
+            for (setup, title) in &self.titles {
+                let Some(row) = self.row(workload.name, setup) else { continue };
                 let (Some(proxy), Some(generator), Some(rate)) =
                     (row.proxy(), row.generator(), row.rate())
                 else {
                     continue;
                 };
-                let ratio = self.ratio(workload.name, setup.name, BASE).map(shown);
+                let ratio = self.ratio(workload.name, setup, BASE).map(shown);
                 // The generator must not be what is measured.
                 let high = if generator.median >= proxy.median { " (!)" } else { "" };
                 writeln!(
                     text,
                     "| {first} | {} | {:.2} ({:.2}–{:.2}) | {} | {:.2}{high} | {:.0} | {:.0}, {:.0}, {:.0} |",
-                    setup.title,
+                    title,
                     proxy.median,
                     proxy.least,
                     proxy.most,

@@ -7,7 +7,7 @@ use crate::workload::{Traffic, Workload};
 use crate::{bootstrap, peers, policy};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where things are.
 pub struct Parts {
@@ -31,7 +31,6 @@ pub struct Setup {
     judges: Judges,
 }
 
-#[derive(Clone, Copy)]
 enum Kind {
     /// Envoy with these filters before the router.
     Http(fn(&Parts) -> Vec<Value>),
@@ -39,6 +38,8 @@ enum Kind {
     Stream(fn(&Parts) -> Vec<Value>),
     /// The contract's example, as much of it as is built.
     Example,
+    /// A document of the user's.
+    Own(Value),
     Haproxy,
     Nginx,
     Python,
@@ -118,6 +119,16 @@ impl Setup {
         ]
     }
 
+    /// One with the document of a file, in JSON, by that file's name. It has to
+    /// let messages of text pass, without a token.
+    pub fn of_file(path: &Path) -> Result<Self, Trouble> {
+        let document = serde_json::from_slice(&std::fs::read(path)?)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // Names last as long as the process.
+        let name: &'static str = name.leak();
+        Ok(Self::new(name, name, true, Kind::Own(document), Judges::Messages))
+    }
+
     /// Whether this traffic says something about it.
     pub fn takes(&self, workload: &Workload) -> bool {
         use Judges as J;
@@ -145,13 +156,17 @@ impl Setup {
     pub fn start(&self, parts: &Parts) -> Result<Result<Running, String>, Trouble> {
         let whole = |proxy| Ok(Ok(Running { proxy, left_out: Vec::new() }));
         let (envoy, upstream) = (&parts.envoy, parts.upstream);
-        match self.kind {
+        match &self.kind {
             Kind::Http(filters) => {
                 let bootstrap = bootstrap::http(&filters(parts), upstream);
                 whole(proxy::envoy(envoy, &bootstrap, &parts.cpus)?)
             }
             Kind::Stream(filters) => {
                 let bootstrap = bootstrap::stream(&filters(parts), upstream);
+                whole(proxy::envoy(envoy, &bootstrap, &parts.cpus)?)
+            }
+            Kind::Own(document) => {
+                let bootstrap = bootstrap::http(&guarded(parts, document), upstream);
                 whole(proxy::envoy(envoy, &bootstrap, &parts.cpus)?)
             }
             Kind::Example => start_example(parts).map(Ok),
