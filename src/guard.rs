@@ -79,6 +79,7 @@ impl Guard {
     pub fn on_tick(&self) {
         let now = self.now();
         self.tell_quotas();
+        self.metrics.tell_gathered(&*self.host);
         let used = self.budget.used_bytes();
         let told = self.buffered_bytes_told.replace(used);
         if used != told {
@@ -229,7 +230,7 @@ impl Guard {
     }
 
     pub(crate) fn count_chunk(&self, policy: usize, sender: Sender, messages: u64, bytes: u64) {
-        self.metrics.chunk(&*self.host, policy, sender, messages, bytes);
+        self.metrics.chunk(policy, sender, messages, bytes);
     }
 
     fn tell_suppressed(&self, index: usize, suppressed: u64, now: Timestamp) {
@@ -254,6 +255,7 @@ impl std::fmt::Debug for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.metrics.tell_gathered(&*self.host);
         let told = self.buffered_bytes_told.get();
         if told > 0 {
             self.metrics.buffered(&*self.host, -signed(told));
