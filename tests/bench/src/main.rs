@@ -6,7 +6,8 @@
 //! ratio to Envoy alone in the same run.
 //!
 //!     wsguard-bench [--quick | --smoke] [--rounds N] [--seconds N] [--only NAME,…]
-//!                   [--setups NAME,…] [--policy FILE.json]… [--out FOLDER]
+//!                   [--setups NAME,…] [--policy FILE.json]… [--before FILE.wasm]
+//!                   [--out FOLDER]
 
 mod bootstrap;
 mod chart;
@@ -27,7 +28,7 @@ mod workload;
 use load::Trouble;
 use machine::Cpus;
 use report::{Idle, Report, Started};
-use run::{Bench, Extent};
+use run::{Bench, Extent, FIRST_IDLE};
 use setup::{Parts, Setup};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ struct Asked {
     setups: Option<Vec<String>>,
     /// Documents of the user's own, each a set-up.
     policies: Vec<PathBuf>,
+    /// Another wasm, with which each of wsguard's set-ups runs again.
+    before: Option<PathBuf>,
     out: PathBuf,
 }
 
@@ -63,10 +66,16 @@ fn main() -> ExitCode {
 
 impl Asked {
     fn read() -> Result<Self, Trouble> {
-        let out = root().join("target/bench-report");
-        let (quick, smoke) = (false, false);
-        let (extent, policies) = (FULL, Vec::new());
-        let mut asked = Self { extent, quick, smoke, workloads: None, setups: None, policies, out };
+        let mut asked = Self {
+            extent: FULL,
+            quick: false,
+            smoke: false,
+            workloads: None,
+            setups: None,
+            policies: Vec::new(),
+            before: None,
+            out: root().join("target/bench-report"),
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -79,6 +88,7 @@ impl Asked {
                 "--rounds" => asked.extent.rounds = value()?.parse()?,
                 "--seconds" => asked.extent.seconds = value()?.parse()?,
                 "--policy" => asked.policies.push(value()?.into()),
+                "--before" => asked.before = Some(Path::new(&value()?).canonicalize()?),
                 "--out" => asked.out = value()?.into(),
                 _ => return Err(format!("{argument} is no option of this").into()),
             }
@@ -98,6 +108,10 @@ impl Asked {
         let mut setups: Vec<Setup> = Setup::all().into_iter().filter(|s| self.setup(s)).collect();
         for path in &self.policies {
             setups.push(Setup::of_file(path)?);
+        }
+        if let Some(wasm) = &self.before {
+            let before: Vec<Setup> = setups.iter().filter_map(|s| s.before(wasm)).collect();
+            setups.extend(before);
         }
         Ok(setups)
     }
@@ -150,9 +164,9 @@ fn bench(asked: &Asked) -> Result<(), Trouble> {
     if asked.smoke {
         return report.write(&asked.out);
     }
-    // A connection takes two files here and two in the proxy, and a tenth more
-    // are opened first.
-    let idle = extent.idle.min(usize::try_from(files / 3).unwrap_or(0));
+    // A connection takes two files here, and two in the proxy.
+    let most = usize::try_from(files / 2).unwrap_or(usize::MAX);
+    let idle = extent.idle.min(most.saturating_sub(FIRST_IDLE + 200)).max(1);
     report.idle = idle_connections(&mut bench, asked, idle)?;
     report.started = starts(&parts)?;
     report.write(&asked.out)

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where things are.
+#[derive(Clone)]
 pub struct Parts {
     pub root: PathBuf,
     pub envoy: PathBuf,
@@ -29,8 +30,11 @@ pub struct Setup {
     pub quick: bool,
     kind: Kind,
     judges: Judges,
+    /// Another wasm than that of the others, to compare with.
+    wasm: Option<PathBuf>,
 }
 
+#[derive(Clone)]
 enum Kind {
     /// Envoy with these filters before the router.
     Http(fn(&Parts) -> Vec<Value>),
@@ -73,7 +77,7 @@ impl Setup {
         kind: Kind,
         judges: Judges,
     ) -> Self {
-        Self { name, title, quick, kind, judges }
+        Self { name, title, quick, kind, judges, wasm: None }
     }
 
     /// All of them, the one that others are compared with first.
@@ -129,6 +133,17 @@ impl Setup {
         Ok(Self::new(name, name, true, Kind::Own(document), Judges::Messages))
     }
 
+    /// The same with another wasm; `None` where it has none.
+    pub fn before(&self, wasm: &Path) -> Option<Self> {
+        if !self.title.starts_with("wsguard") && !matches!(self.kind, Kind::Own(_)) {
+            return None;
+        }
+        let name = format!("before-{}", self.name).leak();
+        let title = format!("{}, before", self.title).leak();
+        let (kind, quick, judges) = (self.kind.clone(), self.quick, self.judges);
+        Some(Self { name, title, quick, kind, judges, wasm: Some(wasm.to_owned()) })
+    }
+
     /// Whether this traffic says something about it.
     pub fn takes(&self, workload: &Workload) -> bool {
         use Judges as J;
@@ -143,7 +158,7 @@ impl Setup {
             Traffic::Handshakes(_) if workload.name == "open" => {
                 matches!(self.judges, J::Nothing | J::Messages)
             }
-            Traffic::Handshakes(shakes) if shakes.foreign => self.name == "jwt",
+            Traffic::Handshakes(shakes) if shakes.foreign => self.name.ends_with("jwt"),
             Traffic::Handshakes(shakes) if shakes.status == 101 => {
                 self.name == "envoy" || matches!(self.judges, J::Tokens | J::All)
             }
@@ -154,6 +169,8 @@ impl Setup {
     /// Starts it. `Ok(Err(…))` says why it is skipped: a program that is not
     /// here.
     pub fn start(&self, parts: &Parts) -> Result<Result<Running, String>, Trouble> {
+        let other = self.wasm.clone().map(|wasm| Parts { wasm, ..parts.clone() });
+        let parts = other.as_ref().unwrap_or(parts);
         let whole = |proxy| Ok(Ok(Running { proxy, left_out: Vec::new() }));
         let (envoy, upstream) = (&parts.envoy, parts.upstream);
         match &self.kind {
