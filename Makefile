@@ -74,6 +74,23 @@ compat: ## `make test` with every Envoy from 1.36 to 1.40
 	  env -u ENVOY -u ENVOY_VERSION $(MAKE) --no-print-directory test ENVOY_VERSION=$$version; \
 	done
 
+bench_cargo = CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/bench" $(TOOLS)/cargo.sh
+bench_manifest = --manifest-path tests/bench/Cargo.toml
+
+# A build of its own, with what it needs; CORE=1 measures the core alone after it,
+# PEERS=1 fetches the peers that are not
+# installed, ONLY=… and SETUPS=… take some workloads and set-ups by name, POLICY=… adds a
+# document of your own (JSON), BEFORE=… runs everything with another wasm, too.
+.PHONY: bench
+bench: wasm envoy tools ## Measure what wsguard costs, against its peers (QUICK=1: 4 minutes)
+	@$(if $(PEERS),$(TOOLS)/peers.sh)
+	@$(bench_cargo) run -q --locked $(if $(SMOKE),,--release) $(bench_manifest) -- \
+	  $(if $(QUICK),--quick) $(if $(SMOKE),--smoke) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(SETUPS),--setups $(SETUPS)) \
+	  $(if $(POLICY),--policy $(POLICY)) $(if $(BEFORE),--before $(BEFORE)) \
+	  $(if $(OUT),--out $(OUT))
+	@$(if $(CORE),$(bench_cargo) bench --locked $(bench_manifest))
+
 .PHONY: lint
 lint: ## Format, clippy (native and wasm) and documentation, warnings denied
 	@$(TOOLS)/cargo.sh fmt --check
