@@ -40,7 +40,8 @@ pub(super) fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
 /// Control frames go on as they came, with Pings of ours among them where a
 /// reply waits for a chance.
 fn judge_controls(setting: &Setting, sent: &[Raw<'_>], gone_on: &[Raw<'_>], refused: bool) {
-    let asks = setting.action == Action::Reply && setting.sender == Sender::Client && !setting.push;
+    // With `push` too, as long as nothing can be pushed.
+    let asks = setting.action == Action::Reply && setting.sender == Sender::Client;
     let mut came = sent.iter().filter(|frame| frame.0.opcode.is_control()).peekable();
     for frame in gone_on.iter().filter(|frame| frame.0.opcode.is_control()) {
         if came.next_if_eq(&frame).is_none() {
