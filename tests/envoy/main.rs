@@ -27,6 +27,7 @@ mod handshake;
 mod http2;
 mod metrics;
 mod peers;
+mod push;
 mod quotas;
 mod rates;
 mod report;
