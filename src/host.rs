@@ -191,6 +191,17 @@ pub enum CallAnswer {
     Reset,
 }
 
+impl CallAnswer {
+    /// How long its body is.
+    #[must_use]
+    pub const fn body_bytes(&self) -> usize {
+        match self {
+            Self::Whole { body, .. } => body.len(),
+            Self::TooLong | Self::Reset => 0,
+        }
+    }
+}
+
 impl std::fmt::Debug for CallAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

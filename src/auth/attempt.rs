@@ -244,16 +244,17 @@ fn by_service(
     let Some(answer) = question.answer(desk.now) else { return Ok(None) };
     *asked = None;
     let read = session.read(&answer, credential, desk.now);
+    let bytes = answer.body_bytes();
     match (&read, session.cache) {
         (Err(AuthError::SessionUnavailable), _) => {
             verifiers.tell("session service", &call, &answer, desk);
         }
         (Ok(identity), Some(time)) => {
             let left = identity.expires.map_or(time, |expires| expires.since(desk.now).min(time));
-            verifiers.sessions.borrow_mut().keep(hash, identity.clone(), desk.now, left);
+            verifiers.sessions.borrow_mut().keep(hash, (identity.clone(), bytes), desk.now, left);
         }
         (Err(error), Some(time)) => {
-            verifiers.strangers.borrow_mut().keep(hash, *error, desk.now, time.min(MAX_NO));
+            verifiers.strangers.borrow_mut().keep(hash, (*error, 0), desk.now, time.min(MAX_NO));
         }
         (_, None) => {}
     }

@@ -174,7 +174,7 @@ impl Authorization {
         };
         if let Some(time) = callout.cache {
             let time = if yes { time } else { time.min(MAX_NO) };
-            verifiers.granted.borrow_mut().keep(question, yes, desk.now, time);
+            verifiers.granted.borrow_mut().keep(question, (yes, 0), desk.now, time);
         }
         if yes { Ok(true) } else { Err(AuthError::NotGranted) }
     }

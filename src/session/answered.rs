@@ -4,7 +4,6 @@
 use super::{Forwarded, Outcome};
 use crate::guard::Guard;
 use crate::handshake::Headers;
-use crate::host::Timestamp;
 use std::time::Duration;
 
 /// How long upstream may be silent in an answer that opened nothing, where its
@@ -16,14 +15,14 @@ pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Answered {
     /// Bytes of the body that are still due, where that is known.
     pub(super) left: Option<u64>,
-    /// When the last one came.
-    pub(super) since: Timestamp,
+    /// When the last one came, by the steady clock.
+    pub(super) since: Duration,
 }
 
 impl Answered {
     /// Upstream has sent more of its answer; what is behind that is dropped.
     pub(super) fn pass(&mut self, guard: &Guard, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        self.since = guard.now();
+        self.since = guard.monotonic();
         let Some(left) = self.left else { return Outcome::forward(Forwarded::Unchanged) };
         let due = usize::try_from(left).unwrap_or(usize::MAX);
         let body = input.get(..due).unwrap_or(input);
@@ -33,10 +32,8 @@ impl Answered {
     }
 
     /// Whether nothing more of it is to be waited for.
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
-        // A clock that was set back must not keep the connection for ever.
-        let silent = now.since(self.since) >= SILENCE_TIMEOUT || now < self.since;
-        self.left == Some(0) || silent
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        self.left == Some(0) || now.saturating_sub(self.since) >= SILENCE_TIMEOUT
     }
 }
 

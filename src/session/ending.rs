@@ -20,7 +20,7 @@ impl Session {
             Phase::Closing { since, .. } => {
                 self.guard.monotonic().saturating_sub(*since) >= CLOSE_TIMEOUT
             }
-            Phase::Answered(answered) => answered.is_over(self.guard.now()),
+            Phase::Answered(answered) => answered.is_over(self.guard.monotonic()),
             Phase::Opening(_) | Phase::NoTunnel => false,
         };
         Outcome { reset, ..goes_on }

@@ -116,6 +116,7 @@ fn run(setting: &Setting, pieces: &[&[u8]]) -> Seen {
         assert!(guard.is_none(), "a proper handshake was refused");
         return seen;
     };
+    session.set_ready_to_push(true);
     for piece in pieces {
         let mut out = Vec::new();
         let outcome = session.on_data(setting.sender, piece, &mut out);
@@ -126,7 +127,6 @@ fn run(setting: &Setting, pieces: &[&[u8]]) -> Seen {
         seen.refused = seen.refused.or(outcome.refused);
         seen.reset |= outcome.reset;
     }
-    session.set_ready_to_push(true);
     session.push(&mut seen.told);
     if !setting.report && seen.refused.is_some() {
         seen.told.append(&mut end(&mut session, setting.sender, &host));

@@ -154,7 +154,7 @@ impl Session {
             return Opening::Pass;
         }
         let left = answered::body_bytes(status, headers);
-        self.phase = Phase::Answered(Answered { left, since: self.guard.now() });
+        self.phase = Phase::Answered(Answered { left, since: self.guard.monotonic() });
         let remove = ["upgrade", "connection"].map(str::to_owned).to_vec();
         Opening::NoTunnel(HeadEdits { remove, set: Vec::new() })
     }

@@ -38,7 +38,6 @@ use crate::event::{About, Kind};
 use crate::frame::Sender;
 use crate::guard::Guard;
 use crate::handshake::HeadEdits;
-use crate::host::Timestamp;
 use crate::http1::{HEAD_TIMEOUT, HeadError, Request, Response};
 use parts::{Held, State};
 use std::net::IpAddr;
@@ -75,8 +74,8 @@ pub struct StreamConnection {
     policy: Option<usize>,
     /// Mode report: bytes of the request's body that are still due.
     body_bytes_left: u64,
-    /// When upstream had sent its last byte.
-    upstream_ended: Option<Timestamp>,
+    /// When upstream had sent its last byte, by the steady clock.
+    upstream_ended: Option<Duration>,
     reason_told: bool,
     /// A request that has no session was counted as refused or reported.
     counted: bool,
@@ -137,7 +136,7 @@ impl StreamConnection {
     ) -> Outcome {
         let outcome = self.route(sender, input, ends, out);
         if ends && sender == Sender::Server {
-            self.upstream_ended.get_or_insert(self.guard.now());
+            self.upstream_ended.get_or_insert(self.guard.monotonic());
         }
         self.settle(outcome)
     }
@@ -163,8 +162,8 @@ impl StreamConnection {
     /// To be called on every tick: whether to close the connection now, and why
     /// if that is news.
     pub fn on_tick(&mut self) -> Outcome {
-        let now = self.guard.now();
-        let past = |since: Timestamp, limit| now.since(since) >= limit || now < since;
+        let now = self.guard.monotonic();
+        let past = |since: Duration, limit| now.saturating_sub(since) >= limit;
         let outcome = match &self.state {
             State::Over => unchanged(),
             // TCP would leave the client's half open for as long as it likes.
@@ -328,7 +327,7 @@ impl StreamConnection {
                     edits.set.push(("connection".to_owned(), b"close".to_vec()));
                 }
                 let left = response.body_bytes();
-                State::Answered(Answered { left, since: self.guard.now() })
+                State::Answered(Answered { left, since: self.guard.monotonic() })
             }
         };
         if let Err(error) = response.write(&edits, out) {

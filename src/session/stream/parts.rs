@@ -1,12 +1,12 @@
 //! The phases of a connection, and what it holds in them.
 
 use crate::guard::Guard;
-use crate::host::Timestamp;
 use crate::http1::{HeadError, HeadReader, MAX_HEAD_BYTES, Read, Request};
 use crate::message::budget::Charge;
 use crate::session::PendingAdmission;
 use crate::session::answered::Answered;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -30,15 +30,15 @@ pub(super) enum State {
 pub(super) struct Held {
     reader: HeadReader,
     charge: Charge,
-    /// When it became due.
-    pub(super) since: Timestamp,
+    /// When it became due, by the steady clock.
+    pub(super) since: Duration,
 }
 
 impl Held {
     /// Nothing has come yet.
     pub(super) fn new(guard: &Rc<Guard>) -> Self {
         let charge = Charge::new(guard.budget());
-        Self { reader: HeadReader::default(), charge, since: guard.now() }
+        Self { reader: HeadReader::default(), charge, since: guard.monotonic() }
     }
 
     /// Takes a chunk: the head and how much of the chunk belongs to it, once it

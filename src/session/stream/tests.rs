@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::Config;
 use crate::frame::{FrameHeader, Opcode};
+use crate::host::Timestamp;
 use crate::host::memory::MemoryHost;
 use crate::http1::MAX_HEADERS;
 use crate::reason::Reason;
@@ -266,14 +267,6 @@ fn an_upstream_that_does_not_answer_ends_the_connection() {
     assert_eq!(rig.event()["reason"], "upstream_handshake");
     rig.connection.on_end();
     assert_eq!(rig.handshakes(), 1, "each counts once");
-}
-
-#[test]
-fn heads_count_as_held_bytes() {
-    let mut rig = Rig::new(json!({"limits": {"buffered_per_worker": "1KiB"}}));
-    assert_eq!(rig.client(vec![b'G'; 1000]), on(b""));
-    assert_eq!(rig.client(vec![b'G'; 100]), closed(Reason::Overloaded));
-    assert_eq!((rig.event()["reason"].clone(), rig.held_bytes()), (json!("overloaded"), 0));
 }
 
 #[test]

@@ -44,3 +44,33 @@ fn bytes_before_the_answer_are_a_strike_while_somebody_is_asked_too() {
         }
     }
 }
+
+#[test]
+fn a_wall_clock_that_jumps_ends_no_handshake_and_keeps_none() {
+    for hours in [1, 1_000_000] {
+        let mut rig = Rig::enforce();
+        let head = upgrade("");
+        rig.client(&head[..20]);
+        rig.host.set(Timestamp::from_unix(Duration::from_secs(hours * 3600)));
+        assert!(!rig.connection.on_tick().reset);
+        assert_eq!(rig.client(&head[20..]), on(&head));
+        rig.host.set(Timestamp::from_unix(Duration::from_secs(3600)));
+        assert!(!rig.connection.on_tick().reset);
+        assert_eq!(rig.server(SWITCH), on(SWITCH));
+    }
+    for hours in [1, 1_000_000] {
+        let mut rig = Rig::enforce();
+        rig.client(b"GET");
+        rig.host.set(Timestamp::from_unix(Duration::from_secs(hours * 3600)));
+        rig.host.advance(Duration::from_secs(10));
+        assert!(rig.connection.on_tick().reset);
+    }
+}
+
+#[test]
+fn heads_count_as_held_bytes() {
+    let mut rig = Rig::new(json!({"limits": {"buffered_per_worker": "1KiB"}}));
+    assert_eq!(rig.client(vec![b'G'; 1000]), on(b""));
+    assert_eq!(rig.client(vec![b'G'; 100]), closed(Reason::Overloaded));
+    assert_eq!((rig.event()["reason"].clone(), rig.held_bytes()), (json!("overloaded"), 0));
+}
