@@ -192,7 +192,7 @@ impl Session {
     /// bytes.
     pub fn push(&mut self, out: &mut Vec<u8>) {
         if self.has_to_push() {
-            self.outboxes.of(Sender::Client).take_into(out);
+            self.outboxes.of(Sender::Client).push_into(out);
         }
     }
 

@@ -4,11 +4,19 @@
 
 use crate::frame::{FrameHeader, Opcode, close, mask};
 use crate::message::budget::{Budget, Charge};
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
 /// Most bytes that wait for one end. A client that goes on breaking rules while
 /// nothing can be said to it gets no more answers than these.
 const MAX_DUE_BYTES: usize = 16 << 10;
+
+/// Most bytes that are written unasked, and so past all of Envoy's flow control,
+/// to an end that does not show that it reads: about these.
+const MAX_UNREAD_BYTES: usize = 64 << 10;
+
+/// From how many of them on it is asked to.
+const PROVE_BYTES: usize = 16 << 10;
 
 /// Frames of ours on their way to one end.
 #[derive(Debug)]
@@ -27,6 +35,14 @@ pub(super) struct Outbox {
     awaited: u32,
     /// What is put in can go there at once.
     open: bool,
+    /// Bytes that were written there unasked since it last showed that it reads.
+    unread_bytes: usize,
+    /// Payload of the Ping whose Pong will show it; nobody can know it who does
+    /// not read.
+    proof: Option<Probe>,
+    /// How many there were.
+    proofs: u64,
+    random: RandomState,
 }
 
 /// Payload of a Ping of ours.
@@ -36,8 +52,20 @@ impl Outbox {
     /// With nothing in it. `probe` should be another one for each connection.
     pub(super) fn new(budget: &Rc<Budget>, probe: Probe) -> Self {
         let charge = Charge::new(budget);
-        let (unanswered, awaited) = (0, 0);
-        Self { due: Vec::new(), charge, sealed: false, probe, unanswered, awaited, open: false }
+        let random = RandomState::new();
+        Self {
+            due: Vec::new(),
+            charge,
+            sealed: false,
+            probe,
+            unanswered: 0,
+            awaited: 0,
+            open: false,
+            unread_bytes: 0,
+            proof: None,
+            proofs: 0,
+            random,
+        }
     }
 
     /// Whether nothing may follow what has gone there.
@@ -73,7 +101,8 @@ impl Outbox {
     /// Puts a frame in that `write` appends, if there is room for it.
     pub(super) fn add(&mut self, frame: &[u8]) {
         let fits = self.due.len().saturating_add(frame.len()) <= MAX_DUE_BYTES;
-        if !self.sealed && fits && self.charge.grow(frame.len()).is_ok() {
+        let is_read = self.unread_bytes < MAX_UNREAD_BYTES;
+        if !self.sealed && fits && is_read && self.charge.grow(frame.len()).is_ok() {
             self.due.extend_from_slice(frame);
         }
     }
@@ -115,6 +144,17 @@ impl Outbox {
         self.charge.release();
     }
 
+    /// The same, to be written unasked.
+    pub(super) fn push_into(&mut self, out: &mut Vec<u8>) {
+        self.unread_bytes = self.unread_bytes.saturating_add(self.due.len());
+        self.take_into(out);
+        if self.unread_bytes >= PROVE_BYTES && self.proof.is_none() && !self.sealed {
+            self.proofs = self.proofs.wrapping_add(1);
+            self.proof = Some(self.random.hash_one(self.proofs).to_be_bytes());
+            self.encode_ping(None, out);
+        }
+    }
+
     /// Puts a Ping in, whose Pong shows that somebody is there, and is a chance to
     /// write in the other direction.
     pub(super) fn ask(&mut self) {
@@ -142,6 +182,11 @@ impl Outbox {
     /// Whether a Pong with this payload that came from there answers a Ping of
     /// ours, however late; each answers one.
     pub(super) fn is_ours(&mut self, payload: &[u8]) -> bool {
+        if self.proof.is_some_and(|proof| proof == payload) {
+            self.proof = None;
+            self.unread_bytes = 0;
+            return true;
+        }
         let ours = self.awaited > 0 && self.probe == payload;
         self.awaited -= u32::from(ours);
         ours
@@ -150,11 +195,17 @@ impl Outbox {
     fn write_ping(&mut self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
         self.unanswered = self.unanswered.saturating_add(1);
         self.awaited = self.awaited.saturating_add(1);
+        self.encode_ping(key, out);
+    }
+
+    fn encode_ping(&self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+        // Of several Pings the last alone may be answered (RFC 6455 §5.5.3).
+        let probe = self.proof.unwrap_or(self.probe);
         let opcode = Opcode::Ping;
-        let payload_bytes = u64::try_from(self.probe.len()).unwrap_or(0);
+        let payload_bytes = u64::try_from(probe.len()).unwrap_or(0);
         FrameHeader { fin: true, compressed: false, opcode, mask: key, payload_bytes }.encode(out);
         let begin = out.len();
-        out.extend_from_slice(&self.probe);
+        out.extend_from_slice(&probe);
         if let (Some(key), Some(copy)) = (key, out.get_mut(begin..)) {
             mask::apply(copy, key, 0);
         }
@@ -209,5 +260,33 @@ mod tests {
         assert_eq!(outbox.unanswered(), 1);
         outbox.answered();
         assert_eq!(outbox.unanswered(), 0);
+    }
+
+    #[test]
+    fn an_end_that_does_not_read_is_written_no_more_until_it_does() {
+        let (_, mut outbox) = outbox();
+        let mut out = Vec::new();
+        for _ in 0..1000 {
+            outbox.add(&[0; 1000]);
+            outbox.push_into(&mut out);
+        }
+        let ping = |out: &[u8]| {
+            let at = out.windows(2).position(|w| w == b"\x89\x08").unwrap();
+            out[at + 2..at + 10].to_vec()
+        };
+        assert!((64_000..67_000).contains(&out.len()), "{}", out.len());
+        let first = ping(&out);
+        assert!(!outbox.is_ours(b"guessed!") && outbox.is_ours(&first));
+        out.clear();
+        for _ in 0..1000 {
+            outbox.add(&[0; 1000]);
+            outbox.push_into(&mut out);
+        }
+        assert!((64_000..67_000).contains(&out.len()), "{}", out.len());
+        assert!(!outbox.is_ours(&first), "it has been answered");
+        // Whoever is asked meanwhile by another Ping may answer that one alone.
+        let mut beat = Vec::new();
+        outbox.write_ping(None, &mut beat);
+        assert_eq!(ping(&beat), ping(&out));
     }
 }

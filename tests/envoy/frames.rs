@@ -11,6 +11,7 @@ mod closing;
 mod memory;
 pub mod pair;
 mod splits;
+mod unseen;
 
 /// Envoy, with the one rule of these tests.
 fn start(upstream: &Upstream) -> Envoy {

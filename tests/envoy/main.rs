@@ -33,6 +33,7 @@ mod push;
 mod quotas;
 mod rates;
 mod report;
+mod smuggling;
 mod stream;
 mod tls;
 mod verdicts;

@@ -48,6 +48,25 @@ fn with_room_for_a_chunk_of_upstreams_messages_of_any_size_pass() {
     }
 }
 
+/// A message that comes in larger chunks than fit ends its own connection with a
+/// reset, and nothing else.
+#[test]
+fn without_that_room_large_messages_are_reset_and_nothing_else() {
+    let upstream = Upstream::bind();
+    for (listener_bytes, cluster_bytes) in [(32 << 10, 32 << 10), (16 << 10, 64 << 10)] {
+        let envoy = limited(listener_bytes, cluster_bytes, &upstream);
+        let (mut client, mut server) = upstream.open(envoy.address(), &Request::upgrade("/ws"));
+        let large = plain(0x82, &vec![7; 3 << 20]);
+        let arrived: Vec<bool> = (0..5).map(|_| arrives(&envoy, &upstream, &large)).collect();
+        assert!(arrived.contains(&false), "{listener_bytes}: the README says otherwise");
+        server.send(&plain(0x81, b"good"));
+        assert_eq!(client.frame().unwrap().payload, b"good");
+        client.send(&text("back"));
+        server.expect(&text("back"));
+        envoy.assert_sound();
+    }
+}
+
 /// Every message of the server's becomes a longer one.
 #[test]
 fn what_grows_on_its_way_passes() {

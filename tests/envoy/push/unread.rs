@@ -22,11 +22,11 @@ fn replies_to_a_client_that_does_not_read_do_not_gather() {
     let envoy = super::start(&[pushing("push", policy)], upstream.address());
     let (mut client, mut server) = upstream.open(envoy.address(), &Request::upgrade("/ws"));
     let before = allocated(&envoy);
-    let bad = text("bad").repeat(1000);
+    let bad = text("bad").repeat(200);
     client.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    // A reply is some eighty bytes: 16 MB of them.
+    // Each time as much as is answered at once, 16 KiB: 24 MB of answers.
     let begin = Instant::now();
-    for _ in 0..200 {
+    for _ in 0..1500 {
         match client.stream.write_all(&bad) {
             Ok(()) => {}
             // Nobody takes more: that is fine, too.
@@ -34,6 +34,7 @@ fn replies_to_a_client_that_does_not_read_do_not_gather() {
             Err(error) => panic!("{error}"),
         }
         assert!(begin.elapsed() < crate::support::PATIENCE);
+        std::thread::sleep(Duration::from_millis(1));
     }
     let good = text("good");
     if client.stream.write_all(&good).is_ok() {
