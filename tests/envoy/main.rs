@@ -22,6 +22,7 @@ mod config;
 mod credentials;
 mod events;
 mod examples;
+mod first_message;
 mod frames;
 mod handshake;
 mod http2;
