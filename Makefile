@@ -22,6 +22,7 @@ endif
 export WSGUARD_WASM := $(CURDIR)/dist/wsguard.wasm
 export WSGUARD_TRAP_WASM := $(CURDIR)/dist/wsguard-trap.wasm
 export PYTHON := $(CURDIR)/.tools/venv/bin/python
+export NODE_PATH := $(CURDIR)/.tools/node/node_modules:/usr/share/nodejs
 export ENVOY ENVOY_VERSION
 
 .PHONY: help
@@ -45,12 +46,17 @@ envoy: tools ## Fetch stock Envoy (ENVOY_VERSION=1.36 … 1.40, or ENVOY=/path)
 .PHONY: tools
 tools:
 	@$(TOOLS)/venv.sh
+	@$(TOOLS)/node.sh
 
 .PHONY: test
 test: wasm wasm-trap envoy tools ## Unit, property and integration tests with the real Envoy
 	@echo "wsguard: testing with $$($(ENVOY) --version | xargs)"
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
+
+.PHONY: soak
+soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections
+	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
@@ -67,6 +73,23 @@ compat: ## `make test` with every Envoy from 1.36 to 1.40
 	@for version in 1.36 1.37 1.38 1.39 1.40; do \
 	  env -u ENVOY -u ENVOY_VERSION $(MAKE) --no-print-directory test ENVOY_VERSION=$$version; \
 	done
+
+bench_cargo = CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/bench" $(TOOLS)/cargo.sh
+bench_manifest = --manifest-path tests/bench/Cargo.toml
+
+# A build of its own, with what it needs; CORE=1 measures the core alone after it,
+# PEERS=1 fetches the peers that are not
+# installed, ONLY=… and SETUPS=… take some workloads and set-ups by name, POLICY=… adds a
+# document of your own (JSON), BEFORE=… runs everything with another wasm, too.
+.PHONY: bench
+bench: wasm envoy tools ## Measure what wsguard costs, against its peers (QUICK=1: 4 minutes)
+	@$(if $(PEERS),$(TOOLS)/peers.sh)
+	@$(bench_cargo) run -q --locked $(if $(SMOKE),,--release) $(bench_manifest) -- \
+	  $(if $(QUICK),--quick) $(if $(SMOKE),--smoke) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(SETUPS),--setups $(SETUPS)) \
+	  $(if $(POLICY),--policy $(POLICY)) $(if $(BEFORE),--before $(BEFORE)) \
+	  $(if $(OUT),--out $(OUT))
+	@$(if $(CORE),$(bench_cargo) bench --locked $(bench_manifest))
 
 .PHONY: lint
 lint: ## Format, clippy (native and wasm) and documentation, warnings denied

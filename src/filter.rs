@@ -6,8 +6,10 @@
 //! | `host` | every host call |
 //! | `root` | one worker: configuration, ticks, the sessions that are open |
 //! | `http` | one HTTP stream |
+//! | `downlink` | what goes to its client |
 //! | `stream` | one connection before `tcp_proxy` |
 
+mod downlink;
 mod host;
 mod http;
 mod root;

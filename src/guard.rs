@@ -88,6 +88,7 @@ impl Guard {
     pub fn on_tick(&self) {
         let now = self.now();
         self.tell_quotas();
+        self.metrics.tell_gathered(&*self.host);
         self.tell_buffered(self.budget.used_bytes());
         for index in 0..=self.config.policies.len() {
             let suppressed =
@@ -314,7 +315,7 @@ impl Guard {
     }
 
     pub(crate) fn count_chunk(&self, policy: usize, sender: Sender, messages: u64, bytes: u64) {
-        self.metrics.chunk(&*self.host, policy, sender, messages, bytes);
+        self.metrics.chunk(policy, sender, messages, bytes);
     }
 
     fn tell_suppressed(&self, index: usize, suppressed: u64, now: Timestamp) {
@@ -339,6 +340,7 @@ impl std::fmt::Debug for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.metrics.tell_gathered(&*self.host);
         self.tell_buffered(0);
     }
 }

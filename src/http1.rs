@@ -143,7 +143,8 @@ pub enum HeadError {
     StartLine,
     /// Another version than HTTP/1.1.
     Version,
-    /// A request target that is no path: absolute form, authority form or `*`.
+    /// A request target that is no path: absolute form, authority form or `*`;
+    /// or one with a fragment.
     Target,
     /// A line that continues the one before (obs-fold).
     Folded,
@@ -176,7 +177,7 @@ impl std::fmt::Display for HeadError {
             Self::ControlByte => "the head holds a control character",
             Self::StartLine => "the first line is none of HTTP/1.1",
             Self::Version => "the version is not HTTP/1.1",
-            Self::Target => "the request target is no path",
+            Self::Target => "the request target is no path, or has a # in it",
             Self::Folded => "a header line continues on the next line",
             Self::HeaderName => "a header line has no name, or no colon right behind it",
             Self::HeaderValue => "a header value holds a character that may stand in none",

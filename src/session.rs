@@ -104,8 +104,6 @@ pub struct Session {
     gate: Option<Gate>,
     /// Who it is, where messages have to ask for what that may have.
     identity: Option<Identity>,
-    /// The filter can write to the client unasked.
-    ready_to_push: bool,
     /// What a client is told that was refused before upstream had answered.
     refusal: Option<Refusal>,
     /// Why we ended it, if we did.
@@ -186,7 +184,7 @@ impl Session {
 
     /// Says whether the filter can write to the client unasked.
     pub const fn set_ready_to_push(&mut self, ready: bool) {
-        self.ready_to_push = ready;
+        self.outboxes.client.set_open(ready);
     }
 
     /// Appends what is to be written to the client now, unasked, to `out`; with
@@ -201,7 +199,7 @@ impl Session {
     /// Whether [`Self::push`] would append something.
     #[must_use]
     pub fn has_to_push(&self) -> bool {
-        self.ready_to_push && self.pushes() && !self.outboxes.client.is_empty()
+        self.outboxes.client.is_open() && self.pushes() && !self.outboxes.client.is_empty()
     }
 
     /// What a client is told whose handshake [`Self::on_data`] has refused, for

@@ -6,6 +6,7 @@ use super::error::AuthError;
 use super::first_message::When;
 use super::identity::Identity;
 use super::pointer::Pointer;
+use super::strip::same_name;
 use super::{jwt, query};
 use crate::handshake::RequestHead;
 use crate::host::{Call, CallAnswer, CallId};
@@ -205,7 +206,12 @@ impl Asking {
                 Ok(vec![(name, read(value)?)])
             }
             Self::Header(name) => {
-                let lines = wish.head.headers.all(name).map(|line| line.trim_ascii().to_vec());
+                // `x_room` too: many an upstream takes it for `x-room`.
+                let same = || wish.head.headers.iter().filter(|(sent, _)| same_name(sent, name));
+                if same().any(|(sent, _)| sent != name) {
+                    return Err(AuthError::NotAsked);
+                }
+                let lines = same().map(|(_, line)| line.trim_ascii().to_vec());
                 Ok(vec![(name, read(single(Box::new(lines))?)?)])
             }
             Self::Path(template) => {

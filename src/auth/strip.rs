@@ -108,7 +108,7 @@ pub fn sent_identity_headers(head: &RequestHead, configured: &[String]) -> Vec<S
     names
 }
 
-fn same_name(one: &str, other: &str) -> bool {
+pub(super) fn same_name(one: &str, other: &str) -> bool {
     let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     one.bytes().map(fold).eq(other.bytes().map(fold))
 }

@@ -7,6 +7,7 @@
 //! request's headers are held as long as somebody else's answer is waited for;
 //! Envoy holds what the client sends behind them.
 
+use super::downlink::Downlink;
 use super::host::{self, Body};
 use super::root::{Live, Worker};
 use crate::guard::Guard;
@@ -31,6 +32,7 @@ pub(super) struct HttpStream {
     /// The request's headers are held.
     pending: Option<Box<PendingAdmission>>,
     session: Option<Box<Session>>,
+    downlink: Downlink,
     /// A request without a session that asked for no upgrade, until it is
     /// answered: its headers can't be read any more then.
     plain: Option<Box<Plain>>,
@@ -62,16 +64,19 @@ impl HttpStream {
 
     /// Whether [`Self::push`] has something to write.
     pub(super) fn has_to_push(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.has_to_push())
+        self.is_behind() || self.session.as_ref().is_some_and(|session| session.has_to_push())
     }
 
-    /// Writes what the session has to say to the client, if it can be said now.
-    /// The last thing a callback may do; host calls must be about this stream.
+    /// Whether more waits for the client than could go on at once.
+    pub(super) const fn is_behind(&self) -> bool {
+        self.downlink.is_behind()
+    }
+
+    /// Writes what there is for the client, if that can be done now. The last
+    /// thing a callback may do; host calls must be about this stream.
     pub(super) fn push(&mut self) {
         let Some(session) = &mut self.session else { return };
-        let mut bytes = Vec::new();
-        session.push(&mut bytes);
-        if !bytes.is_empty() && !host::write_to_client(&bytes) {
+        if !self.downlink.write(session) {
             // What should have been said is lost: the connection must not go on
             // as if it had been.
             host::reset();
@@ -173,44 +178,30 @@ impl HttpStream {
         };
         let mut out = Vec::new();
         let outcome = session.on_data(which.sender(), &input, &mut out);
-        let (applied, left) = match outcome.forwarded {
-            Forwarded::Unchanged => (true, size),
-            Forwarded::Replaced => (host::replace_body(which, size, &out), out.len()),
-        };
         let refusal = session.take_refusal();
+        let action = match (which, outcome.forwarded) {
+            (Body::Response, forwarded) if refusal.is_none() => {
+                self.downlink.on_body(session, (&input, forwarded, &out), ends)
+            }
+            (_, Forwarded::Unchanged) => Some(Action::Continue),
+            (_, Forwarded::Replaced) => {
+                host::replace_body(which, size, &out).then_some(Action::Continue)
+            }
+        };
         if let Some(reason) = outcome.refused {
             self.tell_reason(reason);
         }
-        if let (true, Some(refusal)) = (applied, refusal) {
-            return self.refuse(&refusal);
-        }
-        if outcome.reset || !applied {
+        let (Some(action), false) = (action, outcome.reset && refusal.is_none()) else {
             host::reset();
             return Action::Continue;
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse(&refusal);
         }
-        match which {
-            Body::Response => self.keep_ready(left, ends),
-            _ => {
-                self.push();
-                Action::Continue
-            }
+        if matches!(which, Body::Request) {
+            self.push();
         }
-    }
-
-    /// Ends a response body callback that leaves `left` bytes. With `push` the
-    /// response side waits all the time, with nothing in it, and what comes is
-    /// let go at once: so something can be put in at any other time.
-    fn keep_ready(&mut self, left: usize, ends: bool) -> Action {
-        let Some(session) = &mut self.session else { return Action::Continue };
-        let ready = session.pushes() && !ends;
-        session.set_ready_to_push(ready);
-        if !ready {
-            return Action::Continue;
-        }
-        if left > 0 {
-            host::resume_response();
-        }
-        Action::Pause
+        action
     }
 
     /// An answer to a request that has no session.
@@ -248,6 +239,18 @@ pub(super) struct HttpFilter {
 impl HttpFilter {
     pub(super) fn new(id: u32, worker: Rc<Worker>) -> Self {
         Self { id, worker, stream: Rc::default() }
+    }
+
+    fn on_body(&self, which: Body, size: usize, ends: bool) -> Action {
+        let mut stream = self.stream.borrow_mut();
+        let action = stream.on_body(which, size, ends);
+        if stream.is_behind() {
+            self.worker.hurry(self.id);
+        }
+        if stream.is_waiting() {
+            self.worker.wait(self.id);
+        }
+        action
     }
 
     fn end(&self) {
@@ -301,12 +304,7 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
-        let mut stream = self.stream.borrow_mut();
-        let action = stream.on_body(Body::Request, size, ends);
-        if stream.is_waiting() {
-            self.worker.wait(self.id);
-        }
-        action
+        self.on_body(Body::Request, size, ends)
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
@@ -326,7 +324,7 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
-        self.stream.borrow_mut().on_body(Body::Response, size, ends)
+        self.on_body(Body::Response, size, ends)
     }
 }
 

@@ -5,7 +5,7 @@ use super::http::{HttpFilter, SharedStream};
 use super::stream::{SharedConnection, StreamFilter};
 use crate::config::{Config, Document, FilterKind};
 use crate::guard::Guard;
-use crate::host::{CallAnswer, CallId, Level, Log};
+use crate::host::{CallAnswer, CallId, Clock, Level, Log};
 use crate::quota::Quotas;
 use crate::reason::Reason;
 use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
@@ -19,7 +19,11 @@ use std::time::Duration;
 /// that comes back at once, to another worker, finds its place free.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// Of how many of those one looks at sessions for what no callback brings:
+/// How often ticks come as long as a client has to be written more than could go
+/// on at once (see [`super::downlink`]).
+const HURRY: Duration = Duration::from_millis(1);
+
+/// Of how many ticks of every [`SETTLE`] one looks at sessions for what no callback brings:
 /// every 500 ms.
 const TICKS: u32 = 10;
 
@@ -81,6 +85,12 @@ pub(super) struct Worker {
     live: RefCell<BTreeMap<u32, Live>>,
     /// Of those, the ones whose request is held.
     waiting: RefCell<BTreeSet<u32>>,
+    /// Of those, the ones whose client has to be written more.
+    behind: RefCell<BTreeSet<u32>>,
+    /// Ticks come every [`HURRY`].
+    hurries: Cell<bool>,
+    /// When something was last done on a tick of every [`SETTLE`].
+    settled: Cell<Duration>,
 }
 
 impl Worker {
@@ -106,6 +116,47 @@ impl Worker {
     pub(super) fn remove(&self, id: u32) {
         self.live.borrow_mut().remove(&id);
         self.waiting.borrow_mut().remove(&id);
+        self.behind.borrow_mut().remove(&id);
+    }
+
+    /// Its client has to be written more than could go on at once.
+    pub(super) fn hurry(&self, id: u32) {
+        self.behind.borrow_mut().insert(id);
+        if !self.hurries.replace(true) {
+            host::tick_every(HURRY);
+        }
+    }
+
+    /// Writes on to the clients that have to be written more, if that is all that
+    /// this tick is for: whether it was. Every so often it is for all else; that
+    /// writes to these clients, too, and twice in one callback would be in the
+    /// wrong order.
+    fn catch_up(&self) -> bool {
+        let now = Envoy.monotonic();
+        if !self.hurries.get() || now.saturating_sub(self.settled.get()) >= SETTLE {
+            self.settled.set(now);
+            return false;
+        }
+        let behind = self.behind.borrow().clone();
+        for id in behind {
+            let stream = match self.live.borrow().get(&id) {
+                Some(Live::Http(stream)) => Rc::clone(stream),
+                _ => continue,
+            };
+            let mut stream = stream.borrow_mut();
+            // Were the stream gone, the bytes would go to another client.
+            if stream.is_behind() && host::enter(id) {
+                stream.push();
+            }
+            if !stream.is_behind() {
+                self.behind.borrow_mut().remove(&id);
+            }
+        }
+        if self.behind.borrow().is_empty() {
+            self.hurries.set(false);
+            host::tick_every(SETTLE);
+        }
+        true
     }
 
     /// What handshakes wait for, and those that need not wait any longer.
@@ -264,6 +315,9 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if self.worker.catch_up() {
+            return;
+        }
         QUOTAS.with(|quotas| quotas.on_tick());
         self.worker.tend();
         let ticks = self.worker.ticks.get() + 1;

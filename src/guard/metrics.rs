@@ -7,7 +7,7 @@ use crate::frame::Sender;
 use crate::host::{MetricId, MetricKind, Metrics};
 use crate::inspect::Action;
 use crate::reason::Reason;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 /// How an opening handshake ended.
@@ -65,9 +65,61 @@ struct PolicyMetrics {
 
 #[derive(Debug)]
 struct FlowMetrics {
-    messages_total: MetricId,
-    bytes_total: MetricId,
-    message_bytes: MetricId,
+    messages_total: Counter,
+    bytes_total: Counter,
+    message_bytes: Histogram,
+}
+
+/// A counter of what goes by. Every chunk counts, and a call to the host costs as
+/// much as reading a small message, so the host is told on the next tick.
+#[derive(Debug)]
+struct Counter {
+    id: MetricId,
+    gathered: Cell<u64>,
+}
+
+impl Counter {
+    fn add(&self, count: u64) {
+        self.gathered.set(self.gathered.get().saturating_add(count));
+    }
+
+    fn tell(&self, host: &dyn Metrics) {
+        let gathered = self.gathered.take();
+        if gathered > 0 {
+            host.add(self.id, i64::try_from(gathered).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// A histogram of what goes by, told likewise, or when as many values have
+/// gathered as are kept.
+#[derive(Debug)]
+struct Histogram {
+    id: MetricId,
+    gathered: RefCell<Vec<u64>>,
+}
+
+/// Values of a histogram that are kept until they are told.
+const GATHERED_VALUES: usize = 64;
+
+impl Histogram {
+    fn record(&self, host: &dyn Metrics, value: u64) {
+        let mut gathered = self.gathered.borrow_mut();
+        gathered.push(value);
+        if gathered.len() >= GATHERED_VALUES {
+            self.record_all(host, &mut gathered);
+        }
+    }
+
+    fn tell(&self, host: &dyn Metrics) {
+        self.record_all(host, &mut self.gathered.borrow_mut());
+    }
+
+    fn record_all(&self, host: &dyn Metrics, gathered: &mut Vec<u64>) {
+        for value in gathered.drain(..) {
+            host.record(self.id, value);
+        }
+    }
 }
 
 impl MetricTable {
@@ -124,23 +176,24 @@ impl MetricTable {
 
     pub(super) fn message(&self, host: &dyn Metrics, policy: usize, sender: Sender, bytes: u64) {
         if let Some(metrics) = self.flow(policy, sender) {
-            host.record(metrics.message_bytes, bytes);
+            metrics.message_bytes.record(host, bytes);
         }
     }
 
-    pub(super) fn chunk(
-        &self,
-        host: &dyn Metrics,
-        policy: usize,
-        sender: Sender,
-        messages: u64,
-        bytes: u64,
-    ) {
-        let Some(metrics) = self.flow(policy, sender) else { return };
-        for (id, count) in [(metrics.messages_total, messages), (metrics.bytes_total, bytes)] {
-            if count > 0 {
-                host.add(id, i64::try_from(count).unwrap_or(i64::MAX));
-            }
+    /// Gathers what [`Self::tell_gathered`] tells.
+    pub(super) fn chunk(&self, policy: usize, sender: Sender, messages: u64, bytes: u64) {
+        if let Some(metrics) = self.flow(policy, sender) {
+            metrics.messages_total.add(messages);
+            metrics.bytes_total.add(bytes);
+        }
+    }
+
+    /// Tells the host what has gathered since the last time.
+    pub(super) fn tell_gathered(&self, host: &dyn Metrics) {
+        for flow in self.policies.iter().flat_map(|policy| [&policy.client, &policy.server]) {
+            flow.messages_total.tell(host);
+            flow.bytes_total.tell(host);
+            flow.message_bytes.tell(host);
         }
     }
 
@@ -198,10 +251,15 @@ impl FlowMetrics {
             label(&mut name, "direction", sender.name());
             host.define(kind, &name)
         };
+        let counter =
+            |name| Counter { id: define(MetricKind::Counter, name), gathered: Cell::default() };
         Self {
-            messages_total: define(MetricKind::Counter, "wsguard_messages_total"),
-            bytes_total: define(MetricKind::Counter, "wsguard_bytes_total"),
-            message_bytes: define(MetricKind::Histogram, "wsguard_message_bytes"),
+            messages_total: counter("wsguard_messages_total"),
+            bytes_total: counter("wsguard_bytes_total"),
+            message_bytes: Histogram {
+                id: define(MetricKind::Histogram, "wsguard_message_bytes"),
+                gathered: RefCell::default(),
+            },
         }
     }
 }

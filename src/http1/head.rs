@@ -71,7 +71,9 @@ impl Request {
         if version != 1 {
             return Err(HeadError::Version);
         }
-        if !target.starts_with('/') || !target.is_ascii() {
+        // One server cuts the fragment off that another takes for more of the
+        // query; Envoy's HTTP refuses it too.
+        if !target.starts_with('/') || !target.is_ascii() || target.contains('#') {
             return Err(HeadError::Target);
         }
         let lines = Lines::new(head, length, headers)?;

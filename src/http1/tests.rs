@@ -100,6 +100,7 @@ fn what_a_recipient_may_forgive_is_refused() {
         ("/ws", "http://h/ws", HeadError::Target),
         ("/ws", "h:443", HeadError::Target),
         ("/ws", "*", HeadError::Target),
+        ("/ws", "/ws?a=b#&token=c", HeadError::Target),
         ("/ws", "/w\u{e4}", HeadError::Target),
         ("a: b", "a : b", HeadError::HeaderName),
         ("a: b", "a\t: b", HeadError::HeaderName),

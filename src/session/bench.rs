@@ -125,9 +125,11 @@ impl<'a> Bench<'a> {
             Sender::Server => InItsPlace::Answer(frame),
             Sender::Client => {
                 self.outboxes.client.add(&frame);
-                let pushed =
+                let asked =
                     self.guard.policy(self.policy).is_some_and(|policy| policy.lifetime.push);
-                if pushed { InItsPlace::Nothing } else { InItsPlace::Ping }
+                let client = &self.outboxes.client;
+                let needs_none = asked && client.is_open() || client.is_sealed();
+                if needs_none { InItsPlace::Nothing } else { InItsPlace::Ping }
             }
         };
     }

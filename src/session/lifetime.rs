@@ -126,7 +126,8 @@ impl Session {
     /// Asks the client whether it is there, when it is time to.
     fn heartbeat(&mut self, rules: &Lifetime, now: Duration) -> Option<Reason> {
         let due = now.saturating_sub(self.life.asked) >= rules.heartbeat?;
-        if !due || !self.pushes() {
+        // One that can't go out would be one that is not answered.
+        if !due || !self.pushes() || !self.outboxes.client.is_open() {
             return None;
         }
         if self.outboxes.client.unanswered() >= MISSED_PINGS {
@@ -158,7 +159,8 @@ impl Session {
         self.tell_end(reason, (Action::Close, Kind::Refused), detail);
         self.discard();
         self.ended_for = Some(reason);
-        let told = self.pushes() && self.ready_to_push && !self.outboxes.client.is_sealed();
+        let told =
+            self.pushes() && self.outboxes.client.is_open() && !self.outboxes.client.is_sealed();
         let (code, key) = (close_code(reason), self.key_towards(Sender::Server));
         self.outboxes.client.close(code, reason.name(), None);
         self.outboxes.server.close(code, reason.name(), key);

@@ -137,6 +137,15 @@ impl Session {
         }
     }
 
+    /// Says that its handshake is counted now, by whoever ends it before upstream
+    /// has answered; whether it was already.
+    pub(super) const fn mark_counted(&mut self) -> bool {
+        match &mut self.phase {
+            Phase::Opening(pending) => std::mem::replace(&mut pending.counted, true),
+            _ => true,
+        }
+    }
+
     /// Upstream's own refusal goes on. One that has the headers of an upgrade,
     /// as a 426 should (RFC 9110 §15.5.22), is read by Envoy as if what follows
     /// were a tunnel, without an end: we see to that it ends.

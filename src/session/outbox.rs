@@ -22,6 +22,11 @@ pub(super) struct Outbox {
     probe: Probe,
     /// Pings that have gone there since anything came from there.
     unanswered: u32,
+    /// Pings that have gone there, less the Pongs to them: what else looks like
+    /// one is the other end's own, or a flood of them would count nowhere.
+    awaited: u32,
+    /// What is put in can go there at once.
+    open: bool,
 }
 
 /// Payload of a Ping of ours.
@@ -31,12 +36,24 @@ impl Outbox {
     /// With nothing in it. `probe` should be another one for each connection.
     pub(super) fn new(budget: &Rc<Budget>, probe: Probe) -> Self {
         let charge = Charge::new(budget);
-        Self { due: Vec::new(), charge, sealed: false, probe, unanswered: 0 }
+        let (unanswered, awaited) = (0, 0);
+        Self { due: Vec::new(), charge, sealed: false, probe, unanswered, awaited, open: false }
     }
 
     /// Whether nothing may follow what has gone there.
     pub(super) const fn is_sealed(&self) -> bool {
         self.sealed
+    }
+
+    /// Whether what is put in can go there at once, and needs not wait for other
+    /// bytes to go there.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Says so.
+    pub(super) const fn set_open(&mut self, open: bool) {
+        self.open = open;
     }
 
     /// Pings of ours that have gone there since anything came from there.
@@ -123,13 +140,16 @@ impl Outbox {
     }
 
     /// Whether a Pong with this payload that came from there answers a Ping of
-    /// ours, however late.
-    pub(super) fn is_ours(&self, payload: &[u8]) -> bool {
-        self.probe == payload
+    /// ours, however late; each answers one.
+    pub(super) fn is_ours(&mut self, payload: &[u8]) -> bool {
+        let ours = self.awaited > 0 && self.probe == payload;
+        self.awaited -= u32::from(ours);
+        ours
     }
 
     fn write_ping(&mut self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
         self.unanswered = self.unanswered.saturating_add(1);
+        self.awaited = self.awaited.saturating_add(1);
         let opcode = Opcode::Ping;
         let payload_bytes = u64::try_from(self.probe.len()).unwrap_or(0);
         FrameHeader { fin: true, compressed: false, opcode, mask: key, payload_bytes }.encode(out);

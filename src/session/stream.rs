@@ -78,6 +78,8 @@ pub struct StreamConnection {
     /// When upstream had sent its last byte.
     upstream_ended: Option<Timestamp>,
     reason_told: bool,
+    /// A request that has no session was counted as refused or reported.
+    counted: bool,
 }
 
 impl StreamConnection {
@@ -95,6 +97,7 @@ impl StreamConnection {
             body_bytes_left: 0,
             upstream_ended: None,
             reason_told: false,
+            counted: false,
         }
     }
 
@@ -175,9 +178,7 @@ impl StreamConnection {
                 self.give_up(Trouble::AnswerTimeout)
             }
             State::Answered(answered) => Outcome { reset: answered.is_over(now), ..unchanged() },
-            State::Tunnel => {
-                return self.session.as_mut().map_or_else(unchanged, Session::on_tick);
-            }
+            State::Tunnel => self.session.as_mut().map_or_else(unchanged, Session::on_tick),
             _ => unchanged(),
         };
         self.settle(outcome)
@@ -235,6 +236,7 @@ impl StreamConnection {
         out: &mut Vec<u8>,
     ) -> Outcome {
         self.policy = admitted.policy;
+        self.counted |= admitted.reason.is_some();
         let edits = match admitted.admission {
             Admission::Refused(_) => {
                 return Outcome { refused: admitted.reason, ..self.over() };
@@ -282,6 +284,8 @@ impl StreamConnection {
         let enforce = self.guard.config().mode == Mode::Enforce;
         let kind = if enforce { Kind::Refused } else { Kind::Reported };
         let refused = Trouble::NotAnUpgrade.tell(&self.guard, None, kind, &about);
+        Trouble::NotAnUpgrade.count(&self.guard, None, kind);
+        self.counted = true;
         if enforce { Outcome { refused, ..self.over() } } else { unchanged() }
     }
 
@@ -343,6 +347,16 @@ impl StreamConnection {
         let about = self.session.as_ref().map(|session| session.about.clone());
         let about = about.unwrap_or_else(|| self.about());
         let refused = trouble.tell(&self.guard, self.policy, Kind::Refused, &about);
+        let counted = self.session.as_mut().map_or(self.counted, Session::mark_counted);
+        if !counted {
+            trouble.count(&self.guard, self.policy, Kind::Refused);
+        }
+        if let (Some(reason), Some(policy), true) =
+            (refused, self.policy, trouble.direction() == Sender::Client)
+        {
+            let user = self.session.as_ref().and_then(|session| session.user.as_deref());
+            self.guard.strike(policy, reason, &about, user);
+        }
         Outcome { refused, ..self.over() }
     }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 mod closing;
 mod memory;
-mod pair;
+pub mod pair;
 mod splits;
 
 /// Envoy, with the one rule of these tests.
@@ -23,7 +23,7 @@ fn start(upstream: &Upstream) -> Envoy {
 
 /// An Envoy that ends a client's connection as soon as the server's has ended;
 /// by default it waits a second for the client to do so.
-fn prompt(document: &Value, upstream: SocketAddr) -> Value {
+pub fn prompt(document: &Value, upstream: SocketAddr) -> Value {
     let mut bootstrap = bootstrap(document, upstream);
     let listener = &mut bootstrap["static_resources"]["listeners"][0];
     let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
@@ -32,7 +32,7 @@ fn prompt(document: &Value, upstream: SocketAddr) -> Value {
 }
 
 /// A counter or gauge by the name that wsguard gives it; 0 when there is none.
-fn counter(envoy: &Envoy, name: &str) -> usize {
+pub fn counter(envoy: &Envoy, name: &str) -> usize {
     let page = envoy.get(&format!("/stats?filter={}", name.replace('.', "\\.")));
     let value = |line: &str| {
         line.trim_start_matches("wasmcustom.").strip_prefix(name)?.strip_prefix(": ")?.parse().ok()

@@ -18,6 +18,8 @@ mod support;
 mod upstream;
 
 mod auth;
+mod bounds;
+mod compressed;
 mod config;
 mod credentials;
 mod events;
@@ -28,11 +30,13 @@ mod handshake;
 mod http2;
 mod metrics;
 mod peers;
+mod push;
 mod quotas;
 mod rates;
 mod report;
 mod stream;
 mod tls;
+mod verdicts;
 
 /// What the module's environment holds for documents that name secrets.
 pub const TEST_SECRET: &str = "a-secret-of-tests-that-is-long-enough-for-hs256";

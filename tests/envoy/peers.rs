@@ -1,19 +1,23 @@
 //! Peers that other projects made, on both sides of the guard: Python
-//! `websockets` and tokio-tungstenite.
+//! `websockets`, Node `ws` and tokio-tungstenite.
 
 use super::support::{Envoy, bootstrap, python, tied, wait_for};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use tokio::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+mod servers;
+mod talk;
+
+use servers::peer;
+pub use servers::{Echo, Maker};
+pub use talk::{Saw, Talk, long_binary, long_text, talk};
 
 /// Larger than any buffer between the two ends.
 const LARGE: usize = 3 << 20;
@@ -27,39 +31,6 @@ pub fn document() -> Value {
         },
         "server": {"max_frame": 4 << 20, "max_message": 4 << 20},
     }]})
-}
-
-fn peer(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
-}
-
-/// The echo server of Python `websockets`; it ends with the test.
-pub struct Echo {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    pub address: SocketAddr,
-}
-
-impl Echo {
-    pub fn start() -> Self {
-        let mut child =
-            tied(&python()).arg(peer("echo.py")).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port: u16 = lines.next().unwrap().unwrap().parse().unwrap();
-        Self { child, lines, address: SocketAddr::from(([127, 0, 0, 1], port)) }
-    }
-
-    /// What it saw of the connection that ended next.
-    pub fn ended(&mut self) -> Value {
-        self.lines.next().unwrap().unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Runs the client of Python `websockets`; what it saw.
@@ -120,7 +91,7 @@ async fn send_in_frames(socket: &mut Socket, text: &str, frames: usize) {
 
 #[test]
 fn a_tungstenite_client_and_a_python_server_converse_until_a_rule_matches() {
-    let mut echo = Echo::start();
+    let echo = Echo::start();
     let envoy = Envoy::start(&bootstrap(&document(), echo.address));
     let text: String = "größer 日本語 🙂 ".chars().cycle().take(LARGE / 2).collect();
     let binary: Vec<u8> = (0..=250u8).cycle().take(LARGE).collect();
@@ -162,48 +133,19 @@ fn a_tungstenite_client_and_a_python_server_converse_until_a_rule_matches() {
     );
 }
 
-/// An echo server of tokio-tungstenite, on a thread of its own; gives the
-/// Close that each connection ended with.
-fn tungstenite_echo() -> (SocketAddr, Receiver<Option<CloseFrame>>) {
-    let (tell, told) = channel();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    // Ends with the test process; it holds nothing but its own port.
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::from_std(listener).unwrap();
-            while let Ok((stream, _)) = listener.accept().await {
-                let mut socket = accept_async(stream).await.unwrap();
-                let mut last = None;
-                while let Some(Ok(message)) = socket.next().await {
-                    match message {
-                        Message::Text(_) | Message::Binary(_) => {
-                            socket.send(message).await.unwrap()
-                        }
-                        Message::Close(close) => last = close,
-                        _ => {}
-                    }
-                }
-                let _ = tell.send(last);
-            }
-        });
-    });
-    (address, told)
-}
-
 #[test]
 fn a_python_client_and_a_tungstenite_server_converse_until_a_rule_matches() {
-    let (address, told) = tungstenite_echo();
-    let envoy = Envoy::start(&bootstrap(&document(), address));
+    let echo = Echo::of(Maker::Tungstenite);
+    let envoy = Envoy::start(&bootstrap(&document(), echo.address));
     let port = envoy.address().port();
     let large = ["text:1000000", "binary:3145728", "parts:1000000", "say:", "say:hello"];
     let saw = python_client(port, &large);
     assert_eq!(saw, json!({"echoed": 5, "extensions": [], "code": 1000, "reason": "done"}));
-    assert_eq!(told.recv_timeout(super::support::PATIENCE).unwrap(), Some(close(1000, "done")));
+    let ended = echo.ended();
+    assert_eq!((&ended["code"], &ended["reason"]), (&json!(1000), &json!("done")));
 
     let saw = python_client(port, &["say:hello", "say:a <script> b", "say:unsent"]);
     assert_eq!(saw, json!({"echoed": 1, "extensions": [], "code": 1008, "reason": "rule_matched"}));
-    assert_eq!(told.recv_timeout(super::support::PATIENCE).unwrap(), Some(close(1008, "")));
+    let ended = echo.ended();
+    assert_eq!((&ended["code"], &ended["reason"]), (&json!(1008), &json!("")));
 }

@@ -32,7 +32,7 @@ fn kinds(told: &[(String, Value)]) -> Vec<(&str, Option<&str>)> {
 /// what they say passes unseen.
 #[test]
 fn compression_between_real_peers_goes_on_working() {
-    let mut echo = Echo::start();
+    let echo = Echo::start();
     let mut document = reporting();
     document["policies"][0]["auth"] = json!({
         "credentials": [{"header": "x-api-key"}],

@@ -1,15 +1,26 @@
 """An echo server of the `websockets` library.
 
 Prints its port, then one line of JSON for each connection that has ended: how
-many messages it echoed, which extensions were agreed, and the Close that came.
+many messages it echoed, which extensions were agreed, the Close that came, and
+how many Pongs came that it had not asked for.
 """
 
 import asyncio
 import json
 import sys
 
-from websockets.asyncio.server import serve
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Opcode
+
+
+class Counting(ServerConnection):
+    pongs = 0
+
+    def process_event(self, event):
+        if getattr(event, "opcode", None) is Opcode.PONG:
+            self.pongs += 1
+        super().process_event(event)
 
 
 async def echo(connection):
@@ -22,6 +33,7 @@ async def echo(connection):
         came = closed.rcvd
         print(json.dumps({
             "messages": messages,
+            "pongs": connection.pongs,
             "extensions": [extension.name for extension in connection.protocol.extensions],
             "headers": dict(connection.request.headers.raw_items()),
             "code": came.code if came else None,
@@ -30,7 +42,9 @@ async def echo(connection):
 
 
 async def main():
-    async with serve(echo, "127.0.0.1", 0, max_size=None, ping_interval=None) as server:
+    async with serve(
+        echo, "127.0.0.1", 0, max_size=None, ping_interval=None, create_connection=Counting,
+    ) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 

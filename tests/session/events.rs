@@ -131,6 +131,8 @@ fn the_metrics_have_the_names_of_the_contract() {
     all.push(("wsguard_handshakes_total.policy.chat.result.upstream", 1));
     admitted(&guard, &arrival(&[])).on_response(101, &headers(&[]));
     all.push(("wsguard_handshakes_total.policy.chat.result.refused.reason.upstream_handshake", 1));
+    // What every message counts gathers between two ticks.
+    guard.on_tick();
     for (name, value) in &all {
         assert_eq!(host.metric(name), *value, "{name}");
     }

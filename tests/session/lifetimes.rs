@@ -127,6 +127,21 @@ fn a_client_that_answers_the_heartbeat_lives_and_the_server_sees_nothing_of_it()
 }
 
 #[test]
+fn a_pong_that_answers_no_ping_of_ours_is_the_clients_own() {
+    let mut document = lifetime(json!({"heartbeat": "10s", "push": true, "idle": "1h"}));
+    document["policies"][0]["client"] = json!({"rate": {"per_connection": "3/1m"}});
+    let mut rig = Rig::open(&document);
+    rig.pushed();
+    rig.pass(10 * SECOND);
+    let pong = pong(&mut rig);
+    assert_eq!(rig.client(&pong).bytes, b"", "the answer");
+    for _ in 0..3 {
+        assert_eq!(rig.client(&pong).bytes, pong, "nobody asked");
+    }
+    assert_masked_close(&rig.client(&pong).bytes, 1008, "");
+}
+
+#[test]
 fn a_client_that_misses_two_pings_is_ended() {
     let mut rig = open(json!({"heartbeat": "10s", "push": true}));
     for _ in 0..2 {
@@ -135,6 +150,20 @@ fn a_client_that_misses_two_pings_is_ended() {
     }
     assert!(!rig.pass(9 * SECOND) && rig.pushed().is_empty());
     rig.pass(SECOND);
+    assert_eq!(rig.pushed(), told_client(1001, "heartbeat_missed"));
+}
+
+/// Over HTTP/2 the filter can write once upstream has sent its first byte.
+#[test]
+fn pings_that_could_not_go_out_are_not_missed() {
+    let mut rig = Rig::open(&lifetime(json!({"heartbeat": "10s", "push": true, "idle": "1h"})));
+    assert!(!rig.pass(60 * SECOND));
+    assert_eq!(rig.pushed(), b"", "none has gathered");
+    for _ in 0..2 {
+        assert!(!rig.pass(10 * SECOND));
+        pong(&mut rig);
+    }
+    rig.pass(10 * SECOND);
     assert_eq!(rig.pushed(), told_client(1001, "heartbeat_missed"));
 }
 

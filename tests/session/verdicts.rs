@@ -151,6 +151,9 @@ fn a_reply_stands_before_a_held_message_of_the_servers() {
 #[test]
 fn with_push_the_client_is_told_at_once_and_the_server_gets_nothing() {
     let mut rig = Rig::open(&ruled("reply", true));
+    // Before anything could be pushed, the server is asked to say something.
+    ping(&rig.client(&masked(0x81, b"<script>")).bytes);
+    assert_eq!(rig.pushed(), reply("rule_matched", DETAIL));
     assert_eq!(rig.client(&masked(0x81, b"<script>")).bytes, b"");
     assert_eq!(rig.pushed(), reply("rule_matched", DETAIL));
     assert_eq!(rig.pushed(), b"");

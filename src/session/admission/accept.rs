@@ -148,7 +148,6 @@ impl Request<'_> {
             life: Life::begin(self.guard.monotonic()),
             messages: crate::event::PerDirection::default(),
             first_close: None,
-            ready_to_push: false,
             refusal: None,
             ended_for: None,
         };

@@ -7,6 +7,7 @@ use crate::reason::Reason;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod counted;
 mod report;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -263,6 +264,8 @@ fn an_upstream_that_does_not_answer_ends_the_connection() {
     let outcome = rig.connection.on_tick();
     assert_eq!((outcome.reset, outcome.refused), (true, Some(Reason::UpstreamHandshake)));
     assert_eq!(rig.event()["reason"], "upstream_handshake");
+    rig.connection.on_end();
+    assert_eq!(rig.handshakes(), 1, "each counts once");
 }
 
 #[test]
@@ -292,6 +295,8 @@ fn an_answer_that_opens_nothing_is_refused_unless_it_is_upstreams_own_refusal() 
         assert!(event["detail"].as_str().unwrap().contains(says), "{event}");
         assert_eq!(event["direction"], "server");
         assert_eq!(rig.client(HI), on(b""));
+        rig.connection.on_end();
+        assert_eq!(rig.handshakes(), 1, "each counts once: {answer}");
     }
     let mut rig = Rig::enforce();
     rig.client(upgrade(""));

@@ -27,8 +27,8 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// Writes and counts that a connection ends, or in mode report would, for
-    /// this; gives the reason.
+    /// Writes that a connection ends, or in mode report would, for this; gives
+    /// the reason.
     pub(super) fn tell(
         self,
         guard: &Guard,
@@ -42,13 +42,17 @@ impl Trouble {
         event.reason = reason;
         event.direction = Some(self.direction());
         event.detail = Some(self.to_string());
+        guard.tell(policy, event);
+        reason
+    }
+
+    /// Counts the handshake, once, that ends so.
+    pub(super) fn count(self, guard: &Guard, policy: Option<usize>, kind: Kind) {
         let result = match kind {
             Kind::Reported => HandshakeResult::Reported,
             _ => HandshakeResult::Refused,
         };
-        guard.count_handshake(policy, result, reason);
-        guard.tell(policy, event);
-        reason
+        guard.count_handshake(policy, result, Some(self.reason()));
     }
 
     /// What the refusal is called.
@@ -64,7 +68,7 @@ impl Trouble {
     }
 
     /// Whose bytes it is about.
-    const fn direction(self) -> Sender {
+    pub(super) const fn direction(self) -> Sender {
         match self {
             Self::Memory(sender) => sender,
             Self::Answer(_) | Self::AnswerTimeout | Self::Unasked => Sender::Server,

@@ -40,6 +40,22 @@ impl Upstream {
         (client, server.server)
     }
 
+    /// The same where the server takes these extensions.
+    pub fn open_with(
+        &self,
+        envoy: SocketAddr,
+        request: &Request,
+        extensions: &str,
+    ) -> (Client, Server) {
+        let mut client = Client::connect(envoy);
+        client.send(&request.bytes());
+        let mut server = self.take_request();
+        server.accept_with(&format!("sec-websocket-extensions: {extensions}\r\n"));
+        let answer = client.answer();
+        assert_eq!(answer.status, 101, "{answer:?}");
+        (client, server.server)
+    }
+
     /// The next connection, its request read and not answered.
     pub fn take_request(&self) -> Asked {
         let begin = Instant::now();
@@ -72,6 +88,11 @@ pub struct Asked {
 impl Asked {
     /// Says yes.
     pub fn accept(&mut self) {
+        self.accept_with("");
+    }
+
+    /// Says yes with more header lines.
+    pub fn accept_with(&mut self, lines: &str) {
         let key = self.head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
@@ -79,7 +100,7 @@ impl Asked {
         let accept = derive_accept_key(key.unwrap().as_bytes());
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-             sec-websocket-accept: {accept}\r\n\r\n"
+             sec-websocket-accept: {accept}\r\n{lines}\r\n"
         );
         self.server.send(answer.as_bytes());
     }

@@ -57,6 +57,25 @@ fn claims_are_strings_lists_words_or_numbers_and_nothing_else() {
     }
 }
 
+/// Many an application takes `x_ask` for `X-Ask`, and one of the two.
+#[test]
+fn a_header_in_another_spelling_is_one_too_many() {
+    let worker = rule(json!({"from": {"header": "x-ask"}, "claim": "workspaces"}));
+    let asking = |lines: &[(&str, &str)]| {
+        let lines = [&[("x-session", "opaque")], lines].concat();
+        worker.decided(&arrival(&lines), &yes()).reason
+    };
+    assert_eq!(asking(&[("x-ask", "red")]), None);
+    for lines in [
+        &[("x-ask", "red"), ("x_ask", "yellow")][..],
+        &[("x_ask", "yellow"), ("x-ask", "red")],
+        &[("x_ask", "red")],
+        &[("x-ask", "red"), ("x-ask", "red")],
+    ] {
+        assert_eq!(asking(lines), Some(Reason::AccessDenied), "{lines:?}");
+    }
+}
+
 #[test]
 fn a_callout_says_who_is_a_member() {
     let worker = rule(json!({

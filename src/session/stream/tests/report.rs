@@ -45,10 +45,36 @@ fn report_lets_nothing_through_that_it_cannot_read() {
         let (seen, reset, _) = rig.client(&head);
         assert_eq!((seen.as_slice(), reset), (&b""[..], true), "{head}");
         assert!(rig.events().iter().any(|event| event["event"] == "refused"));
+        rig.connection.on_end();
+        assert_eq!(rig.handshakes(), 1, "{head}");
     }
     let mut rig = Rig::report();
     let broken = upgrade("").replace("Sec-WebSocket-Key", "Sec-WebSocket-Kei");
     assert_eq!(rig.client(&broken).0, broken.as_bytes());
     assert_eq!(rig.server(SWITCH), on(SWITCH), "a lenient upstream may open it");
     assert_eq!(rig.client(b"\xff\xff"), on(b"\xff\xff"), "and bytes pass unseen");
+}
+
+/// Access logs show one reason, and Envoy ends the whole VM when it is given a
+/// second one.
+#[test]
+fn a_reason_is_given_once_whether_a_message_or_a_tick_comes_first() {
+    let idle = Duration::from_secs(300);
+    let script = b"\x81\x87\0\0\0\0<script";
+    for tick_first in [true, false] {
+        let mut rig = Rig::report();
+        rig.client(upgrade(""));
+        rig.server(SWITCH);
+        let mut given = Vec::new();
+        for tick in [tick_first, !tick_first] {
+            given.push(if tick {
+                rig.host.advance(idle);
+                rig.connection.on_tick().refused
+            } else {
+                rig.client(script).2
+            });
+        }
+        assert_eq!(given[1], None, "{given:?}");
+        assert!(given[0].is_some());
+    }
 }

@@ -1,0 +1,231 @@
+//! `make bench`: what wsguard costs, and against whom.
+//!
+//! Starts every set-up with one worker on a CPU of its own, sends the same
+//! traffic through each in turn, and reads from the kernel how much CPU each
+//! took for it. Figures of different machines say nothing: what counts is the
+//! ratio to Envoy alone in the same run.
+//!
+//!     wsguard-bench [--quick | --smoke] [--rounds N] [--seconds N] [--only NAME,…]
+//!                   [--setups NAME,…] [--policy FILE.json]… [--before FILE.wasm]
+//!                   [--out FOLDER]
+
+mod bootstrap;
+mod chart;
+mod frames;
+mod load;
+mod machine;
+mod peers;
+mod policy;
+mod proxy;
+mod report;
+mod run;
+mod setup;
+mod stats;
+mod tokens;
+mod upstream;
+mod workload;
+
+use load::Trouble;
+use machine::Cpus;
+use report::{Idle, Report, Started};
+use run::{Bench, Extent, FIRST_IDLE};
+use setup::{Parts, Setup};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokens::Mint;
+use upstream::Upstream;
+use workload::Workload;
+
+const FULL: Extent = Extent { rounds: 7, seconds: 1.0, handshakes: 300, idle: 5000 };
+const QUICK: Extent = Extent { rounds: 3, seconds: 0.4, handshakes: 150, idle: 1000 };
+const SMOKE: Extent = Extent { rounds: 1, seconds: 0.02, handshakes: 10, idle: 20 };
+
+/// What was asked for.
+struct Asked {
+    extent: Extent,
+    quick: bool,
+    smoke: bool,
+    workloads: Option<Vec<String>>,
+    setups: Option<Vec<String>>,
+    /// Documents of the user's own, each a set-up.
+    policies: Vec<PathBuf>,
+    /// Another wasm, with which each of wsguard's set-ups runs again.
+    before: Option<PathBuf>,
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match Asked::read().and_then(|asked| bench(&asked)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("wsguard: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Asked {
+    fn read() -> Result<Self, Trouble> {
+        let mut asked = Self {
+            extent: FULL,
+            quick: false,
+            smoke: false,
+            workloads: None,
+            setups: None,
+            policies: Vec::new(),
+            before: None,
+            out: root().join("target/bench-report"),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            let list = |value: String| Some(value.split(',').map(str::to_owned).collect());
+            match argument.as_str() {
+                "--quick" => (asked.extent, asked.quick) = (QUICK, true),
+                "--smoke" => (asked.extent, asked.quick, asked.smoke) = (SMOKE, true, true),
+                "--only" => asked.workloads = list(value()?),
+                "--setups" => asked.setups = list(value()?),
+                "--rounds" => asked.extent.rounds = value()?.parse()?,
+                "--seconds" => asked.extent.seconds = value()?.parse()?,
+                "--policy" => asked.policies.push(value()?.into()),
+                "--before" => asked.before = Some(Path::new(&value()?).canonicalize()?),
+                "--out" => asked.out = value()?.into(),
+                _ => return Err(format!("{argument} is no option of this").into()),
+            }
+        }
+        Ok(asked)
+    }
+
+    fn workload(&self, workload: &Workload) -> bool {
+        match &self.workloads {
+            Some(names) => names.iter().any(|name| workload.name.starts_with(name.as_str())),
+            None => workload.quick || !self.quick,
+        }
+    }
+
+    /// The set-ups that are asked for, and the user's own.
+    fn setups(&self) -> Result<Vec<Setup>, Trouble> {
+        let mut setups: Vec<Setup> = Setup::all().into_iter().filter(|s| self.setup(s)).collect();
+        for path in &self.policies {
+            setups.push(Setup::of_file(path)?);
+        }
+        if let Some(wasm) = &self.before {
+            let before: Vec<Setup> = setups.iter().filter_map(|s| s.before(wasm)).collect();
+            setups.extend(before);
+        }
+        Ok(setups)
+    }
+
+    fn setup(&self, setup: &Setup) -> bool {
+        match &self.setups {
+            Some(names) => names.iter().any(|name| name == setup.name),
+            None => setup.quick || !self.quick,
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `make bench` says where things are; without it, where it puts them.
+fn part(variable: &str, fallback: &str) -> Result<PathBuf, Trouble> {
+    let path = std::env::var_os(variable).map_or_else(|| root().join(fallback), PathBuf::from);
+    if !path.exists() {
+        return Err(format!("{variable} is missing: run `make bench`, or set it").into());
+    }
+    Ok(path.canonicalize().unwrap_or(path))
+}
+
+fn bench(asked: &Asked) -> Result<(), Trouble> {
+    let files = machine::raise_file_limit();
+    let cpus = Cpus::choose()?;
+    let generator = machine::this_thread();
+    machine::pin(None, cpus.generator)?;
+    let upstream = Upstream::start()?;
+    machine::pin(Some(upstream.thread), cpus.upstream)?;
+    // Not canonical: a virtual environment's interpreter is a link.
+    let python = root().canonicalize()?.join(".tools/venv/bin/python");
+    let python = std::env::var_os("PYTHON").map_or(python, PathBuf::from);
+    let mint = Mint::start(&python, &root())?;
+    let parts = Parts {
+        root: root().canonicalize()?,
+        envoy: part("ENVOY", ".tools/envoy-1.40.0/envoy")?,
+        wasm: part("WSGUARD_WASM", "dist/wsguard.wasm")?,
+        python,
+        upstream: upstream.address,
+        cpus,
+        keys: mint.keys().clone(),
+    };
+    let extent = asked.extent;
+    let mut bench = Bench { parts: &parts, upstream: &upstream, generator, mint, extent };
+    let mut report = Report::new(&parts, asked.quick);
+    report.rows = rows(&mut bench, asked, &mut report)?;
+    if asked.smoke {
+        return report.write(&asked.out);
+    }
+    // A connection takes two files here, and two in the proxy.
+    let most = usize::try_from(files / 2).unwrap_or(usize::MAX);
+    let idle = extent.idle.min(most.saturating_sub(FIRST_IDLE + 200)).max(1);
+    report.idle = idle_connections(&mut bench, asked, idle)?;
+    report.started = starts(&parts)?;
+    report.write(&asked.out)
+}
+
+/// Every workload through every set-up.
+fn rows(
+    bench: &mut Bench<'_>,
+    asked: &Asked,
+    report: &mut Report,
+) -> Result<Vec<stats::Row>, Trouble> {
+    let setups = asked.setups()?;
+    report.titles = setups.iter().map(|setup| (setup.name, setup.title)).collect();
+    let mut running = Vec::new();
+    for setup in &setups {
+        match setup.start(bench.parts)? {
+            Ok(started) => {
+                if !started.left_out.is_empty() {
+                    report.left_out = started.left_out;
+                }
+                running.push((setup, started.proxy));
+            }
+            Err(why) => report.skipped.push(format!("{}: {why}", setup.title)),
+        }
+    }
+    let running: Vec<_> = running.iter().map(|(setup, proxy)| (*setup, proxy)).collect();
+    let mut rows = Vec::new();
+    for workload in Workload::all()?.iter().filter(|w| asked.workload(w)) {
+        eprintln!("wsguard: {}", workload.title);
+        rows.extend(bench.rows(workload, &running)?);
+    }
+    Ok(rows)
+}
+
+/// In processes of their own: what others have freed hides what these take.
+fn idle_connections(
+    bench: &mut Bench<'_>,
+    asked: &Asked,
+    count: usize,
+) -> Result<Vec<Idle>, Trouble> {
+    let mut idle = Vec::new();
+    let names = ["envoy", "minimal", "example", "tcp", "stream"];
+    let all = Setup::all().into_iter().filter(|s| names.contains(&s.name) && asked.setup(s));
+    for setup in all {
+        eprintln!("wsguard: {count} idle connections, {}", setup.title);
+        let Ok(running) = setup.start(bench.parts)? else { continue };
+        let kib = bench.idle(&running.proxy, count)?;
+        idle.push(Idle { setup: setup.title, count, kib });
+    }
+    Ok(idle)
+}
+
+/// What it takes to load policies.
+fn starts(parts: &Parts) -> Result<Vec<Started>, Trouble> {
+    let mut started = Vec::new();
+    for (title, patterns) in [("1 pattern", 1), ("50 patterns", 50), ("1,000 patterns", 1000)] {
+        let proxy = setup::start_with_patterns(parts, patterns)?;
+        let (start, kib) = (proxy.start, proxy.memory_kib());
+        started.push(Started { title, start, kib });
+    }
+    Ok(started)
+}
