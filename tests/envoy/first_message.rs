@@ -180,3 +180,31 @@ fn graphql_clients_subscribe_and_upstream_sees_no_token() {
         }
     }
 }
+
+/// The Python client of README's section, as it is written there.
+#[test]
+fn the_client_in_the_readme_works() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split_once("\n### First message\n").unwrap().1;
+    let code = section.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let mut echo = Echo::start();
+    let envoy = Envoy::start(&bootstrap(&pointer(), echo.address));
+    let run = |token: &str| {
+        let url = format!("ws://{}/ws", envoy.address());
+        let code = code.replace("wss://chat.example.com/ws", &url);
+        assert!(code.contains(&url));
+        // It ends with what it shows first, or with what it raises.
+        let run = format!(
+            "def show(message): print(message['text']); raise SystemExit\n\
+             asyncio.run(asyncio.wait_for(run(lambda: '{token}', show), 20))\n"
+        );
+        let mut command = tied(&python());
+        command.args(["-c", &format!("{code}\n{run}")]).output().unwrap()
+    };
+    let good = run(TEST_API_KEY);
+    assert_eq!(String::from_utf8_lossy(&good.stdout).trim(), "hello", "{good:?}");
+    assert_eq!(echo.ended()["messages"], 1);
+    let bad = run("a-wrong-token-of-mallory");
+    assert!(!bad.status.success() && bad.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("credentials_invalid"), "{bad:?}");
+}
