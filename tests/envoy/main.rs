@@ -24,6 +24,7 @@ mod config;
 mod credentials;
 mod events;
 mod examples;
+mod first_message;
 mod frames;
 mod handshake;
 mod http2;
