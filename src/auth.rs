@@ -12,7 +12,7 @@
 //! | `jws`, `json`, `jwt` | a token: its form, its claims |
 //! | `key`, `verify` | one key, and whether a signature is its |
 //! | `remote` | keys that an issuer publishes |
-//! | [`first_message`], [`pointer`] | a credential that comes after the upgrade, in JSON |
+//! | [`first_message`], [`mod@pointer`] | a credential that comes after the upgrade, in JSON |
 //! | `ask`, `session` | services that are asked, and those that know sessions |
 //! | [`authorize`] | whether a credential reaches to what is asked for |
 //! | `attempt`, `verified`, `awaited` | one client's verification, and those of before |

@@ -242,7 +242,7 @@ impl Judge for Bench<'_> {
         self.controls += u64::from(!ours && opcode != Opcode::Close);
         // Nothing of a client goes up before the gate has opened.
         let shut = self.gate.is_some() && self.sender == Sender::Client;
-        !ours && !(shut && self.mode == Mode::Enforce)
+        !(ours || shut && self.mode == Mode::Enforce)
     }
 }
 

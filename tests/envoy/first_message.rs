@@ -91,7 +91,7 @@ fn auth(token: &str) -> String {
 
 #[test]
 fn a_plain_client_says_who_it_is_and_what_it_sent_before_goes_up_in_order() {
-    let mut echo = Echo::start();
+    let echo = Echo::start();
     let envoy = Envoy::start(&bootstrap(&pointer(), echo.address));
     let port = envoy.address().port().to_string();
     let saw = client("first_message.py", &[&port, "before", &auth(TEST_API_KEY), "after"]);
@@ -102,7 +102,7 @@ fn a_plain_client_says_who_it_is_and_what_it_sent_before_goes_up_in_order() {
 
 #[test]
 fn a_wrong_token_ends_with_its_reason_and_nothing_goes_up() {
-    let mut echo = Echo::start();
+    let echo = Echo::start();
     let envoy = Envoy::start(&bootstrap(&pointer(), echo.address));
     let port = envoy.address().port().to_string();
     for (message, reason) in [
@@ -119,7 +119,7 @@ fn a_wrong_token_ends_with_its_reason_and_nothing_goes_up() {
 
 #[test]
 fn who_never_says_who_it_is_is_gone_at_the_deadline() {
-    let mut echo = Echo::start();
+    let echo = Echo::start();
     let envoy = Envoy::start(&bootstrap(&pointer(), echo.address));
     let port = envoy.address().port().to_string();
     for messages in [&["wait"][..], &["before", "and more"]] {
@@ -187,7 +187,7 @@ fn the_client_in_the_readme_works() {
     let readme = include_str!("../../README.md");
     let section = readme.split_once("\n### First message\n").unwrap().1;
     let code = section.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
-    let mut echo = Echo::start();
+    let echo = Echo::start();
     let envoy = Envoy::start(&bootstrap(&pointer(), echo.address));
     let run = |token: &str| {
         let url = format!("ws://{}/ws", envoy.address());
