@@ -163,7 +163,7 @@ impl FirstMessageRules {
         }
         match &self.form {
             Form::Pointer { pointer, when, .. } => {
-                if !may_hold(message, pointer.last()) {
+                if !may_hold(message, pointer.name()) {
                     return None;
                 }
                 let document = document(message)?;
@@ -312,6 +312,8 @@ pub fn fuzz_first_message(data: &[u8]) {
     let ack = Some("{}".to_owned());
     let forms = [
         Form::Pointer { pointer: pointer("/token"), when: When::default(), ack: None },
+        Form::Pointer { pointer: pointer("/token/0"), when: When::default(), ack: None },
+        Form::Pointer { pointer: pointer("/0"), when: When::default(), ack: None },
         Form::Pointer { pointer: pointer("/a/0/token"), when, ack },
         Form::SocketIo,
         Form::GraphQl,

@@ -27,9 +27,11 @@ impl Pointer {
         steps.filter(|steps| steps.len() <= MAX_STEPS).map(Self)
     }
 
-    /// What the last step is called, for a first look.
-    pub(super) fn last(&self) -> &str {
-        self.0.last().map_or("", String::as_str)
+    /// A name that every document with this place has in it, for a first look;
+    /// empty where there may be none, since a number may be a place in a list.
+    pub(super) fn name(&self) -> &str {
+        let names = self.0.iter().rev().filter(|step| index(step).is_none());
+        names.map(String::as_str).next().unwrap_or("")
     }
 
     /// What stands there.
@@ -330,7 +332,7 @@ impl<'de> Visitor<'de> for Cutting<'_> {
             }
             match (place == Some(at), rest.is_empty()) {
                 (true, true) => {
-                    changed = true;
+                    changed |= value.get() != "null";
                     self.out.push_str("null");
                 }
                 (true, false) => changed |= cut(value, rest, self.out),

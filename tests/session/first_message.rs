@@ -254,6 +254,27 @@ fn socketio_connects_with_the_token_cut_out_and_heartbeats_pass() {
     assert!(!String::from_utf8_lossy(&unmasked(&again)).contains(KEY));
 }
 
+/// What was said by long polling, nobody has seen; other versions say it elsewhere.
+#[test]
+fn socketio_sessions_that_began_elsewhere_are_refused() {
+    let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
+    let document = document(&json!("socketio")).to_string();
+    let config = Config::parse(&document, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+    let guard = Guard::new(config, host);
+    for target in [
+        "/ws?EIO=4&transport=websocket&sid=abc",
+        "/ws?EIO=4&%73id=abc",
+        "/ws?EIO=3&transport=websocket",
+        "/ws?EIO=4&EIO=3",
+        "/ws",
+    ] {
+        let mut request = arrival(&[("x-api-key", KEY)]);
+        request.head.target = target.as_bytes().to_vec();
+        let reason = wsguard::session::admit(&guard, &request).reason;
+        assert_eq!(reason, Some(wsguard::reason::Reason::HandshakeMalformed), "{target}");
+    }
+}
+
 fn open_by_socketio() -> Rig {
     let document = document(&json!("socketio"));
     let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));

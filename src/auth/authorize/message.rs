@@ -78,3 +78,101 @@ fn follow(
     };
     if granted { Ok(()) } else { Err(AuthError::NotGranted) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::first_message::{FirstMessageRules, When};
+    use crate::auth::pointer::Pointer;
+    use crate::auth::tests::{NOW, NoHost, at, present, token};
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn rules(pointer: &str, when: &[(&str, Value)]) -> AuthRules {
+        let pointer = Pointer::parse(pointer).unwrap();
+        let when = when.iter().map(|(p, v)| (Pointer::parse(p).unwrap(), v.clone())).collect();
+        let from = Asking::Message { pointer, when: When(when) };
+        let grant = Grant::Claim("rooms".to_owned());
+        let authorize = vec![AuthorizeRule { from, grant }];
+        AuthRules { authorize, ..crate::auth::tests::rules(vec![crate::auth::tests::issuer()]) }
+    }
+
+    fn alice() -> Identity {
+        let token = token(json!({"rooms": ["a", "b", 7]}));
+        let rules = crate::auth::tests::rules(vec![crate::auth::tests::issuer()]);
+        present(&rules, &token, at(NOW), &NoHost).unwrap()
+    }
+
+    const NOT_GRANTED: Result<(), AuthError> = Err(AuthError::NotGranted);
+    const NOT_ASKED: Result<(), AuthError> = Err(AuthError::NotAsked);
+
+    #[test]
+    fn a_message_asks_only_for_what_the_claim_holds() {
+        let (rules, alice) = (rules("/room", &[("/type", "join".into())]), alice());
+        for (message, verdict) in [
+            (r#"{"type":"join","room":"a"}"#, Ok(())),
+            (r#"{"type":"join","room":7}"#, Ok(())),
+            (r#"{"room":"\u0061","type":"\u006aoin"}"#, Ok(())),
+            (r#"{"type":"join","room":"c"}"#, NOT_GRANTED),
+            (r#"{"type":"join","room":"A"}"#, NOT_GRANTED),
+            (r#"{"type":"say","room":"c"}"#, Ok(())),
+            (r#"{"type":"join"}"#, NOT_ASKED),
+            (r#"{"type":"join","room":["a"]}"#, NOT_ASKED),
+            (r#"{"type":"join","room":null}"#, NOT_ASKED),
+            (r#"{"type":"join","room":""}"#, NOT_ASKED),
+            (r#"{"type":"join","room":"a","room":"c"}"#, NOT_ASKED),
+            (r#"{"type":"join","room":"a","Room":"c"}"#, NOT_ASKED),
+            (r#"{"type":"say","type":"join","room":"c"}"#, NOT_ASKED),
+            (r#"{"Type":"join","room":"c"}"#, NOT_ASKED),
+        ] {
+            assert_eq!(check_message(&rules, &alice, message.as_bytes()), verdict, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_a_lenient_reader_may_take_for_json_is_refused() {
+        let (rules, alice) = (rules("/room", &[]), alice());
+        for (message, verdict) in [
+            (&b"ping"[..], Ok(())),
+            (b"", Ok(())),
+            (b"\x00\x01\xff", Ok(())),
+            (b"{\"room\":\"c\",}", NOT_ASKED),
+            (b"\xef\xbb\xbf{\"room\":\"c\"}", NOT_ASKED),
+            (b"// x\n{\"room\":\"c\"}", NOT_ASKED),
+            (b"{\0\"\0r\0o\0o\0m\0", NOT_ASKED),
+            (b"{\"room\":\"\xff\"}", NOT_ASKED),
+            (b"{\"other\":1}", Ok(())),
+            (b"{\"room\":\"c\"}", NOT_GRANTED),
+        ] {
+            assert_eq!(check_message(&rules, &alice, message), verdict, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn without_such_rules_nothing_is_read() {
+        let rules = crate::auth::tests::rules(vec![crate::auth::tests::issuer()]);
+        assert_eq!(check_message(&rules, &alice(), b"{"), Ok(()));
+    }
+
+    #[test]
+    fn of_socketio_the_payload_is_read() {
+        let mut rules = rules("/1/room", &[("/0", "join".into())]);
+        let (form, deadline) = (Form::SocketIo, Duration::ZERO);
+        rules.first_message = Some(FirstMessageRules { form, deadline, forward: false });
+        for (message, verdict) in [
+            (r#"42["join",{"room":"a"}]"#, Ok(())),
+            (r#"42["join",{"room":"c"}]"#, NOT_GRANTED),
+            (r#"42/chat,17["join",{"room":"c"}]"#, NOT_GRANTED),
+            (r#"451-["join",{"room":"c","_":{"_placeholder":true,"num":0}}]"#, NOT_GRANTED),
+            (r#"42["say",{"room":"c"}]"#, Ok(())),
+            (r#"42/chat{x,["join",{"room":"c"}]"#, NOT_GRANTED),
+            (r#"42 ["join",{"room":"c"}]"#, NOT_GRANTED),
+            (r#"42x["join",{"room":"c"}]"#, NOT_ASKED),
+            ("2", Ok(())),
+            ("40", Ok(())),
+            ("41/chat,", Ok(())),
+        ] {
+            assert_eq!(check_message(&rules, &alice(), message.as_bytes()), verdict, "{message}");
+        }
+    }
+}

@@ -237,6 +237,8 @@ fn graphqls_later_inits_go_on_without_their_token() {
 fn fuzzer_entry_runs() {
     for seed in [
         "",
+        r#"["t"]"#,
+        r#"{"token":["t"]}"#,
         "40",
         r#"40{"token":"t"}"#,
         r#"{"token":"t"}"#,
