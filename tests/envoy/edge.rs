@@ -10,7 +10,8 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// The header by which upstream's record of a request is found again.
 const PROBE: &str = "x-probe";
@@ -108,6 +109,19 @@ pub struct Edge {
     passed: Cell<usize>,
 }
 
+/// At most 100 event lines a second are written for policies of one name, which
+/// sites share, and a connection has two: tests that look for theirs take turns.
+fn wait_for_a_line() {
+    static NEXT: Mutex<Option<Instant>> = Mutex::new(None);
+    let turn = {
+        let mut next = NEXT.lock().unwrap();
+        let turn = next.map_or_else(Instant::now, |next| next.max(Instant::now()));
+        *next = Some(turn + Duration::from_millis(22));
+        turn
+    };
+    std::thread::sleep(turn.saturating_duration_since(Instant::now()));
+}
+
 /// A WebSocket that is open.
 pub struct Opened {
     /// Kept, or the WebSocket would end.
@@ -135,6 +149,7 @@ impl Edge {
     /// With a header by which upstream's record is found and, unless it has
     /// one, a user agent by which the event is.
     pub fn marked(&self, request: &Request) -> Request {
+        wait_for_a_line();
         let probe = self.probe();
         let request = request.clone().with(PROBE, &probe);
         if value(&request, "user-agent").is_some() {
