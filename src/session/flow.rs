@@ -5,11 +5,12 @@ use super::content::{self, Content, Delivery, Workspace};
 use super::forward::Forward;
 use super::verdict::{Judge, Stopped, Verdict, settle};
 use crate::frame::deflate::Window;
-use crate::frame::header::MAX_CONTROL_BYTES;
-use crate::frame::{Decoder, FrameError, FrameHeader, Item, Opcode, Sender, close, mask};
+use crate::frame::{Decoder, FrameError, FrameHeader, Item, Sender, mask};
 use crate::message::budget::Budget;
 use crate::message::{Fate, Message, MessageRules, MessageType, Violation, begins};
 use std::rc::Rc;
+
+mod control;
 
 /// What a flow works with; the same for every chunk of a connection.
 pub(super) struct Surroundings<'a> {
@@ -197,106 +198,6 @@ impl Flow {
         let counted = message.count(header, with.rules);
         settle(counted, message, offset, judge)?;
         Ok(())
-    }
-
-    /// Control frames go on at once, ahead of a held message, but whole.
-    fn control_piece(
-        &mut self,
-        piece: &Piece<'_>,
-        forward: &mut Forward<'_>,
-        judge: &mut dyn Judge,
-    ) -> Result<(), Stopped> {
-        debug_assert!(piece.header.payload_bytes <= MAX_CONTROL_BYTES);
-        self.control.extend_from_slice(piece.data);
-        if !piece.end {
-            return Ok(());
-        }
-        if let Some(key) = piece.header.mask {
-            mask::apply(&mut self.control, key, 0);
-        }
-        let opcode = piece.header.opcode;
-        if opcode == Opcode::Close {
-            self.judge_close(judge)?;
-            if !judge.control(opcode, &self.control) {
-                return Ok(());
-            }
-            if judge.close_waits() {
-                return self.queue_control(piece, None, judge);
-            }
-        } else if !judge.control(opcode, &self.control)
-            || !self.take_control(piece, forward, judge)?
-        {
-            return Ok(());
-        }
-        match piece.begin {
-            Some(begin) => forward.pass(begin, piece.after),
-            None => {
-                if let Some(key) = piece.header.mask {
-                    mask::apply(&mut self.control, key, 0);
-                }
-                forward.insert(|out| {
-                    piece.header.encode(out);
-                    out.extend_from_slice(&self.control);
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts a ping or pong in its rates: whether it goes on.
-    fn take_control(
-        &self,
-        piece: &Piece<'_>,
-        forward: &mut Forward<'_>,
-        judge: &mut dyn Judge,
-    ) -> Result<bool, Stopped> {
-        let Err(violation) = judge.rate(to_u64(self.control.len())) else { return Ok(true) };
-        match judge.violation(violation, self.frame_offset) {
-            Verdict::Pass => Ok(true),
-            Verdict::Vanish => {
-                forward.insert(|out| judge.in_its_place(out));
-                Ok(false)
-            }
-            Verdict::Wait => {
-                self.queue_control(piece, Some(piece.header.payload_bytes), judge).map(|()| false)
-            }
-            Verdict::Stop | Verdict::Sanitize => Err(Stopped),
-        }
-    }
-
-    /// Lets the control frame that is complete wait for its turn.
-    fn queue_control(
-        &self,
-        piece: &Piece<'_>,
-        payload_bytes: Option<u64>,
-        judge: &mut dyn Judge,
-    ) -> Result<(), Stopped> {
-        let queued = judge.enqueue(payload_bytes, &mut |out| {
-            piece.header.encode(out);
-            let begin = out.len();
-            out.extend_from_slice(&self.control);
-            if let (Some(key), Some(copy)) = (piece.header.mask, out.get_mut(begin..)) {
-                mask::apply(copy, key, 0);
-            }
-        });
-        queued.map_err(|violation| stop(judge, violation, self.frame_offset))
-    }
-
-    /// Judges the Close whose unmasked payload is complete.
-    fn judge_close(&mut self, judge: &mut dyn Judge) -> Result<(), Stopped> {
-        let violation = match close::judge(&self.control) {
-            Ok(code) => {
-                self.close = Some(CloseSeen { code });
-                // Nothing goes on after it: what is held never will.
-                self.message = None;
-                self.content.discard();
-                return Ok(());
-            }
-            Err(close::CloseError::Frame(error)) => Violation::Frame(error),
-            Err(close::CloseError::ReasonNotUtf8) => Violation::InvalidUtf8,
-        };
-        judge.violation(violation, self.frame_offset);
-        Err(Stopped)
     }
 
     fn data_piece(
