@@ -309,7 +309,7 @@ impl Fleet {
         }
         (0..=10).for_each(|_| self.round());
         let keys = self.shared.shared_keys();
-        assert_eq!(keys.len(), 1025);
+        assert_eq!(keys.len(), 2305);
         for key in keys.iter().filter(|key| !key.ends_with("members")) {
             assert_eq!(self.shared.load(key).unwrap().0, [1], "an entry lives on in {key}");
         }

@@ -258,7 +258,7 @@ impl FlowMetrics {
             bytes_total: counter("wsguard_bytes_total"),
             message_bytes: Histogram {
                 id: define(MetricKind::Histogram, "wsguard_message_bytes"),
-                gathered: RefCell::default(),
+                gathered: RefCell::new(Vec::with_capacity(GATHERED_VALUES)),
             },
         }
     }

@@ -145,6 +145,7 @@ fn rates_refuse_by_the_other_actions_too() {
         let mut document = slowed();
         document["policies"][0]["client"]["on_violation"] = json!(action);
         let mut rig = Rig::open(&document);
+        rig.pushed();
         let gone_on = rig.client(&texts(&["1", "2", "3"])).bytes;
         match left {
             None => assert_masked_close(&gone_on[texts(&["1", "2"]).len()..], 1008, ""),
