@@ -55,16 +55,12 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 	@$(TOOLS)/cargo.sh test --locked
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections
+soak: wasm wasm-trap envoy tools ## The tests that take minutes: a million addresses, thousands of connections
 	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
 	@FULL=$(FULL) $(TOOLS)/cargo.sh test --locked --test conformance -- --nocapture
-
-.PHONY: soak
-soak: wasm wasm-trap envoy tools ## The slow tests: a million addresses, ten thousand connections
-	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture soak
 
 .PHONY: compat
 compat: ## `make test` with every Envoy from 1.36 to 1.40

@@ -122,9 +122,9 @@ fn ten_thousand_addresses_take_little_memory() {
     memory_stays_flat(3_000, 10_000, 12 << 10);
 }
 
-/// `make soak`: the tables are full long before.
+/// The tables are full long before.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: make soak"]
 fn soak_a_million_addresses_take_no_more_memory_than_the_tables() {
     memory_stays_flat(700_000, 1_000_000, 12 << 10);
 }

@@ -179,9 +179,8 @@ fn four_workers_never_let_an_address_have_more_than_its_limit() {
     storm(100, Duration::from_secs(10));
 }
 
-/// `make soak`
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: make soak"]
 fn soak_ten_thousand_connections_never_pass_a_limit() {
     storm(10_000, Duration::from_secs(300));
 }

@@ -68,9 +68,9 @@ fn unfinished_messages_of_a_mebibyte_are_refused_over_the_limit_and_good_ones_pa
     hold(60, 16 << 20);
 }
 
-/// Takes minutes, and 12,000 files: `make soak`.
+/// Takes 12,000 files.
 #[test]
-#[ignore = "slow: make soak"]
+#[ignore = "takes a minute: make soak"]
 fn six_thousand_unfinished_messages_of_a_mebibyte_leave_good_ones_alone() {
     hold(6000, LIMIT_BYTES);
 }
