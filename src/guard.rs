@@ -52,7 +52,7 @@ impl Guard {
     /// without a secret.
     #[must_use]
     pub fn new(config: Config, host: Rc<dyn Host>) -> Rc<Self> {
-        let quotas = Quotas::open(Rc::clone(&host), Salt([0; 16]));
+        let quotas = Quotas::open(Rc::<dyn Host>::clone(&host), Salt([0; 16]));
         Self::with_quotas(config, host, quotas)
     }
 

@@ -228,7 +228,12 @@ pub trait Calls {
     fn call(&self, call: &Call) -> Result<CallId, NotCalled>;
 }
 
-/// Everything together; implemented for whatever implements the parts.
-pub trait Host: Calls + Clock + Log + Metrics + SharedData + Signatures {}
+/// What workers count by: values and a clock that they share.
+pub trait Common: Clock + SharedData {}
 
-impl<T: Calls + Clock + Log + Metrics + SharedData + Signatures> Host for T {}
+impl<T: Clock + SharedData> Common for T {}
+
+/// Everything together; implemented for whatever implements the parts.
+pub trait Host: Calls + Common + Log + Metrics + Signatures {}
+
+impl<T: Calls + Common + Log + Metrics + Signatures> Host for T {}

@@ -77,7 +77,7 @@
 //! workers that made it would overwrite one another.
 
 use crate::event::limiter::LINES_PER_SECOND;
-use crate::host::Host;
+use crate::host::Common;
 use bans::BanTable;
 use rate::{
     Asked, ConnectionRates, Measure, MessageRates, Per, Rate, RateClient, RateExceeded, RateTable,
@@ -121,7 +121,7 @@ impl Quotas {
     /// yet. `fresh` are random bytes for the process' secret, in case there is
     /// none.
     #[must_use]
-    pub fn open(host: Rc<dyn Host>, fresh: Salt) -> Rc<Self> {
+    pub fn open(host: Rc<dyn Common>, fresh: Salt) -> Rc<Self> {
         let rates = RateTable::open(Rc::clone(&host));
         let bans = BanTable::open(Rc::clone(&host));
         let table = RefCell::new(Table::open(host, fresh));

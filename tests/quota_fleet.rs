@@ -16,10 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use wsguard::host::memory::MemoryHost;
-use wsguard::host::{
-    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, SharedData,
-    Signatures, Timestamp,
-};
+use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
 use wsguard::quota::{Dimension, Permit, Quotas, Refused, Salt, Scope, Subject, Unavailable};
 
 const WORKERS: usize = 4;
@@ -349,41 +346,6 @@ impl Clock for Interleaved {
 
     fn monotonic(&self) -> Duration {
         self.inner.monotonic()
-    }
-}
-
-impl Log for Interleaved {
-    fn write(&self, level: Level, line: &str) {
-        self.inner.write(level, line);
-    }
-}
-
-impl Metrics for Interleaved {
-    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
-        self.inner.define(kind, name)
-    }
-
-    fn add(&self, id: MetricId, offset: i64) {
-        self.inner.add(id, offset);
-    }
-
-    fn record(&self, id: MetricId, value: u64) {
-        self.inner.record(id, value);
-    }
-}
-
-impl wsguard::host::Calls for Interleaved {
-    fn call(
-        &self,
-        _: &wsguard::host::Call,
-    ) -> Result<wsguard::host::CallId, wsguard::host::NotCalled> {
-        Err(wsguard::host::NotCalled)
-    }
-}
-
-impl Signatures for Interleaved {
-    fn verify(&self, _: Hash, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
-        None
     }
 }
 

@@ -17,10 +17,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 use wsguard::frame::Sender;
 use wsguard::host::memory::MemoryHost;
-use wsguard::host::{
-    Call, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics,
-    NotCalled, SharedData, Signatures, Timestamp,
-};
+use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
 use wsguard::quota::bans::{BanRules, Strike, Suspect};
 use wsguard::quota::rate::{ConnectionRates, MessageRates, Rate, RateClient, RateExceeded, Rates};
 use wsguard::quota::{Network, Quotas, Salt};
@@ -347,39 +344,6 @@ impl Clock for Interleaved {
     fn monotonic(&self) -> Duration {
         self.looked.set(self.fleet.upgrade().map_or_else(Duration::default, |f| f.now.get()));
         self.looked.get()
-    }
-}
-
-impl Log for Interleaved {
-    fn write(&self, level: Level, line: &str) {
-        self.inner.write(level, line);
-    }
-}
-
-impl Metrics for Interleaved {
-    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
-        self.inner.define(kind, name)
-    }
-
-    fn add(&self, id: MetricId, offset: i64) {
-        self.inner.add(id, offset);
-    }
-
-    fn record(&self, id: MetricId, value: u64) {
-        self.inner.record(id, value);
-    }
-}
-
-/// Nobody is asked anything here.
-impl Calls for Interleaved {
-    fn call(&self, _: &Call) -> Result<CallId, NotCalled> {
-        Err(NotCalled)
-    }
-}
-
-impl Signatures for Interleaved {
-    fn verify(&self, _: Hash, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
-        None
     }
 }
 

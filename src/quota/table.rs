@@ -5,7 +5,7 @@ use super::members::{Members, OwnerId};
 use super::shard::{MAX_SHARD_BYTES, Shard};
 use super::subject::{Salt, Subject};
 use super::{SHARDS, Unavailable};
-use crate::host::{Cas, Host};
+use crate::host::{Cas, Common};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl From<Unavailable> for NotTaken {
 
 /// What one VM knows of the table and holds in it.
 pub(super) struct Table {
-    host: Rc<dyn Host>,
+    host: Rc<dyn Common>,
     salt: Salt,
     /// Who we are, as far as we know; struck out, we find out at the next look
     /// at the members.
@@ -69,7 +69,7 @@ struct Current {
 impl Table {
     /// Makes the keys that are not there yet; `fresh` becomes the salt of the
     /// process if there is none.
-    pub(super) fn open(host: Rc<dyn Host>, fresh: Salt) -> Self {
+    pub(super) fn open(host: Rc<dyn Common>, fresh: Salt) -> Self {
         let empty = Shard::default().encode().unwrap_or_default();
         for key in (0..SHARDS).map(shard_key) {
             if host.load(&key).is_none() {

@@ -2,7 +2,7 @@
 
 use super::shard::{BanShard, MAX_SHARD_BYTES};
 use super::{Ban, Ended, Who};
-use crate::host::{Cas, Host};
+use crate::host::{Cas, Common};
 use crate::quota::rate::{SubjectId, micros};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_millis(450);
 
 /// One VM's view of the bans.
 pub(in crate::quota) struct BanTable {
-    host: Rc<dyn Host>,
+    host: Rc<dyn Common>,
     last_round: Cell<Option<Duration>>,
     /// As of the last round: subjects, and until when.
     known: RefCell<HashMap<u64, u64>>,
@@ -30,7 +30,7 @@ pub(in crate::quota) struct BanTable {
 
 impl BanTable {
     /// Makes the keys that are not there yet.
-    pub(in crate::quota) fn open(host: Rc<dyn Host>) -> Self {
+    pub(in crate::quota) fn open(host: Rc<dyn Common>) -> Self {
         for key in (0..SHARDS).map(shard_key) {
             if host.load(&key).is_none() {
                 let _ = host.store(&key, &BanShard::default().encode(), None);

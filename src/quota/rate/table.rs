@@ -3,7 +3,7 @@
 use super::shard::{MAX_SHARD_BYTES, RateShard, Record, Tag};
 use super::window::RateWindow;
 use super::{Exceeded, Measure, Per, Rate, micros};
-use crate::host::{Cas, Host};
+use crate::host::{Cas, Common};
 use crate::quota::{Network, Salt, Scope, Unavailable};
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
@@ -113,7 +113,7 @@ impl Asked {
 
 /// One VM's part in the table: nothing but how far it has swept.
 pub(in crate::quota) struct RateTable {
-    host: Rc<dyn Host>,
+    host: Rc<dyn Common>,
     last_round: Cell<Option<Duration>>,
     sweep_at: Cell<u16>,
     /// Bytes of the fullest shard: in this sweep so far, and in the last one.
@@ -123,7 +123,7 @@ pub(in crate::quota) struct RateTable {
 
 impl RateTable {
     /// Makes the keys that are not there yet.
-    pub(in crate::quota) fn open(host: Rc<dyn Host>) -> Self {
+    pub(in crate::quota) fn open(host: Rc<dyn Common>) -> Self {
         for key in (0..SHARDS).map(shard_key) {
             if host.load(&key).is_none() {
                 let _ = host.store(&key, RateShard::empty().bytes(), None);

@@ -1,9 +1,7 @@
 //! What others do in the middle of a taking.
 
 use super::*;
-use crate::host::{
-    Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics, Signatures,
-};
+use crate::host::{Cas, CasMismatch, Clock};
 use std::cell::Cell;
 
 /// A worker's host on which something else happens before one of its calls to
@@ -49,38 +47,6 @@ impl Clock for Interrupted {
     }
 }
 
-impl Log for Interrupted {
-    fn write(&self, level: Level, line: &str) {
-        self.inner.write(level, line);
-    }
-}
-
-impl Metrics for Interrupted {
-    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
-        self.inner.define(kind, name)
-    }
-
-    fn add(&self, id: MetricId, offset: i64) {
-        self.inner.add(id, offset);
-    }
-
-    fn record(&self, id: MetricId, value: u64) {
-        self.inner.record(id, value);
-    }
-}
-
-impl crate::host::Calls for Interrupted {
-    fn call(&self, _: &crate::host::Call) -> Result<crate::host::CallId, crate::host::NotCalled> {
-        Err(crate::host::NotCalled)
-    }
-}
-
-impl Signatures for Interrupted {
-    fn verify(&self, _: Hash, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
-        None
-    }
-}
-
 /// Another worker takes the last place before each of the calls that a taking
 /// makes: one of the two gets it.
 fn one_gets_it(another: fn(&mut Process) -> Rc<Quotas>) {
@@ -92,7 +58,7 @@ fn one_gets_it(another: fn(&mut Process) -> Rc<Quotas>) {
             calls: Cell::new(u32::MAX),
             what: RefCell::default(),
         });
-        let one = Quotas::open(Rc::clone(&host) as Rc<dyn Host>, Salt([1; 16]));
+        let one = Quotas::open(Rc::clone(&host) as Rc<dyn Common>, Salt([1; 16]));
         one.on_tick();
         let (other, others) = (another(&mut process), Rc::new(RefCell::default()));
         let slot = Rc::clone(&others);
