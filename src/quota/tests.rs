@@ -1,5 +1,5 @@
 //! One rule each. What must hold in any order of events is in
-//! `tests/quota_fleet.rs`.
+//! `tests/fleet/quotas.rs`.
 
 use super::connections::{self, Client, Limit, QuotaExceeded, QuotaRules};
 use super::*;

@@ -1,15 +1,8 @@
 //! A fleet of workers over one shared data, in random orders: others run
 //! between any two of a worker's calls to it, workers trap in the middle of one,
 //! stand still, and come back. Deterministic by its seed.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that can't go on should say where"
-)]
 
+use super::random::Random;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -61,7 +54,7 @@ struct Fleet {
     /// Who may have been struck out and has had no round since.
     doubtful: RefCell<[bool; WORKERS]>,
     depth: Cell<u32>,
-    random: Cell<u64>,
+    random: Random,
     /// Clients come and go, also in the middle of what somebody else does.
     busy: Cell<bool>,
     traps: Cell<bool>,
@@ -90,7 +83,7 @@ impl Fleet {
             missed: RefCell::default(),
             doubtful: RefCell::default(),
             depth: Cell::new(0),
-            random: Cell::new(seed),
+            random: Random::new(seed),
             busy: Cell::new(false),
             traps: Cell::new(false),
             stalls: Cell::new(false),
@@ -121,20 +114,6 @@ impl Fleet {
         Worker { host, quotas, open: Vec::new(), stalled: 0 }
     }
 
-    /// SplitMix64.
-    fn below(&self, bound: u64) -> u64 {
-        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(state);
-        let mut z = state;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % bound
-    }
-
-    fn index(&self, bound: usize) -> usize {
-        usize::try_from(self.below(bound as u64)).unwrap()
-    }
-
     /// A worker takes a turn, unless it is in the middle of one.
     fn turn(self: &Rc<Self>, index: usize, act: impl FnOnce(&Rc<Self>, usize, &mut Worker)) {
         let Some(mut worker) = self.workers.borrow_mut()[index].take() else { return };
@@ -160,11 +139,11 @@ impl Fleet {
 
     /// Runs when a worker calls shared data.
     fn between(self: &Rc<Self>, one_in: u64) {
-        if self.busy.get() && self.depth.get() < 3 && self.below(one_in) == 0 {
-            let other = self.index(WORKERS);
+        if self.busy.get() && self.depth.get() < 3 && self.random.below(one_in) == 0 {
+            let other = self.random.index(WORKERS);
             self.turn(other, Self::act);
         }
-        if self.stalls.get() && self.depth.get() == 1 && self.below(one_in * STUCK) == 0 {
+        if self.stalls.get() && self.depth.get() == 1 && self.random.below(one_in * STUCK) == 0 {
             // Whoever called stands still, while all others go on.
             self.stuck.set(self.stuck.get() + 1);
             (0..=LEASE + 1).for_each(|_| self.round());
@@ -173,7 +152,7 @@ impl Fleet {
     }
 
     fn trap(&self) {
-        if self.traps.get() && self.depth.get() > 0 && self.below(TRAPPED) == 0 {
+        if self.traps.get() && self.depth.get() > 0 && self.random.below(TRAPPED) == 0 {
             resume_unwind(Box::new(Trap));
         }
     }
@@ -182,7 +161,7 @@ impl Fleet {
         if worker.stalled > 0 {
             return;
         }
-        match self.below(8) {
+        match self.random.below(8) {
             0..=3 => self.connect(index, worker),
             4..=6 => self.disconnect(index, worker),
             _ => worker.quotas.on_tick(),
@@ -190,7 +169,7 @@ impl Fleet {
     }
 
     fn connect(self: &Rc<Self>, index: usize, worker: &mut Worker) {
-        let user = self.index(USERS.len());
+        let user = self.random.index(USERS.len());
         let mut permit = Permit::empty(Rc::clone(&worker.quotas));
         let total = worker.quotas.subject(Scope::Document, Dimension::Total);
         let of_user = subject(&worker.quotas, user);
@@ -217,10 +196,10 @@ impl Fleet {
         if worker.open.is_empty() {
             return;
         }
-        let at = self.index(worker.open.len());
+        let at = self.random.index(worker.open.len());
         let (user, permit) = worker.open.swap_remove(at);
         drop(permit);
-        if self.below(2) == 0 {
+        if self.random.below(2) == 0 {
             self.between_events(index, user, worker);
         } else {
             self.upstream.borrow_mut()[index][user] -= 1;
@@ -230,7 +209,7 @@ impl Fleet {
     /// Others run while Envoy has told the filter and not yet closed upstream's.
     fn between_events(self: &Rc<Self>, index: usize, user: usize, worker: &mut Worker) {
         if self.busy.get() && self.depth.get() < 3 {
-            let other = self.index(WORKERS);
+            let other = self.random.index(WORKERS);
             self.turn(other, Self::act);
         }
         self.upstream.borrow_mut()[index][user] -= 1;
@@ -261,8 +240,8 @@ impl Fleet {
         for index in 0..WORKERS {
             self.turn(index, |fleet, index, worker| {
                 worker.host.inner.advance(ROUND);
-                if fleet.below(20) == 0 {
-                    let jump = Duration::from_secs(fleet.below(7200));
+                if fleet.random.below(20) == 0 {
+                    let jump = Duration::from_secs(fleet.random.below(7200));
                     worker.host.inner.set(Timestamp::from_unix(jump));
                 }
                 worker.stalled = worker.stalled.saturating_sub(1);
@@ -360,7 +339,7 @@ proptest! {
     fn no_limit_is_passed_and_all_is_given_back(seed: u64) {
         let fleet = Fleet::start(seed);
         for step in 0..600 {
-            fleet.turn(fleet.index(WORKERS), Fleet::act);
+            fleet.turn(fleet.random.index(WORKERS), Fleet::act);
             if step % 40 == 0 {
                 fleet.round();
             }
@@ -374,7 +353,7 @@ proptest! {
         let fleet = Fleet::start(seed);
         fleet.traps.set(true);
         for step in 0..600 {
-            fleet.turn(fleet.index(WORKERS), Fleet::act);
+            fleet.turn(fleet.random.index(WORKERS), Fleet::act);
             if step % 20 == 0 {
                 fleet.round();
             }
@@ -388,11 +367,11 @@ proptest! {
         fleet.traps.set(seed.is_multiple_of(2));
         fleet.stalls.set(true);
         for step in 0..800 {
-            fleet.turn(fleet.index(WORKERS), Fleet::act);
+            fleet.turn(fleet.random.index(WORKERS), Fleet::act);
             if step % 12 == 0 {
-                if fleet.below(6) == 0 {
-                    let rounds = u32::try_from(fleet.below(u64::from(LEASE) * 2)).unwrap();
-                    fleet.turn(fleet.index(WORKERS), |_, _, worker| worker.stalled = rounds);
+                if fleet.random.below(6) == 0 {
+                    let rounds = u32::try_from(fleet.random.below(u64::from(LEASE) * 2)).unwrap();
+                    fleet.turn(fleet.random.index(WORKERS), |_, _, worker| worker.stalled = rounds);
                 }
                 fleet.round();
             }
@@ -407,7 +386,7 @@ fn the_fleet_brings_limits_contention_and_stalls() {
     let fleet = Fleet::start(7);
     fleet.stalls.set(true);
     for _ in 0..4000 {
-        fleet.turn(fleet.index(WORKERS), Fleet::act);
+        fleet.turn(fleet.random.index(WORKERS), Fleet::act);
     }
     assert!(fleet.refused.get() > 100 && fleet.stuck.get() > 3);
     assert!(fleet.mismatches.get() > 100, "{} lost tries", fleet.mismatches.get());

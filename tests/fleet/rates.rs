@@ -2,13 +2,8 @@
 //! period, bans come and end, and nothing lives on. Workers are run in turn on
 //! one thread, and others run, or the VM traps, before and after any call of
 //! shared data, as they would at once.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that can't go on should say where"
-)]
 
+use super::random::Random;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -60,7 +55,7 @@ struct Fleet {
     /// Until when an address must be refused, as whoever banned it was told.
     banned: RefCell<[Duration; ADDRESSES as usize]>,
     depth: Cell<u32>,
-    random: Cell<u64>,
+    random: Random,
     busy: Cell<bool>,
     /// Time stands still while a worker takes from two subjects one by one.
     frozen: Cell<bool>,
@@ -92,7 +87,7 @@ impl Fleet {
             bytes_of_user: RefCell::default(),
             banned: RefCell::default(),
             depth: Cell::new(0),
-            random: Cell::new(seed),
+            random: Random::new(seed),
             busy: Cell::new(false),
             frozen: Cell::new(false),
             traps: Cell::new(false),
@@ -121,20 +116,6 @@ impl Fleet {
         Worker { host, quotas }
     }
 
-    /// SplitMix64.
-    fn below(&self, bound: u64) -> u64 {
-        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(state);
-        let mut z = state;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % bound
-    }
-
-    fn index(&self, bound: usize) -> usize {
-        usize::try_from(self.below(bound as u64)).unwrap()
-    }
-
     fn turn(self: &Rc<Self>, index: usize, act: impl FnOnce(&Self, &mut Worker)) {
         let Some(mut worker) = self.workers.borrow_mut()[index].take() else { return };
         self.depth.set(self.depth.get() + 1);
@@ -154,14 +135,14 @@ impl Fleet {
 
     /// Runs around each call of shared data.
     fn between(self: &Rc<Self>) {
-        if self.busy.get() && self.depth.get() < 3 && self.below(INTERLEAVED) == 0 {
-            if !self.frozen.get() && self.below(4) == 0 {
-                self.pass(Duration::from_millis(self.below(700)));
+        if self.busy.get() && self.depth.get() < 3 && self.random.below(INTERLEAVED) == 0 {
+            if !self.frozen.get() && self.random.below(4) == 0 {
+                self.pass(Duration::from_millis(self.random.below(700)));
             }
-            let other = self.index(WORKERS);
+            let other = self.random.index(WORKERS);
             self.turn(other, Self::act);
         }
-        if self.traps.get() && self.depth.get() > 0 && self.below(TRAPPED) == 0 {
+        if self.traps.get() && self.depth.get() > 0 && self.random.below(TRAPPED) == 0 {
             resume_unwind(Box::new(Trap));
         }
     }
@@ -171,7 +152,7 @@ impl Fleet {
     }
 
     fn act(&self, worker: &mut Worker) {
-        match self.below(8) {
+        match self.random.below(8) {
             0..=2 => self.handshake(worker),
             3..=5 => self.message(worker),
             6 => self.strike(worker),
@@ -180,7 +161,7 @@ impl Fleet {
     }
 
     fn address(&self) -> (usize, IpAddr) {
-        let place = self.index(ADDRESSES.into());
+        let place = self.random.index(ADDRESSES.into());
         (place, IpAddr::from([192, 0, 2, u8::try_from(place).unwrap()]))
     }
 
@@ -205,9 +186,9 @@ impl Fleet {
     }
 
     fn message(&self, worker: &mut Worker) {
-        let ((place, address), user) = (self.address(), self.index(USERS.len()));
+        let ((place, address), user) = (self.address(), self.random.index(USERS.len()));
         // Of the address, of the user, or of both.
-        let (by_ip, by_user) = [(true, false), (false, true), (true, true)][self.index(3)];
+        let (by_ip, by_user) = [(true, false), (false, true), (true, true)][self.random.index(3)];
         let rate = |limit, wanted: bool| Rate::new(limit, PERIOD).filter(|_| wanted);
         let messages = Rates {
             per_connection: None,
@@ -223,7 +204,7 @@ impl Fleet {
         };
         let client =
             RateClient { address: Some(address), ipv6_prefix: 64, user: Some(USERS[user]) };
-        let payload = self.below(60);
+        let payload = self.random.below(60);
         let mut connection = ConnectionRates::default();
         self.frozen.set(self.frozen.get() || by_ip && by_user);
         match worker.quotas.take_message(rates, client, &mut connection, payload) {
@@ -326,7 +307,7 @@ impl SharedData for Interleaved {
         let done = self.inner.store(key, value, cas);
         if let Some(fleet) = &fleet {
             fleet.mismatches.set(fleet.mismatches.get() + u64::from(done.is_err()));
-            if fleet.traps.get() && fleet.depth.get() > 0 && fleet.below(TRAPPED) == 0 {
+            if fleet.traps.get() && fleet.depth.get() > 0 && fleet.random.below(TRAPPED) == 0 {
                 resume_unwind(Box::new(Trap));
             }
         }
@@ -337,7 +318,7 @@ impl SharedData for Interleaved {
 impl Clock for Interleaved {
     /// Jumps by up to an hour, back and forth.
     fn now(&self) -> Timestamp {
-        let jump = self.fleet.upgrade().map_or(0, |fleet| fleet.below(7200));
+        let jump = self.fleet.upgrade().map_or(0, |fleet| fleet.random.below(7200));
         Timestamp::from_unix(Duration::from_secs(1_700_000_000 + jump))
     }
 
@@ -359,9 +340,9 @@ proptest! {
         let fleet = Fleet::start(seed);
         fleet.traps.set(traps);
         for _ in 0..1500 {
-            fleet.turn(fleet.index(WORKERS), Fleet::act);
-            if fleet.below(3) == 0 {
-                fleet.pass(Duration::from_millis(fleet.below(1200)));
+            fleet.turn(fleet.random.index(WORKERS), Fleet::act);
+            if fleet.random.below(3) == 0 {
+                fleet.pass(Duration::from_millis(fleet.random.below(1200)));
             }
         }
         fleet.check();
@@ -377,8 +358,8 @@ proptest! {
 fn the_fleet_brings_contention() {
     let fleet = Fleet::start(7);
     for _ in 0..3000 {
-        fleet.turn(fleet.index(WORKERS), Fleet::act);
-        fleet.pass(Duration::from_millis(fleet.below(600)));
+        fleet.turn(fleet.random.index(WORKERS), Fleet::act);
+        fleet.pass(Duration::from_millis(fleet.random.below(600)));
     }
     fleet.check();
     assert!(fleet.mismatches.get() > 50, "{} lost tries", fleet.mismatches.get());

@@ -1,0 +1,15 @@
+//! Many workers over one shared data, in any order of events: what is counted
+//! holds, whoever traps or stands still, and nothing lives on.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on should say where"
+)]
+
+mod quotas;
+mod random;
+mod rates;
