@@ -4,11 +4,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `host` | every host call |
+//! | `body` | which bytes a callback is about |
 //! | `root` | one worker: configuration, ticks, the sessions that are open |
 //! | `http` | one HTTP stream |
 //! | `downlink` | what goes to its client |
 //! | `stream` | one connection before `tcp_proxy` |
 
+mod body;
 mod downlink;
 mod host;
 mod http;

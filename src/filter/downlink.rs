@@ -8,7 +8,8 @@
 //! until its verdict can be as large as that: so it goes on in pieces, one for
 //! each callback, and ticks come fast as long as any wait.
 
-use super::host::{self, Body};
+use super::body::Body;
+use super::host;
 use crate::session::{Forwarded, Session};
 use proxy_wasm::types::Action;
 

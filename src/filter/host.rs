@@ -2,7 +2,7 @@
 //! the VM on bytes that are not UTF-8, and its setters trap on a status they
 //! don't expect, so each is called only where the host can't refuse it.
 
-use crate::frame::Sender;
+use super::body::Body;
 use crate::handshake::{HeadEdits, Headers, RequestHead};
 use crate::host::{
     Call, CallAnswer, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MAX_ANSWER_BYTES,
@@ -10,6 +10,7 @@ use crate::host::{
 };
 use crate::quota::Salt;
 use crate::session::{Arrival, Peer, Refusal};
+use prost::encoding::{WireType, encode_key, encode_varint};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use std::hash::{BuildHasher, RandomState};
@@ -120,10 +121,9 @@ impl Signatures for Envoy {
     fn verify(&self, hash: Hash, spki_der: &[u8], signature: &[u8], text: &[u8]) -> Option<bool> {
         let fields = [hash.name().as_bytes(), spki_der, signature, text];
         let mut message = Vec::with_capacity(64 + fields.iter().map(|f| f.len()).sum::<usize>());
-        for (number, field) in (1u8..).zip(fields) {
-            // A length-delimited field of a protobuf message.
-            message.push(number << 3 | 2);
-            varint(field.len(), &mut message);
+        for (number, field) in (1u32..).zip(fields) {
+            encode_key(number, WireType::LengthDelimited, &mut message);
+            encode_varint(u64::try_from(field.len()).ok()?, &mut message);
             message.extend_from_slice(field);
         }
         let answer = hostcalls::call_foreign_function("verify_signature", Some(&message));
@@ -169,49 +169,6 @@ pub(super) fn call_answer(headers: usize, body_bytes: usize) -> CallAnswer {
     match (status, body.filter(|body| body.len() == body_bytes)) {
         (Some(status), Some(body)) => CallAnswer::Whole { status, body },
         _ => CallAnswer::Reset,
-    }
-}
-
-fn varint(value: usize, out: &mut Vec<u8>) {
-    let mut rest = value;
-    loop {
-        let low = u8::try_from(rest & 0x7F).unwrap_or(0);
-        rest >>= 7;
-        if rest == 0 {
-            out.push(low);
-            return;
-        }
-        out.push(low | 0x80);
-    }
-}
-
-/// Which buffer a body callback is about.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Body {
-    Request,
-    Response,
-    /// What the client of a connection before `tcp_proxy` sent.
-    Downstream,
-    /// What upstream sent on it.
-    Upstream,
-}
-
-impl Body {
-    /// Who sent what stands in it.
-    pub(super) const fn sender(self) -> Sender {
-        match self {
-            Self::Request | Self::Downstream => Sender::Client,
-            Self::Response | Self::Upstream => Sender::Server,
-        }
-    }
-
-    const fn buffer(self) -> BufferType {
-        match self {
-            Self::Request => BufferType::HttpRequestBody,
-            Self::Response => BufferType::HttpResponseBody,
-            Self::Downstream => BufferType::DownstreamData,
-            Self::Upstream => BufferType::UpstreamData,
-        }
     }
 }
 

@@ -7,8 +7,9 @@
 //! request's headers are held as long as somebody else's answer is waited for;
 //! Envoy holds what the client sends behind them.
 
+use super::body::Body;
 use super::downlink::Downlink;
-use super::host::{self, Body};
+use super::host;
 use super::root::{Live, Worker};
 use crate::guard::Guard;
 use crate::handshake::upgrade::Upgrade;

@@ -5,7 +5,8 @@
 //! buffer emptied. A filter behind that pauses would have Envoy show the same
 //! bytes here once more, so `tcp_proxy` comes next, and it never does.
 
-use super::host::{self, Body};
+use super::body::Body;
+use super::host;
 use super::root::{Live, Worker};
 use crate::host::{CallAnswer, CallId};
 use crate::reason::Reason;
