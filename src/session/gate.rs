@@ -143,10 +143,11 @@ impl Session {
         mut forward: Forward<'_>,
     ) -> Outcome {
         let mut ended = Outcome::forward(Forwarded::Unchanged);
-        if self.is_verifying() {
-            ended = self.verify();
-        } else if self.client.close_seen().is_some() && self.mode() == Mode::Enforce {
+        if self.client.close_seen().is_some() && self.mode() == Mode::Enforce {
+            // Also where its credential came right before, or is being verified.
             self.leave();
+        } else if self.is_verifying() {
+            ended = self.verify();
         }
         self.flush(Sender::Server, &mut forward);
         let refused = refused.or(ended.refused);
