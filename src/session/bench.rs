@@ -3,6 +3,7 @@
 
 use super::both::Both;
 use super::content::write_message;
+use super::flow::to_u64;
 use super::gate::{Gate, Passage};
 use super::outbox::{Outbox, Probe};
 use super::queue::{Full, Queue};
@@ -202,7 +203,14 @@ impl Judge for Bench<'_> {
                 passage = first.cut_out(message).map_or(passage, Passage::Instead);
             }
         }
-        self.at_once = matches!(passage, Passage::AtOnce);
+        if matches!(passage, Passage::AtOnce) && self.waits() {
+            // It was to be counted in its turn, and has it now.
+            self.rate(to_u64(message.len()))?;
+            self.at_once = true;
+            if !self.queue.is_empty() {
+                passage = Passage::Overtakes;
+            }
+        }
         if let (Some(identity), Sender::Client) = (self.identity, self.sender) {
             check_message(rules, identity, message).map_err(Violation::Credential)?;
         }

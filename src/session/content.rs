@@ -101,7 +101,7 @@ impl Content {
             // The decoder lets no RSV1 pass where nothing was agreed.
             (true, None) => return Err(Stopped),
         };
-        let (vanishes, changed) = match verdict(message, plain, rules, judge, offset)? {
+        let (mut vanishes, mut changed) = match verdict(message, plain, rules, judge, offset)? {
             Verdict::Pass => (false, false),
             Verdict::Vanish => (true, false),
             Verdict::Sanitize => {
@@ -115,13 +115,13 @@ impl Content {
             // No rule waits for anything.
             Verdict::Wait | Verdict::Stop => return Err(Stopped),
         };
-        let mut vanishes = vanishes;
-        let mut changed = changed;
+        let mut overtakes = false;
         if judge.reads() && !vanishes {
             let left = if changed { sanitized.as_slice() } else { plain };
             let passage = judge.read(message.kind(), left);
             match passage.map_err(|violation| refused(judge, violation, offset))? {
                 Passage::AsItIs | Passage::AtOnce => {}
+                Passage::Overtakes => overtakes = true,
                 Passage::Nowhere => vanishes = true,
                 Passage::Instead(content) => {
                     *sanitized = content;
@@ -136,7 +136,8 @@ impl Content {
         };
         Ok(match &mut self.compression {
             Some(compression) if message.is_compressed() => {
-                compression.diverged |= delivery != Delivery::AsItCame;
+                // Nor has it what is overtaken, to which this may refer.
+                compression.diverged |= delivery != Delivery::AsItCame || overtakes;
                 let changed = delivery == Delivery::AsItCame && compression.diverged;
                 if changed { Delivery::Changed(plain) } else { delivery }
             }

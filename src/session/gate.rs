@@ -38,6 +38,8 @@ pub(super) enum Passage {
     AsItIs,
     /// It goes on at once.
     AtOnce,
+    /// The same, before others that are held.
+    Overtakes,
     /// It goes on with this content.
     Instead(Vec<u8>),
     /// It goes nowhere.
