@@ -277,8 +277,13 @@ fn take_rate(
     forward: &mut Forward<'_>,
     judge: &mut dyn Judge,
 ) -> Result<(), Stopped> {
-    // What waits is counted when its turn has come.
-    if message.fate() == Fate::Judged && !judge.waits() {
+    let counts = match message.fate() {
+        // What waits is counted when its turn has come.
+        Fate::Judged => !judge.waits(),
+        Fate::Vanishes => true,
+        Fate::Unread => false,
+    };
+    if counts {
         let taken = judge.rate(message.announced_bytes());
         if settle(taken, message, offset, judge)? == Verdict::Vanish {
             forward.insert(|out| judge.in_its_place(out));

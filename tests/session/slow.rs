@@ -159,3 +159,18 @@ fn rates_refuse_by_the_other_actions_too() {
         }
     }
 }
+
+/// Or a flood of them would be limited by nothing, and be no strike.
+#[test]
+fn messages_of_a_type_that_is_dropped_count_too() {
+    let document = json!({"policies": [{"name": "chat", "client": {
+        "types": ["text"], "rate": {"per_connection": "2/1s"}, "on_violation": "drop",
+    }}]});
+    let mut rig = Rig::open(&document);
+    let binary = masked(0x82, b"\0");
+    assert_eq!(rig.client(&[binary.repeat(3), texts(&["1"])].concat()).bytes, b"");
+    let told: Vec<_> = rig.events().iter().map(|event| event["reason"].clone()).collect();
+    let denied = json!("type_denied");
+    let over = json!("message_rate");
+    assert_eq!(told, [&denied, &denied, &denied, &over, &over].map(Clone::clone));
+}
