@@ -1,14 +1,15 @@
-//! tungstenite, which this project did not write, as the server behind the
-//! guard: whatever goes on it must read as the same messages, and nothing that
-//! it refuses may go on.
+//! tungstenite, which this project did not write, at the other end of the guard,
+//! as the server or as the client: whatever goes on it must read as the same
+//! messages, and nothing that it refuses may go on.
 
-use super::rig::{Rig, client, raw};
+use super::rig::{Rig, client, hand, raw};
 use proptest::prelude::*;
 use serde_json::json;
 use std::io::{Cursor, Read, Write};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
+use wsguard::frame::Sender;
 
 /// Bytes to read; what is written is nobody's business.
 struct Wire(Cursor<Vec<u8>>);
@@ -29,19 +30,27 @@ impl Write for Wire {
     }
 }
 
-/// What a tungstenite server reads, and whether it ended for a violation.
-fn read(bytes: &[u8]) -> (Vec<Message>, Option<Error>) {
-    let mut server =
-        WebSocket::from_raw_socket(Wire(Cursor::new(bytes.to_vec())), Role::Server, None);
+/// What tungstenite reads of what `sender` sent, and whether it ended for a
+/// violation.
+fn read(sender: Sender, bytes: &[u8]) -> (Vec<Message>, Option<Error>) {
+    let role = match sender {
+        Sender::Client => Role::Server,
+        Sender::Server => Role::Client,
+    };
+    let mut reader = WebSocket::from_raw_socket(Wire(Cursor::new(bytes.to_vec())), role, None);
     let mut messages = Vec::new();
     loop {
-        match server.read() {
+        match reader.read() {
             Ok(message) => messages.push(message),
-            // Its way of saying that the bytes have run out, or that a Close
-            // has been answered.
-            Err(Error::Protocol(
-                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            ) | Error::ConnectionClosed) => return (messages, None),
+            // Its way of saying that the bytes have run out, that a Close has been
+            // answered, or that there is more behind one, which nobody reads.
+            Err(
+                Error::Protocol(
+                    ProtocolError::ResetWithoutClosingHandshake
+                    | ProtocolError::ReceivedAfterClosing,
+                )
+                | Error::ConnectionClosed,
+            ) => return (messages, None),
             Err(error) => return (messages, Some(error)),
         }
     }
@@ -52,7 +61,7 @@ fn is_data(message: &&Message) -> bool {
 }
 
 /// Messages cut into fragments, control frames between them, some of it broken.
-fn stream() -> impl Strategy<Value = Vec<u8>> {
+fn stream(sender: Sender) -> impl Strategy<Value = Vec<u8>> {
     let message = (
         any::<bool>(),
         prop_oneof![
@@ -63,11 +72,12 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         prop::option::of((0x88u8..0x8B, prop::collection::vec(any::<u8>(), 0..10))),
         any::<[u8; 4]>(),
     );
-    let message = message.prop_map(|(text, payload, cuts, control, key)| {
+    let message = message.prop_map(move |(text, payload, cuts, control, key)| {
         let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
         places.extend([0, payload.len()]);
         places.sort_unstable();
         let last = places.len() - 2;
+        let masked = |key| (sender == Sender::Client).then_some(key);
         let mut bytes = Vec::new();
         for (index, part) in places.windows(2).enumerate() {
             let opcode = if index > 0 {
@@ -78,9 +88,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
                 2
             };
             let fin = if index == last { 0x80 } else { 0 };
-            bytes.extend(raw(fin | opcode, &payload[part[0]..part[1]], Some(key)));
+            bytes.extend(raw(fin | opcode, &payload[part[0]..part[1]], masked(key)));
             if let (0, Some((first, payload))) = (index, &control) {
-                bytes.extend(raw(*first, payload, Some([7; 4])));
+                bytes.extend(raw(*first, payload, masked([7; 4])));
             }
         }
         bytes
@@ -91,8 +101,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
     #[test]
-    fn what_goes_on_a_tungstenite_server_reads_as_the_same(
-        stream in stream(),
+    fn what_goes_on_tungstenite_reads_as_the_same_both_ways(
+        (sender, stream) in prop_oneof![Just(Sender::Client), Just(Sender::Server)]
+            .prop_flat_map(|sender| (Just(sender), stream(sender))),
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 0..3),
         chunk in 1usize..60,
     ) {
@@ -103,15 +114,17 @@ proptest! {
                 stream[at] ^= 1 << bit;
             }
         }
-        let mut rig = Rig::open(&client(json!({"max_fragments": 1000})));
+        let mut document = client(json!({"max_fragments": 1000}));
+        document["policies"][0]["server"] = json!({"max_fragments": 1000});
+        let mut rig = Rig::open(&document);
         let (mut gone_on, mut refused) = (Vec::new(), None);
         for piece in stream.chunks(chunk) {
-            let step = rig.client(piece);
+            let step = hand(&mut rig.session, sender, piece);
             gone_on.extend(step.bytes);
             refused = refused.or(step.refused);
         }
-        let (direct, direct_error) = read(&stream);
-        let (behind, behind_error) = read(&gone_on);
+        let (direct, direct_error) = read(sender, &stream);
+        let (behind, behind_error) = read(sender, &gone_on);
         prop_assert!(behind_error.is_none(), "it refuses what went on: {behind_error:?}");
         if let Some(error) = direct_error {
             prop_assert!(refused.is_some(), "went on, though it says {error}");
