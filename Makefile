@@ -55,16 +55,12 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 	@$(TOOLS)/cargo.sh test --locked
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections
-	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture
+soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections, a million addresses
+	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture --test-threads=1
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
 	@FULL=$(FULL) $(TOOLS)/cargo.sh test --locked --test conformance -- --nocapture
-
-.PHONY: soak
-soak: wasm wasm-trap envoy tools ## The slow tests: a million addresses, ten thousand connections
-	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture soak
 
 .PHONY: compat
 compat: ## `make test` with every Envoy from 1.36 to 1.40
@@ -78,9 +74,9 @@ bench_cargo = CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/bench" $(
 bench_manifest = --manifest-path tests/bench/Cargo.toml
 
 # A build of its own, with what it needs; CORE=1 measures the core alone after it,
-# PEERS=1 fetches the peers that are not
-# installed, ONLY=… and SETUPS=… take some workloads and set-ups by name, POLICY=… adds a
-# document of your own (JSON), BEFORE=… runs everything with another wasm, too.
+# PEERS=1 fetches the peers that are not installed, ONLY=… and SETUPS=… take some
+# workloads and set-ups by name, POLICY=… adds a document of your own (JSON),
+# BEFORE=… runs everything with another wasm, too.
 .PHONY: bench
 bench: wasm envoy tools ## Measure what wsguard costs, against its peers (QUICK=1: 4 minutes)
 	@$(if $(PEERS),$(TOOLS)/peers.sh)

@@ -70,7 +70,7 @@ fn unfinished_messages_of_a_mebibyte_are_refused_over_the_limit_and_good_ones_pa
 
 /// Takes minutes, and 12,000 files: `make soak`.
 #[test]
-#[ignore = "slow: make soak"]
+#[ignore = "takes minutes"]
 fn six_thousand_unfinished_messages_of_a_mebibyte_leave_good_ones_alone() {
     hold(6000, LIMIT_BYTES);
 }
