@@ -27,7 +27,7 @@ export ENVOY ENVOY_VERSION
 
 .PHONY: help
 help: ## Print this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: wasm
 wasm: ## Build dist/wsguard.wasm and check that Envoy can load it
