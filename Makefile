@@ -27,7 +27,7 @@ export ENVOY ENVOY_VERSION
 
 .PHONY: help
 help: ## Print this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: wasm
 wasm: ## Build dist/wsguard.wasm and check that Envoy can load it
@@ -55,8 +55,8 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 	@$(TOOLS)/cargo.sh test --locked
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools ## The tests that take minutes: a million addresses, thousands of connections
-	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture
+soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections, a million addresses
+	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture --test-threads=1
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
@@ -74,9 +74,9 @@ bench_cargo = CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/bench" $(
 bench_manifest = --manifest-path tests/bench/Cargo.toml
 
 # A build of its own, with what it needs; CORE=1 measures the core alone after it,
-# PEERS=1 fetches the peers that are not
-# installed, ONLY=… and SETUPS=… take some workloads and set-ups by name, POLICY=… adds a
-# document of your own (JSON), BEFORE=… runs everything with another wasm, too.
+# PEERS=1 fetches the peers that are not installed, ONLY=… and SETUPS=… take some
+# workloads and set-ups by name, POLICY=… adds a document of your own (JSON),
+# BEFORE=… runs everything with another wasm, too.
 .PHONY: bench
 bench: wasm envoy tools ## Measure what wsguard costs, against its peers (QUICK=1: 4 minutes)
 	@$(if $(PEERS),$(TOOLS)/peers.sh)

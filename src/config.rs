@@ -5,23 +5,45 @@
 //!
 //! Beyond what the contract says, so that no document takes more memory or time
 //! than a filter has: 4 MiB of text and 64 levels of nesting
-//! ([`MAX_DOCUMENT_BYTES`]), 10,000 items in a list, `buffered_per_worker` up to
-//! 1 GiB, `max_frame` and `max_message` up to 64 MiB, `max_fragments` up to
-//! 65,536, `leeway` up to 10 minutes, names up to 64 characters.
+//! ([`MAX_DOCUMENT_BYTES`]), 10,000 items in a list, names up to 64 characters.
+//!
+//! | what | at most |
+//! |---|---|
+//! | `buffered_per_worker` | 1 GiB |
+//! | `max_frame`, `max_message`; `max_fragments` | 64 MiB; 65,536 |
+//! | `rules` of a direction, `user_agents_denied`, compiled | 16 MiB, 4 MiB |
+//! | quotas of connections | 100,000,000 |
+//! | rates | 1,000,000,000 or 1 PiB, in 100 ms to 24 h |
+//! | `idle`, `max`, `heartbeat` | 8784 h |
+//! | `threshold` and weights of bans, `window`, `duration` | 1,000,000, 24 h, 720 h |
+//! | `leeway`, `refresh`, `deadline` | 10 minutes, 24 h, 10 minutes |
+//! | `timeout`, `cache` of services | 30 s, 1 h |
+//! | `ack`, a path with variables | 4 KiB, 1 KiB |
 //!
 //! # What does not go together
 //!
-//! `max_frame` above `max_message` (where it is written; its default is beside
-//! any `max_message`), `missing_origin` without `origins`, a cookie credential
-//! without `origins` or with `*` among them, credentials without a verifier and
-//! the other way round, an identity header that some policy takes credentials
-//! from, `jwks_uri` with HS algorithms, `send: cookie` without a cookie credential,
-//! `authorization` with `send: bearer`, variables of a callout's path that nothing
-//! gives a value, `per_user` without `auth`, `ipv6_prefix` without `per_ip`, and a policy
-//! that an earlier one leaves nothing to match. With `filter: stream`, whatever
-//! needs an answer in upstream's place, or lets anything but guarded upgrades
-//! through: `unmatched: pass`, `plain_http: pass`, `tls: redirect` and
-//! `refuse_with: close`.
+//! Each is a variant of `Relation`, which says what to write instead.
+//!
+//! - Limits: `max_frame` above `max_message` (where it is written; its default is
+//!   beside any `max_message`); `ipv6_prefix` without `per_ip`, or in the document
+//!   without that and `bans`; `per_user`, and `by: [user]` of bans, without `auth`;
+//!   a weight for what is no client's fault.
+//! - Origins: `missing_origin` without `origins`; a cookie credential without
+//!   `origins`, or with one among them that is anybody's.
+//! - Credentials: those without a verifier and the other way round; an identity
+//!   header that some policy takes credentials from; `jwks_uri` with HS algorithms;
+//!   `send: cookie` without a cookie credential; `authorization` with `send: bearer`.
+//! - First messages: one that is not the last of the credentials, or a second one;
+//!   one without `push`, or with `identity_headers`; `socketio` with
+//!   `plain_http: pass`; `deadline` without one.
+//! - Authorization: variables of a callout's path that nothing gives a value, a
+//!   path without variables, `when` without `message`.
+//! - `heartbeat` and `slow` without `push`.
+//! - A policy that an earlier one leaves nothing to match.
+//! - With `filter: stream`, whatever needs an answer in upstream's place or writes
+//!   by itself, another protocol, or lets anything but guarded upgrades through:
+//!   `tls: redirect`, `refuse_with: close`, `push`, a first message,
+//!   `upstream: http2`, `unmatched: pass` and `plain_http: pass`.
 
 use crate::auth::AuthRules;
 use crate::frame::Sender;

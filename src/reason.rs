@@ -53,8 +53,8 @@ pub enum Reason {
     Banned,
     /// Upstream answered the upgrade in a way that opens no agreed tunnel.
     UpstreamHandshake,
-    /// All connections of this worker hold as many bytes as they may, or
-    /// connections can't be counted.
+    /// All connections of this worker hold as many bytes as they may, more waits
+    /// before a first message than is held, or connections or rates can't be counted.
     Overloaded,
     /// RFC 6455 framing is broken.
     ProtocolError,

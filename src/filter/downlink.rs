@@ -14,7 +14,7 @@ use crate::session::{Forwarded, Session};
 use proxy_wasm::types::Action;
 
 /// Most bytes that are put there at once where Envoy has put less there itself:
-/// less than any limit that goes with `push` (README, "Push").
+/// less than any limit that goes with `push` (README, "Lifetimes and push").
 const PIECE_BYTES: usize = 16 << 10;
 
 /// The way to the client.

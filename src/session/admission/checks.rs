@@ -46,8 +46,7 @@ impl Entered {
 }
 
 impl<'a> Request<'a> {
-    /// The checks up to the credential; what later work brings (bans, rates) has
-    /// its place marked.
+    /// The checks up to the credential, which is found and not verified yet.
     pub(super) fn enter(
         &self,
         target: &Target,
