@@ -203,8 +203,13 @@ impl Judge for Bench<'_> {
             }
         }
         self.at_once = matches!(passage, Passage::AtOnce);
-        if let (Some(identity), Sender::Client) = (self.identity, self.sender) {
-            check_message(rules, identity, message).map_err(Violation::Credential)?;
+        match (self.identity, &mut self.gate) {
+            _ if self.sender == Sender::Server || matches!(passage, Passage::Nowhere) => {}
+            (Some(identity), _) => {
+                check_message(rules, identity, message).map_err(Violation::Credential)?;
+            }
+            (None, Some(gate)) => gate.keep_asked(rules, message)?,
+            (None, None) => {}
         }
         Ok(passage)
     }

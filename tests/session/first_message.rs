@@ -15,6 +15,8 @@ use wsguard::host::memory::MemoryHost;
 use wsguard::host::{CallAnswer, Timestamp};
 use wsguard::session::Opening;
 
+mod gate;
+
 const KEY: &str = "the-api-key-of-alice";
 
 fn hash() -> String {
@@ -276,14 +278,19 @@ fn socketio_sessions_that_began_elsewhere_are_refused() {
 }
 
 fn open_by_socketio() -> Rig {
-    let document = document(&json!("socketio"));
+    open_by_socketio_with(&document(&json!("socketio")), None)
+}
+
+/// The same, where client and server compress if `extension` says how.
+fn open_by_socketio_with(document: &Value, extension: Option<&str>) -> Rig {
     let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
     let config = Config::parse(&document.to_string(), &|_| None).unwrap_or_else(|e| panic!("{e}"));
     let guard = Guard::new(config, Rc::<MemoryHost>::clone(&host));
-    let mut request = arrival(&[]);
+    let lines: Vec<_> = extension.map(|e| ("sec-websocket-extensions", e)).into_iter().collect();
+    let mut request = arrival(&lines);
     request.head.target = b"/ws?EIO=4&transport=websocket".to_vec();
     let mut session = admitted(&guard, &request);
-    assert!(matches!(session.on_response(101, &switching(&[])), Opening::Open(_)));
+    assert!(matches!(session.on_response(101, &switching(&lines)), Opening::Open(_)));
     Rig { host, guard, session }
 }
 

@@ -1,0 +1,67 @@
+//! What was held is judged like anything that comes later.
+
+use super::*;
+
+/// A session service that takes its time, and rooms that a user may join.
+fn by_service() -> Value {
+    let mut document = pointer();
+    document["policies"][0]["auth"]["session"] = json!({
+        "cluster": "auth", "host": "auth.example.com", "path": "/session", "send": "bearer",
+        "subject": "/user",
+    });
+    document["policies"][0]["auth"]["authorize"] = json!([
+        {"from": {"message": "/room", "when": {"/type": "join"}}, "claim": "rooms"},
+    ]);
+    document
+}
+
+fn answer(rig: &mut Rig) -> wsguard::session::Outcome {
+    let (id, _) = rig.host.take_calls().pop().unwrap();
+    let body = br#"{"user":"bob","rooms":["a"]}"#.to_vec();
+    rig.session.on_answer(id, &CallAnswer::Whole { status: 200, body });
+    rig.session.advance()
+}
+
+fn join(room: &str) -> Vec<u8> {
+    text(&json!({"type": "join", "room": room}).to_string())
+}
+
+#[test]
+fn what_a_held_message_asks_for_must_be_granted() {
+    let mut rig = open_by(&by_service());
+    let sent = [text("before"), join("a"), credential("opaque"), join("a")].concat();
+    assert_eq!(rig.client(&sent).bytes, b"");
+    assert!(!answer(&mut rig).reset);
+    assert_eq!(rig.pong(&ready()), [text("before"), join("a"), join("a")].concat());
+    assert_eq!((rig.event()["event"].clone(), rig.buffered()), (json!("opened"), 0));
+
+    for sent in [[join("c"), credential("opaque")], [credential("opaque"), join("c")]] {
+        let mut rig = open_by(&by_service());
+        assert_eq!(rig.client(&sent.concat()).bytes, b"");
+        assert!(!answer(&mut rig).reset);
+        assert_eq!(rig.pushed(), told_client(1008, "access_denied"));
+        let event = rig.event();
+        assert_eq!(
+            (&event["event"], &event["reason"], &event["user"]),
+            (&json!("refused"), &json!("access_denied"), &json!("bob"))
+        );
+        assert_masked_close(&rig.client(&text("more")).bytes, 1008, "access_denied");
+        assert_eq!(rig.buffered(), 0);
+    }
+}
+
+#[test]
+fn what_a_held_message_does_not_ask_clearly_is_refused_at_once() {
+    let mut rig = open_by(&by_service());
+    let sent = text(r#"{"type":"join","room":"a","room":"c"}"#);
+    assert_masked_close(&rig.client(&sent).bytes, 1008, "");
+    assert_eq!(rig.event()["reason"], "access_denied");
+}
+
+#[test]
+fn what_held_messages_ask_for_is_bounded() {
+    let mut rig = open_by(&by_service());
+    let ended = (0..2000).find(|n| !rig.client(&join(&format!("room{n}"))).bytes.is_empty());
+    assert_eq!(ended, Some(1024));
+    assert_eq!(rig.event()["reason"], "overloaded");
+}
