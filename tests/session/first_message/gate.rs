@@ -65,3 +65,26 @@ fn what_held_messages_ask_for_is_bounded() {
     assert_eq!(ended, Some(1024));
     assert_eq!(rig.event()["reason"], "overloaded");
 }
+
+/// Many an application takes `x_ask` for `X-Ask`, and one of the two.
+#[test]
+fn a_header_in_another_spelling_is_one_too_many_after_the_handshake_too() {
+    let mut document = by_service();
+    document["policies"][0]["auth"]["authorize"] =
+        json!([{"from": {"header": "x-ask"}, "claim": "rooms"}]);
+    for (lines, reason) in [
+        (&[("x-ask", "a")][..], None),
+        (&[("x-ask", "a"), ("x_ask", "c")], Some("access_denied")),
+        (&[("x_ask", "a")], Some("access_denied")),
+    ] {
+        let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
+        let config = Config::parse(&document.to_string(), &|_| None).unwrap();
+        let guard = Guard::new(config, Rc::<MemoryHost>::clone(&host));
+        let mut session = admitted(&guard, &arrival(lines));
+        assert!(matches!(session.on_response(101, &switching(&[])), Opening::Open(_)));
+        let mut rig = Rig { host, guard, session };
+        rig.client(&credential("opaque"));
+        let refused = answer(&mut rig).refused;
+        assert_eq!(refused.map(|reason| reason.name()), reason, "{lines:?}");
+    }
+}
