@@ -97,6 +97,12 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// Whether a Close has to wait for the gate: a client that is being verified
+    /// may leave after what it has said, and upstream hears of it behind that.
+    fn holds_close(&self, gate: &Gate) -> bool {
+        self.sender == Sender::Client && self.mode == Mode::Enforce && !gate.awaits()
+    }
+
     fn rules(&self) -> Option<&'a MessageRules> {
         self.guard.policy(self.policy).map(|policy| policy.messages(self.sender))
     }
@@ -182,7 +188,10 @@ impl Judge for Bench<'_> {
     }
 
     fn close_waits(&self) -> bool {
-        self.gate.is_none() && (self.slowed || !self.queue.is_empty())
+        match &self.gate {
+            Some(gate) => self.holds_close(gate),
+            None => self.slowed || !self.queue.is_empty(),
+        }
     }
 
     fn reads(&self) -> bool {
@@ -246,8 +255,13 @@ impl Judge for Bench<'_> {
         let ours = opcode == Opcode::Pong && self.outboxes.of(self.sender).is_ours(payload);
         self.controls += u64::from(!ours && opcode != Opcode::Close);
         // Nothing of a client goes up before the gate has opened.
-        let shut = self.gate.is_some() && self.sender == Sender::Client;
-        !(ours || shut && self.mode == Mode::Enforce)
+        let shut = self.sender == Sender::Client
+            && self.mode == Mode::Enforce
+            && self
+                .gate
+                .as_ref()
+                .is_some_and(|gate| opcode != Opcode::Close || !self.holds_close(gate));
+        !(ours || shut)
     }
 }
 

@@ -88,3 +88,37 @@ fn a_header_in_another_spelling_is_one_too_many_after_the_handshake_too() {
         assert_eq!(refused.map(|reason| reason.name()), reason, "{lines:?}");
     }
 }
+
+#[test]
+fn nothing_follows_the_servers_close() {
+    let mut rig = open_by(&by_service());
+    let close = told_client(4408, "");
+    assert_eq!(rig.server(&[plain(0x81, b"news"), close.clone()].concat()).bytes, close);
+    assert_eq!(rig.buffered(), 0, "what nobody will get");
+    rig.client(&credential("opaque"));
+    let _ = answer(&mut rig);
+    assert_eq!(rig.pushed(), b"");
+    assert!(rig.ticks(Duration::from_secs(11)), "the client has to answer it");
+    let mut rig = open_by(&by_service());
+    rig.server(&[plain(0x81, b"news"), close].concat());
+    assert_masked_close(&rig.client(&masked(0x88, b"\x11\x38")).bytes, 1001, "");
+    assert_eq!(rig.pushed(), b"");
+}
+
+#[test]
+fn a_client_that_leaves_while_it_is_verified_has_left_for_upstream_too() {
+    let mut rig = open_by(&by_service());
+    let close = masked(0x88, b"\x0f\xa0bye");
+    let sent = [credential("opaque"), text("last"), close.clone()].concat();
+    assert_eq!(rig.client(&sent).bytes, b"");
+    let _ = answer(&mut rig);
+    // Nobody answers a Ping after a Close: the tick gives up on that.
+    let pushed = rig.pushed();
+    assert!(pushed.starts_with(&ready()));
+    assert_eq!(rig.server(&plain(0x81, b"so")).bytes, plain(0x81, b"so"));
+    assert!(rig.ticks(Duration::from_secs(11)));
+    // Where no answer has to be waited for, it goes up at once.
+    let mut rig = open_by(&by_service());
+    let sent = [credential(KEY), text("last"), close.clone()].concat();
+    assert_eq!(rig.client(&sent).bytes, [text("last"), close].concat());
+}
