@@ -134,7 +134,8 @@ impl Session {
     /// Whether somebody else's answer about its credential is waited for.
     #[must_use]
     pub fn is_verifying(&self) -> bool {
-        self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
+        let ended = !matches!(self.phase, Phase::Open(_) | Phase::Unseen(_));
+        !ended && self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
     }
 
     /// Hands over the answer of a call that was made for it.
@@ -155,12 +156,14 @@ impl Session {
 
     fn verify(&mut self) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
+        // What has ended in the meantime is opened by no answer.
+        if !self.is_verifying() {
+            return goes_on;
+        }
         let guard = Rc::clone(&self.guard);
         let Some(policy) = guard.policy(self.policy) else { return goes_on };
         let (Some(rules), Some(gate)) = (&policy.auth, &mut self.gate) else { return goes_on };
-        let Some(attempt) = gate.attempt.as_mut().filter(|_| !gate.reported) else {
-            return goes_on;
-        };
+        let Some(attempt) = &mut gate.attempt else { return goes_on };
         let desk = guard.desk(self.policy, self.about.ip);
         let verified = attempt.advance(rules, gate.awaited.wish(), desk);
         let identity = attempt.identity().cloned();

@@ -122,3 +122,15 @@ fn a_client_that_leaves_while_it_is_verified_has_left_for_upstream_too() {
     let sent = [credential(KEY), text("last"), close.clone()].concat();
     assert_eq!(rig.client(&sent).bytes, [text("last"), close].concat());
 }
+
+#[test]
+fn what_has_ended_is_not_opened_by_a_late_answer() {
+    let mut rig = open_by(&by_service());
+    rig.client(&credential("opaque"));
+    rig.client(&[0xFF, 0xFF]);
+    assert_eq!(rig.event()["reason"], "protocol_error");
+    assert!(!rig.session.is_verifying());
+    let _ = answer(&mut rig);
+    assert!(rig.events().is_empty());
+    assert_eq!(rig.session.user(), None);
+}
