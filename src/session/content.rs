@@ -119,8 +119,7 @@ impl Content {
         let mut changed = changed;
         if judge.reads() && !vanishes {
             let left = if changed { sanitized.as_slice() } else { plain };
-            let passage = judge.read(message.kind(), left);
-            match passage.map_err(|violation| refused(judge, violation, offset))? {
+            match passage(message, left, judge, offset)? {
                 Passage::AsItIs | Passage::AtOnce => {}
                 Passage::Nowhere => vanishes = true,
                 Passage::Instead(content) => {
@@ -162,6 +161,22 @@ fn refused(judge: &mut dyn Judge, violation: Violation, offset: u64) -> Stopped 
     // Whatever the verdict: there is no way on from here.
     let _ = judge.violation(violation, offset);
     Stopped
+}
+
+/// What becomes of a message that breaks no rule, by who its sender is.
+fn passage(
+    message: &Message,
+    plain: &[u8],
+    judge: &mut dyn Judge,
+    offset: u64,
+) -> Result<Passage, Stopped> {
+    match judge.read(message.kind(), plain) {
+        Ok(passage) => Ok(passage),
+        Err(violation) => match judge.violation(violation, offset) {
+            Verdict::Pass => Ok(Passage::AsItIs),
+            _ => Err(Stopped),
+        },
+    }
 }
 
 fn verdict(

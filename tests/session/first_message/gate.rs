@@ -134,3 +134,15 @@ fn what_has_ended_is_not_opened_by_a_late_answer() {
     assert!(rig.events().is_empty());
     assert_eq!(rig.session.user(), None);
 }
+
+#[test]
+fn report_goes_on_reading_after_what_enforce_would_refuse() {
+    let mut document = by_service();
+    document["mode"] = json!("report");
+    document["policies"][0]["client"] = json!({"rules": [{"name": "bad", "pattern": "evil"}]});
+    let mut rig = open_by(&document);
+    for sent in [r#"{"type":"auth"}"#, r#"{"type":"join"}"#, "evil"] {
+        assert_eq!(rig.client(&text(sent)).bytes, text(sent));
+        assert_eq!(rig.event()["event"], "reported", "{sent}");
+    }
+}
