@@ -184,7 +184,8 @@ impl Judge for Bench<'_> {
 
     fn waits(&self) -> bool {
         let gate = self.gate.is_some() && self.mode == Mode::Enforce;
-        !self.at_once && (gate || self.close_waits())
+        let at_once = self.at_once && !self.slowed;
+        !at_once && (gate || self.close_waits())
     }
 
     fn close_waits(&self) -> bool {

@@ -170,12 +170,24 @@ fn passage(
     judge: &mut dyn Judge,
     offset: u64,
 ) -> Result<Passage, Stopped> {
-    match judge.read(message.kind(), plain) {
-        Ok(passage) => Ok(passage),
-        Err(violation) => match judge.violation(violation, offset) {
-            Verdict::Pass => Ok(Passage::AsItIs),
-            _ => Err(Stopped),
-        },
+    let waited = judge.waits();
+    let passage = match judge.read(message.kind(), plain) {
+        Ok(passage) => passage,
+        Err(violation) => {
+            return match judge.violation(violation, offset) {
+                Verdict::Pass => Ok(Passage::AsItIs),
+                _ => Err(Stopped),
+            };
+        }
+    };
+    // What waits is counted when its turn has come; what need not, has none.
+    let counts = waited && !judge.waits();
+    let taken = if counts { judge.rate(message.announced_bytes()) } else { Ok(()) };
+    match taken.map_err(|violation| judge.violation(violation, offset)) {
+        Ok(()) | Err(Verdict::Pass) => Ok(passage),
+        Err(Verdict::Wait) => Ok(Passage::AsItIs),
+        Err(Verdict::Vanish) => Ok(Passage::Nowhere),
+        Err(Verdict::Stop | Verdict::Sanitize) => Err(Stopped),
     }
 }
 

@@ -146,3 +146,17 @@ fn report_goes_on_reading_after_what_enforce_would_refuse() {
         assert_eq!(rig.event()["event"], "reported", "{sent}");
     }
 }
+
+#[test]
+fn heartbeats_count_in_the_rates_before_the_client_is_known_too() {
+    for (action, gone_on, ended) in [("close", 4, true), ("drop", 4, false), ("slow", 4, false)] {
+        let mut document = document(&json!("socketio"));
+        document["policies"][0]["client"] =
+            json!({"rate": {"per_connection": "4/1m"}, "on_violation": action});
+        let mut rig = open_by_socketio_with(&document, None);
+        let all: Vec<_> = (0..10).map(|_| rig.client(&text("3")).bytes).collect();
+        assert_eq!(all.iter().filter(|bytes| **bytes == text("3")).count(), gone_on, "{action}");
+        assert_eq!(rig.events()[0]["reason"], "message_rate");
+        assert_eq!(!all.concat().ends_with(&text("3")), ended, "{action}");
+    }
+}
