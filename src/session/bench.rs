@@ -213,6 +213,9 @@ impl Judge for Bench<'_> {
             }
         }
         self.at_once = matches!(passage, Passage::AtOnce);
+        if self.at_once && !self.queue.is_empty() {
+            passage = Passage::Ahead;
+        }
         match (self.identity, &mut self.gate) {
             _ if self.sender == Sender::Server || matches!(passage, Passage::Nowhere) => {}
             (Some(identity), _) => {

@@ -117,10 +117,12 @@ impl Content {
         };
         let mut vanishes = vanishes;
         let mut changed = changed;
+        let mut overtakes = false;
         if judge.reads() && !vanishes {
             let left = if changed { sanitized.as_slice() } else { plain };
             match passage(message, left, judge, offset)? {
                 Passage::AsItIs | Passage::AtOnce => {}
+                Passage::Ahead => overtakes = true,
                 Passage::Nowhere => vanishes = true,
                 Passage::Instead(content) => {
                     *sanitized = content;
@@ -135,7 +137,9 @@ impl Content {
         };
         Ok(match &mut self.compression {
             Some(compression) if message.is_compressed() => {
-                compression.diverged |= delivery != Delivery::AsItCame;
+                // What overtakes others would reach the receiver in another
+                // order than it refers to them, and they to it.
+                compression.diverged |= overtakes || delivery != Delivery::AsItCame;
                 let changed = delivery == Delivery::AsItCame && compression.diverged;
                 if changed { Delivery::Changed(plain) } else { delivery }
             }

@@ -49,6 +49,8 @@ pub(super) enum Passage {
     AsItIs,
     /// It goes on at once.
     AtOnce,
+    /// It goes on at once, and others that came before it are held.
+    Ahead,
     /// It goes on with this content.
     Instead(Vec<u8>),
     /// It goes nowhere.
