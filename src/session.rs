@@ -270,15 +270,7 @@ impl Session {
         let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
         if let Some(close) = flow.close_seen() {
             self.first_close.get_or_insert(close);
-            // One that waits for its turn has not gone there yet.
-            let shut = sender == Sender::Client && self.gate.is_some();
-            if !shut
-                && self.queues.of(sender).is_empty()
-                && !self.outboxes.of(sender.other()).is_sealed()
-            {
-                self.outboxes.of(sender.other()).seal();
-                self.life.half_close(guard.monotonic());
-            }
+            self.follow_close(sender);
         }
         if messages > 0 || controls > 0 && policy.lifetime.ping_counts {
             self.life.mark_active();
@@ -292,6 +284,22 @@ impl Session {
             }
             Ok(()) => Outcome { refused, ..Outcome::forward(forward.finish()) },
             Err(Stopped) => self.stop(sender, refused, forward),
+        }
+    }
+
+    /// The sender's Close has been seen: nothing of ours follows it, unless it
+    /// waits for its turn, or goes nowhere, and so has not gone there yet.
+    fn follow_close(&mut self, sender: Sender) {
+        match (sender, &self.gate) {
+            (Sender::Client, Some(_)) => return,
+            // It has gone ahead of what was held, which can't follow it.
+            (Sender::Server, Some(_)) => self.queues.server.discard(),
+            (_, None) => {}
+        }
+        let outbox = self.outboxes.of(sender.other());
+        if self.queues.of(sender).is_empty() && !outbox.is_sealed() {
+            outbox.seal();
+            self.life.half_close(self.guard.monotonic());
         }
     }
 

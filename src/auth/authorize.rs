@@ -18,7 +18,7 @@ use std::time::Duration;
 mod message;
 pub mod template;
 
-pub use message::check_message;
+pub use message::{Asked as AskedFor, asked_by, check_asked, check_message};
 
 use template::PathTemplate;
 

@@ -3,6 +3,7 @@
 
 use super::AuthRules;
 use super::authorize::{Asking, Wish};
+use super::strip::same_name;
 use crate::handshake::{Headers, RequestHead};
 use std::fmt;
 
@@ -18,19 +19,15 @@ impl AwaitedCredential {
     /// Keeps what the rules ask for, and no more.
     #[must_use]
     pub fn of(rules: &AuthRules, wish: Wish<'_>) -> Self {
-        let mut lines = Vec::new();
-        let mut query = None;
-        for rule in &rules.authorize {
-            match &rule.from {
-                // Once, whoever else asks for it.
-                Asking::Header(name) if lines.iter().all(|(known, _)| known != name) => {
-                    let values = wish.head.headers.all(name);
-                    lines.extend(values.map(|value| (name.clone(), value.to_vec())));
-                }
-                Asking::Query(_) => query = wish.query.map(<[u8]>::to_vec),
-                Asking::Header(_) | Asking::Path(_) | Asking::Message { .. } => {}
-            }
-        }
+        let asked = || rules.authorize.iter().map(|rule| &rule.from);
+        // Those of another spelling too, which are one too many.
+        let asks = |sent: &str| {
+            asked().any(|from| matches!(from, Asking::Header(name) if same_name(sent, name)))
+        };
+        let lines = wish.head.headers.iter().filter(|(sent, _)| asks(sent));
+        let lines = lines.map(|(sent, value)| (sent.to_owned(), value.to_vec())).collect();
+        let queries = asked().any(|from| matches!(from, Asking::Query(_)));
+        let query = wish.query.filter(|_| queries).map(<[u8]>::to_vec);
         let head = RequestHead {
             method: Vec::new(),
             target: Vec::new(),

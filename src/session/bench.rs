@@ -3,7 +3,6 @@
 
 use super::both::Both;
 use super::content::write_message;
-use super::flow::to_u64;
 use super::gate::{Gate, Passage};
 use super::outbox::{Outbox, Probe};
 use super::queue::{Full, Queue};
@@ -98,6 +97,12 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// Whether a Close has to wait for the gate: a client that is being verified
+    /// may leave after what it has said, and upstream hears of it behind that.
+    fn holds_close(&self, gate: &Gate) -> bool {
+        self.sender == Sender::Client && self.mode == Mode::Enforce && !gate.awaits()
+    }
+
     fn rules(&self) -> Option<&'a MessageRules> {
         self.guard.policy(self.policy).map(|policy| policy.messages(self.sender))
     }
@@ -179,11 +184,15 @@ impl Judge for Bench<'_> {
 
     fn waits(&self) -> bool {
         let gate = self.gate.is_some() && self.mode == Mode::Enforce;
-        !self.at_once && (gate || self.close_waits())
+        let at_once = self.at_once && !self.slowed;
+        !at_once && (gate || self.close_waits())
     }
 
     fn close_waits(&self) -> bool {
-        self.gate.is_none() && (self.slowed || !self.queue.is_empty())
+        match &self.gate {
+            Some(gate) => self.holds_close(gate),
+            None => self.slowed || !self.queue.is_empty(),
+        }
     }
 
     fn reads(&self) -> bool {
@@ -203,16 +212,17 @@ impl Judge for Bench<'_> {
                 passage = first.cut_out(message).map_or(passage, Passage::Instead);
             }
         }
-        if matches!(passage, Passage::AtOnce) && self.waits() {
-            // It was to be counted in its turn, and has it now.
-            self.rate(to_u64(message.len()))?;
-            self.at_once = true;
-            if !self.queue.is_empty() {
-                passage = Passage::Overtakes;
-            }
+        self.at_once = matches!(passage, Passage::AtOnce);
+        if self.at_once && !self.queue.is_empty() {
+            passage = Passage::Ahead;
         }
-        if let (Some(identity), Sender::Client) = (self.identity, self.sender) {
-            check_message(rules, identity, message).map_err(Violation::Credential)?;
+        match (self.identity, &mut self.gate) {
+            _ if self.sender == Sender::Server || matches!(passage, Passage::Nowhere) => {}
+            (Some(identity), _) => {
+                check_message(rules, identity, message).map_err(Violation::Credential)?;
+            }
+            (None, Some(gate)) => gate.keep_asked(rules, message)?,
+            (None, None) => {}
         }
         Ok(passage)
     }
@@ -249,8 +259,13 @@ impl Judge for Bench<'_> {
         let ours = opcode == Opcode::Pong && self.outboxes.of(self.sender).is_ours(payload);
         self.controls += u64::from(!ours && opcode != Opcode::Close);
         // Nothing of a client goes up before the gate has opened.
-        let shut = self.gate.is_some() && self.sender == Sender::Client;
-        !(ours || shut && self.mode == Mode::Enforce)
+        let shut = self.sender == Sender::Client
+            && self.mode == Mode::Enforce
+            && self
+                .gate
+                .as_ref()
+                .is_some_and(|gate| opcode != Opcode::Close || !self.holds_close(gate));
+        !(ours || shut)
     }
 }
 

@@ -118,10 +118,9 @@ impl Content {
         let mut overtakes = false;
         if judge.reads() && !vanishes {
             let left = if changed { sanitized.as_slice() } else { plain };
-            let passage = judge.read(message.kind(), left);
-            match passage.map_err(|violation| refused(judge, violation, offset))? {
+            match passage(message, left, judge, offset)? {
                 Passage::AsItIs | Passage::AtOnce => {}
-                Passage::Overtakes => overtakes = true,
+                Passage::Ahead => overtakes = true,
                 Passage::Nowhere => vanishes = true,
                 Passage::Instead(content) => {
                     *sanitized = content;
@@ -136,8 +135,9 @@ impl Content {
         };
         Ok(match &mut self.compression {
             Some(compression) if message.is_compressed() => {
-                // Nor has it what is overtaken, to which this may refer.
-                compression.diverged |= delivery != Delivery::AsItCame || overtakes;
+                // What overtakes others would reach the receiver in another
+                // order than it refers to them, and they to it.
+                compression.diverged |= overtakes || delivery != Delivery::AsItCame;
                 let changed = delivery == Delivery::AsItCame && compression.diverged;
                 if changed { Delivery::Changed(plain) } else { delivery }
             }
@@ -163,6 +163,34 @@ fn refused(judge: &mut dyn Judge, violation: Violation, offset: u64) -> Stopped 
     // Whatever the verdict: there is no way on from here.
     let _ = judge.violation(violation, offset);
     Stopped
+}
+
+/// What becomes of a message that breaks no rule, by who its sender is.
+fn passage(
+    message: &Message,
+    plain: &[u8],
+    judge: &mut dyn Judge,
+    offset: u64,
+) -> Result<Passage, Stopped> {
+    let waited = judge.waits();
+    let passage = match judge.read(message.kind(), plain) {
+        Ok(passage) => passage,
+        Err(violation) => {
+            return match judge.violation(violation, offset) {
+                Verdict::Pass => Ok(Passage::AsItIs),
+                _ => Err(Stopped),
+            };
+        }
+    };
+    // What waits is counted when its turn has come; what need not, has none.
+    let counts = waited && !judge.waits();
+    let taken = if counts { judge.rate(message.announced_bytes()) } else { Ok(()) };
+    match taken.map_err(|violation| judge.violation(violation, offset)) {
+        Ok(()) | Err(Verdict::Pass) => Ok(passage),
+        Err(Verdict::Wait) => Ok(Passage::AsItIs),
+        Err(Verdict::Vanish) => Ok(Passage::Nowhere),
+        Err(Verdict::Stop | Verdict::Sanitize) => Err(Stopped),
+    }
 }
 
 fn verdict(

@@ -106,6 +106,9 @@ impl Session {
         self.server.discard();
         self.queues.client.discard();
         self.queues.server.discard();
+        if let Some(gate) = &mut self.gate {
+            gate.discard();
+        }
     }
 
     /// A masking key for a frame of ours that goes to `receiver`.

@@ -7,17 +7,25 @@ use super::expiry::Expiry;
 use super::forward::Forward;
 use super::{Forwarded, Outcome, Phase, Session};
 use crate::auth::first_message::{FirstMessageRules, Forwarding, Reading};
-use crate::auth::{Attempt, AuthRules, AwaitedCredential, Identity, Presented};
+use crate::auth::{
+    AskedFor, Attempt, AuthRules, AwaitedCredential, Identity, Presented, asked_by, check_asked,
+};
 use crate::config::Mode;
 use crate::frame::Sender;
 use crate::host::{CallAnswer, CallId, Timestamp};
+use crate::message::budget::{Budget, Charge};
 use crate::message::{MessageType, Violation};
 use crate::reason::Reason;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// What the server is told when a client leaves that never said who it is
 /// (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;
+
+/// Most different things that a client's messages may ask for before it is known
+/// who it is. Each is at most 1 KiB.
+const MAX_ASKED: usize = 1024;
 
 /// Where the client stands.
 #[derive(Debug)]
@@ -27,6 +35,9 @@ pub(super) struct Gate {
     attempt: Option<Attempt>,
     /// What it is told once that is done.
     ack: Option<Vec<u8>>,
+    /// What its messages so far ask for, which it must be granted.
+    asked: BTreeSet<AskedFor>,
+    charge: Charge,
     /// Mode report: it has been told what enforce would have done.
     reported: bool,
 }
@@ -38,8 +49,8 @@ pub(super) enum Passage {
     AsItIs,
     /// It goes on at once.
     AtOnce,
-    /// The same, before others that are held.
-    Overtakes,
+    /// It goes on at once, and others that came before it are held.
+    Ahead,
     /// It goes on with this content.
     Instead(Vec<u8>),
     /// It goes nowhere.
@@ -47,13 +58,44 @@ pub(super) enum Passage {
 }
 
 impl Gate {
-    pub(super) const fn new(awaited: AwaitedCredential) -> Self {
-        Self { awaited, attempt: None, ack: None, reported: false }
+    pub(super) fn new(awaited: AwaitedCredential, budget: &Rc<Budget>) -> Self {
+        let (asked, charge) = (BTreeSet::new(), Charge::new(budget));
+        Self { awaited, attempt: None, ack: None, asked, charge, reported: false }
     }
 
     /// Whether the credential is still to come.
     pub(super) const fn awaits(&self) -> bool {
         self.attempt.is_none() && !self.reported
+    }
+
+    /// Keeps what a message of the client asks for until it is known who that is:
+    /// what is held is not read again.
+    pub(super) fn keep_asked(
+        &mut self,
+        rules: &AuthRules,
+        message: &[u8],
+    ) -> Result<(), Violation> {
+        if self.reported {
+            return Ok(());
+        }
+        for asked in asked_by(rules, message).map_err(Violation::Credential)? {
+            if self.asked.contains(&asked) {
+                continue;
+            }
+            if self.asked.len() >= MAX_ASKED {
+                return Err(Violation::QueueFull(Reason::Overloaded));
+            }
+            let bytes = asked.1.len().saturating_add(size_of::<AskedFor>());
+            self.charge.grow(bytes).map_err(|_| Violation::Overloaded)?;
+            self.asked.insert(asked);
+        }
+        Ok(())
+    }
+
+    /// Gives back what was kept: nothing of what is held will go on.
+    pub(super) fn discard(&mut self) {
+        self.asked = BTreeSet::new();
+        self.charge.release();
     }
 
     /// Reads a whole message of `sender`.
@@ -94,7 +136,8 @@ impl Session {
     /// Whether somebody else's answer about its credential is waited for.
     #[must_use]
     pub fn is_verifying(&self) -> bool {
-        self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
+        let ended = !matches!(self.phase, Phase::Open(_) | Phase::Unseen(_));
+        !ended && self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
     }
 
     /// Hands over the answer of a call that was made for it.
@@ -115,12 +158,14 @@ impl Session {
 
     fn verify(&mut self) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
+        // What has ended in the meantime is opened by no answer.
+        if !self.is_verifying() {
+            return goes_on;
+        }
         let guard = Rc::clone(&self.guard);
         let Some(policy) = guard.policy(self.policy) else { return goes_on };
         let (Some(rules), Some(gate)) = (&policy.auth, &mut self.gate) else { return goes_on };
-        let Some(attempt) = gate.attempt.as_mut().filter(|_| !gate.reported) else {
-            return goes_on;
-        };
+        let Some(attempt) = &mut gate.attempt else { return goes_on };
         let desk = guard.desk(self.policy, self.about.ip);
         let verified = attempt.advance(rules, gate.awaited.wish(), desk);
         let identity = attempt.identity().cloned();
@@ -133,6 +178,7 @@ impl Session {
         let Err((reason, detail)) = admitted else { return goes_on };
         if let Some(gate) = &mut self.gate {
             gate.reported = true;
+            gate.discard();
         }
         self.guard.strike(self.policy, reason, &self.about, None);
         self.end_for(reason, Some(detail))
@@ -145,11 +191,10 @@ impl Session {
         mut forward: Forward<'_>,
     ) -> Outcome {
         let mut ended = Outcome::forward(Forwarded::Unchanged);
-        if self.client.close_seen().is_some() && self.mode() == Mode::Enforce {
-            // Also where its credential came right before, or is being verified.
-            self.leave();
-        } else if self.is_verifying() {
+        if self.is_verifying() {
             ended = self.verify();
+        } else if self.client.close_seen().is_some() && self.mode() == Mode::Enforce {
+            self.leave();
         }
         self.flush(Sender::Server, &mut forward);
         let refused = refused.or(ended.refused);
@@ -178,6 +223,12 @@ impl Session {
         admission::name(&mut self.about, &identity);
         if let Err(banned) = guard.check_user_ban(policy, user) {
             return denied(Reason::Banned, banned.to_string());
+        }
+        if let (Some(gate), Some(rules)) = (&self.gate, &policy.auth) {
+            let granted = gate.asked.iter().try_for_each(|a| check_asked(rules, &identity, a));
+            if let Err(error) = granted {
+                return denied(error.reason(), error.to_string());
+            }
         }
         match guard.take_user_quota(policy, user) {
             Ok(permit) => self.user_permit = Some(permit),

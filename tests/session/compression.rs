@@ -1,11 +1,17 @@
 //! Compressed messages (RFC 7692): inflated to be judged, and on their way as
 //! they came until one is changed.
 
-use super::rig::{Rig, admitted, arrival, assert_masked_close, masked, raw, switching, worker};
+use super::rig::{
+    BEGIN, Rig, admitted, arrival, assert_masked_close, masked, raw, switching, worker,
+};
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::{Value, json};
+use wsguard::config::Config;
 use wsguard::frame::Sender;
 use wsguard::frame::mask;
+use wsguard::guard::Guard;
+use wsguard::host::Timestamp;
+use wsguard::host::memory::MemoryHost;
 use wsguard::session::Opening;
 
 const KEY: [u8; 4] = [9, 8, 7, 6];
@@ -297,4 +303,56 @@ fn a_mask_of_the_clients_own_covers_what_is_sent_in_its_place() {
     let mut payload = sent[6..].to_vec();
     mask::apply(&mut payload, [1, 2, 3, 4], 0);
     assert_eq!(payload, b"ab");
+}
+
+/// The receiver inflates in the order in which messages go on: what a heartbeat
+/// overtakes must not be what later messages refer to in another place.
+#[test]
+fn what_overtakes_held_messages_leaves_the_receiver_in_step() {
+    let document = json!({"policies": [{
+        "name": "chat", "handshake": {"compression": "inspect"}, "lifetime": {"push": true},
+        "auth": {"forward": true, "credentials": [{"first_message": "socketio"}],
+                 "api_keys": [{"id": "a", "key": {"env": "KEY"}}]},
+    }]});
+    let host = std::rc::Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
+    let key = |_: &str| Some("the-api-key-of-alice".to_owned());
+    let config = Config::parse(&document.to_string(), &key).unwrap();
+    let guard = Guard::new(config, std::rc::Rc::<MemoryHost>::clone(&host));
+    let mut request = arrival(&[("sec-websocket-extensions", "permessage-deflate")]);
+    request.head.target = b"/ws?EIO=4&transport=websocket".to_vec();
+    let mut session = admitted(&guard, &request);
+    let answer = switching(&[("sec-websocket-extensions", "permessage-deflate")]);
+    assert!(matches!(session.on_response(101, &answer), Opening::Open(_)));
+    let mut rig = Rig { host, guard, session };
+    let mut deflater = Deflater::new(true);
+    let mut gone_on = Vec::new();
+    let held = "42[\"a message that is held until the client is known\"]";
+    let connect = "40{\"token\":\"the-api-key-of-alice\"}";
+    for said in [held, "3", connect, held] {
+        let payload = deflater.message(said.as_bytes());
+        gone_on.extend(rig.client(&frame(Sender::Client, 0xC1, &payload)).bytes);
+    }
+    assert_eq!(read_by_upstream(&gone_on), ["3", held, connect, held]);
+}
+
+/// What a server makes of these frames.
+fn read_by_upstream(mut bytes: &[u8]) -> Vec<String> {
+    let mut inflater = flate2::Decompress::new(false);
+    let mut all = Vec::new();
+    while let Ok(Some((header, length))) =
+        wsguard::frame::FrameHeader::parse(bytes, Sender::Client, true)
+    {
+        let end = length + usize::try_from(header.payload_bytes).unwrap();
+        let mut payload = bytes[length..end].to_vec();
+        mask::apply(&mut payload, header.mask.unwrap(), 0);
+        if header.compressed {
+            payload.extend([0, 0, 0xFF, 0xFF]);
+            let mut out = Vec::with_capacity(4096);
+            inflater.decompress_vec(&payload, &mut out, flate2::FlushDecompress::Sync).unwrap();
+            payload = out;
+        }
+        all.push(String::from_utf8_lossy(&payload).into_owned());
+        bytes = &bytes[end..];
+    }
+    all
 }

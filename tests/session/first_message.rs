@@ -4,7 +4,6 @@
 use super::rig::{
     BEGIN, Rig, admitted, arrival, assert_masked_close, masked, plain, switching, text, told_client,
 };
-use flate2::{Compress, Compression, FlushCompress};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::rc::Rc;
@@ -15,6 +14,8 @@ use wsguard::guard::Guard;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{CallAnswer, Timestamp};
 use wsguard::session::Opening;
+
+mod gate;
 
 const KEY: &str = "the-api-key-of-alice";
 
@@ -276,66 +277,20 @@ fn socketio_sessions_that_began_elsewhere_are_refused() {
     }
 }
 
-/// What goes on at once would otherwise be a way for anybody to send upstream as
-/// much as they like.
-#[test]
-fn heartbeats_count_in_the_rate_before_the_client_is_known_too() {
-    let mut document = document(&json!("socketio"));
-    document["policies"][0]["client"] = json!({"rate": {"per_connection": "3/1m"}});
-    let mut rig = open_socketio(&document, None);
-    assert_eq!(rig.client(&text("3").repeat(3)).bytes, text("3").repeat(3));
-    assert_masked_close(&rig.client(&text("3")).bytes, 1008, "");
-    assert_eq!(rig.event()["reason"], "message_rate");
-}
-
-/// Upstream's window has not seen what the heartbeat may refer to.
-#[test]
-fn a_compressed_heartbeat_that_overtakes_what_is_held_goes_on_inflated() {
-    let mut document = document(&json!("socketio"));
-    document["policies"][0]["handshake"] = json!({"compression": "inspect"});
-    let mut stream = Compress::new(Compression::best(), false);
-    let mut deflated = |text: &str| {
-        let mut out = Vec::with_capacity(1024);
-        stream.compress_vec(text.as_bytes(), &mut out, FlushCompress::Sync).unwrap();
-        masked(0xC1, &out[..out.len() - 4])
-    };
-    let mut rig = open_socketio(&document, Some("permessage-deflate"));
-    let first = deflated("3");
-    assert_eq!(rig.client(&first).bytes, first, "nothing is held yet");
-    let held = deflated(r#"42["hello"]"#);
-    assert_eq!(rig.client(&held).bytes, b"");
-    assert_eq!(rig.client(&deflated("3")).bytes, text("3"));
-    let connect = format!(r#"40{{"token":"{KEY}"}}"#);
-    let gone_on = rig.client(&deflated(&connect)).bytes;
-    assert_eq!(gone_on[..held.len()], held, "in order, as it came");
-    assert_eq!(rig.client(&deflated("42[1]")).bytes, text("42[1]"));
-}
-
-/// Its Close would be the last that anybody hears, and upstream not hear it.
-#[test]
-fn a_client_that_leaves_right_behind_its_credential_is_answered() {
-    let mut rig = open_by(&pointer());
-    let close = masked(0x88, b"\x03\xe8");
-    let gone_on = rig.client(&[credential(KEY), close].concat()).bytes;
-    assert_masked_close(&gone_on, 1001, "");
-    assert_eq!(rig.pushed(), told_client(1000, ""));
-    assert!(rig.ticks(Duration::from_secs(2)), "and it ends");
-}
-
 fn open_by_socketio() -> Rig {
-    open_socketio(&document(&json!("socketio")), None)
+    open_by_socketio_with(&document(&json!("socketio")), None)
 }
 
-fn open_socketio(document: &Value, extension: Option<&str>) -> Rig {
+/// The same, where client and server compress if `extension` says how.
+fn open_by_socketio_with(document: &Value, extension: Option<&str>) -> Rig {
     let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
     let config = Config::parse(&document.to_string(), &|_| None).unwrap_or_else(|e| panic!("{e}"));
     let guard = Guard::new(config, Rc::<MemoryHost>::clone(&host));
-    let extension: Vec<_> =
-        extension.iter().map(|name| ("sec-websocket-extensions", *name)).collect();
-    let mut request = arrival(&extension);
+    let lines: Vec<_> = extension.map(|e| ("sec-websocket-extensions", e)).into_iter().collect();
+    let mut request = arrival(&lines);
     request.head.target = b"/ws?EIO=4&transport=websocket".to_vec();
     let mut session = admitted(&guard, &request);
-    assert!(matches!(session.on_response(101, &switching(&extension)), Opening::Open(_)));
+    assert!(matches!(session.on_response(101, &switching(&lines)), Opening::Open(_)));
     Rig { host, guard, session }
 }
 

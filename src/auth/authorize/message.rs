@@ -3,11 +3,15 @@
 use super::{Asking, AuthorizeRule, Grant, fit, holds, text};
 use crate::auth::AuthRules;
 use crate::auth::error::AuthError;
-use crate::auth::first_message::{Form, socketio_payload};
+use crate::auth::first_message::{Form, When, socketio_payload};
 use crate::auth::identity::Identity;
-use crate::auth::pointer::{Found, document};
+use crate::auth::pointer::{Found, Pointer, document};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+/// What a message asks for: the place of the rule that it falls under, and the
+/// value that has to be granted.
+pub type Asked = (usize, String);
 
 /// Holds a message of a verified client, text or binary, against the rules with
 /// `from: {message: …}`; of Socket.IO's packets, their payload. To be called
@@ -25,17 +29,38 @@ pub fn check_message(
     identity: &Identity,
     message: &[u8],
 ) -> Result<(), AuthError> {
-    let mut asking = rules.authorize.iter().filter_map(asks_in_message).peekable();
-    if asking.peek().is_none() {
-        return Ok(());
-    }
-    let socketio = rules.first_message.as_ref().is_some_and(|first| first.form == Form::SocketIo);
-    let body = if socketio { socketio_payload(message) } else { message };
-    let Some(document) = document(body) else {
-        let opens = memchr::memchr2(b'{', b'[', message).is_some();
-        return if opens { Err(AuthError::NotAsked) } else { Ok(()) };
+    each_asked(rules, message, |asked| check_asked(rules, identity, &asked))
+}
+
+/// What a message of a client asks for that has not been verified, to be held
+/// against [`check_asked`] once it is known who that is.
+///
+/// # Errors
+/// [`AuthError::NotAsked`], whoever it is.
+pub fn asked_by(rules: &AuthRules, message: &[u8]) -> Result<Vec<Asked>, AuthError> {
+    let mut all = Vec::new();
+    each_asked(rules, message, |asked| {
+        all.push(asked);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Holds what a message asked for against its rule.
+///
+/// # Errors
+/// [`AuthError::NotGranted`]
+pub fn check_asked(
+    rules: &AuthRules,
+    identity: &Identity,
+    (place, value): &Asked,
+) -> Result<(), AuthError> {
+    let granted = match rules.authorize.get(*place).map(|rule| &rule.grant) {
+        Some(Grant::Claim(claim)) => identity.claim(claim).is_some_and(|c| holds(c, value)),
+        // The configuration does not allow it here.
+        Some(Grant::Callout(_)) | None => false,
     };
-    asking.try_for_each(|(rule, grant)| follow(rule, grant, identity, document))
+    if granted { Ok(()) } else { Err(AuthError::NotGranted) }
 }
 
 impl AuthRules {
@@ -46,44 +71,59 @@ impl AuthRules {
     }
 }
 
-fn asks_in_message(rule: &AuthorizeRule) -> Option<(&Asking, &Grant)> {
-    matches!(rule.from, Asking::Message { .. }).then_some((&rule.from, &rule.grant))
+fn asks_in_message(rule: &AuthorizeRule) -> Option<(&Pointer, &When)> {
+    match &rule.from {
+        Asking::Message { pointer, when } => Some((pointer, when)),
+        Asking::Query(_) | Asking::Header(_) | Asking::Path(_) => None,
+    }
 }
 
-fn follow(
-    from: &Asking,
-    grant: &Grant,
-    identity: &Identity,
-    document: &RawValue,
+/// Hands over what a message asks for, in the order of the rules.
+fn each_asked(
+    rules: &AuthRules,
+    message: &[u8],
+    mut each: impl FnMut(Asked) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
-    let Asking::Message { pointer, when } = from else { return Ok(()) };
+    if !rules.asks_in_messages() {
+        return Ok(());
+    }
+    let socketio = rules.first_message.as_ref().is_some_and(|first| first.form == Form::SocketIo);
+    let body = if socketio { socketio_payload(message) } else { message };
+    let Some(document) = document(body) else {
+        let opens = memchr::memchr2(b'{', b'[', message).is_some();
+        return if opens { Err(AuthError::NotAsked) } else { Ok(()) };
+    };
+    for (place, rule) in rules.authorize.iter().enumerate() {
+        let Some((pointer, when)) = asks_in_message(rule) else { continue };
+        if let Some(value) = read(pointer, when, document)? {
+            each((place, value))?;
+        }
+    }
+    Ok(())
+}
+
+/// The value that a message asks for, if it is one that asks.
+fn read(pointer: &Pointer, when: &When, document: &RawValue) -> Result<Option<String>, AuthError> {
     match when.is_met_by(document) {
         Some(true) => {}
-        Some(false) => return Ok(()),
+        Some(false) => return Ok(None),
         None => return Err(AuthError::NotAsked),
     }
     let value = match pointer.find(document) {
         Found::One(value) => value,
-        Found::Nothing if when.0.is_empty() => return Ok(()),
+        Found::Nothing if when.0.is_empty() => return Ok(None),
         Found::Nothing | Found::Ambiguous => return Err(AuthError::NotAsked),
     };
     // Lists and objects are no values; don't build them.
     let plain = !value.get().starts_with(['{', '[']);
     let value: Option<Value> = serde_json::from_str(value.get()).ok().filter(|_| plain);
-    let value = value.as_ref().and_then(text).ok_or(AuthError::NotAsked).and_then(fit)?;
-    let granted = match grant {
-        Grant::Claim(claim) => identity.claim(claim).is_some_and(|claim| holds(claim, &value)),
-        // The configuration does not allow it here.
-        Grant::Callout(_) => false,
-    };
-    if granted { Ok(()) } else { Err(AuthError::NotGranted) }
+    value.as_ref().and_then(text).ok_or(AuthError::NotAsked).and_then(fit).map(Some)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::first_message::{FirstMessageRules, When};
-    use crate::auth::pointer::Pointer;
+    use crate::auth::first_message::FirstMessageRules;
     use crate::auth::tests::{NOW, NoHost, at, present, token};
     use serde_json::json;
     use std::time::Duration;

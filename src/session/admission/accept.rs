@@ -131,7 +131,7 @@ impl Request<'_> {
             guard: Rc::clone(self.guard),
             policy: index,
             expiry,
-            gate: awaited.map(Gate::new),
+            gate: awaited.map(|awaited| Gate::new(awaited, self.guard.budget())),
             user_permit: None,
             _permit: permit,
             about,
