@@ -88,14 +88,19 @@ pub const fn default_weight(reason: Reason) -> u64 {
 }
 
 /// Whether a refusal for this reason can be a client's strike at all: not what
-/// upstream or this side did, and not a ban itself.
+/// upstream or this side did or does by the clock, and not a ban itself.
 #[must_use]
 pub const fn can_strike(reason: Reason) -> bool {
     !matches!(
         reason,
-        Reason::Banned
-            | Reason::NoPolicy
+        Reason::AuthUnavailable
+            | Reason::Banned
             | Reason::ConnectionsTotal
+            | Reason::CredentialsRevoked
+            | Reason::HeartbeatMissed
+            | Reason::IdleTimeout
+            | Reason::LifetimeExceeded
+            | Reason::NoPolicy
             | Reason::Overloaded
             | Reason::UpstreamHandshake
     )

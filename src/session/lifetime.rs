@@ -113,6 +113,9 @@ impl Session {
             .or_else(|| self.deadline(policy, now))
             .or_else(|| self.life.ended(&rules, now))
             .or_else(|| self.heartbeat(&rules, now));
+        if reason == Some(Reason::AuthDeadline) {
+            guard.strike(self.policy, Reason::AuthDeadline, &self.about, None);
+        }
         reason.map_or(goes_on, |reason| self.end(reason))
     }
 

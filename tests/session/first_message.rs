@@ -154,6 +154,16 @@ fn who_says_nothing_is_gone_at_the_deadline() {
 }
 
 #[test]
+fn who_says_nothing_again_and_again_is_banned_where_that_has_a_weight() {
+    let mut document = pointer();
+    document["policies"][0]["bans"] = json!({"threshold": 1, "weights": {"auth_deadline": 1}});
+    let mut rig = open_by(&document);
+    rig.ticks(Duration::from_secs(5));
+    let kinds: Vec<_> = rig.events().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(kinds, ["banned", "refused"]);
+}
+
+#[test]
 fn a_credential_in_the_handshake_opens_at_once() {
     let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
     let config = Config::parse(&pointer().to_string(), &|_| None).unwrap();

@@ -78,6 +78,9 @@ fn mistakes_are_told_with_what_to_write() {
         ),
         (r#""weights": {"nonsense": 1}"#, ".weights.nonsense", "is no known reason; write one"),
         (r#""weights": {"banned": 1}"#, ".weights.banned", "can be no strike"),
+        // Or an issuer that is down would ban everybody.
+        (r#""weights": {"auth_unavailable": 1}"#, ".weights.auth_unavailable", "no fault"),
+        (r#""weights": {"idle_timeout": 1}"#, ".weights.idle_timeout", "no fault"),
         (r#""weights": {"upstream_handshake": 1}"#, ".weights.upstream_handshake", "no fault"),
         (r#""weights": {"rule_matched": -1}"#, ".weights.rule_matched", "is negative"),
         (r#""weights": {"rule_matched": "1"}"#, ".weights.rule_matched", "is a text"),
