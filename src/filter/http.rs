@@ -267,6 +267,9 @@ impl Context for HttpFilter {
         let mut stream = self.stream.borrow_mut();
         stream.on_answer(CallId(token), &answer);
         stream.advance();
+        if stream.is_behind() {
+            self.worker.hurry(self.id);
+        }
     }
 
     fn on_done(&mut self) -> bool {

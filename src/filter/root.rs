@@ -58,6 +58,11 @@ impl Live {
         }
     }
 
+    /// Whether its client has to be written more than could go on at once.
+    fn is_behind(&self) -> bool {
+        matches!(self, Self::Http(stream) if stream.borrow().is_behind())
+    }
+
     fn on_answer(&self, id: CallId, answer: &CallAnswer) {
         match self {
             Self::Http(stream) => stream.borrow_mut().on_answer(id, answer),
@@ -192,6 +197,9 @@ impl Worker {
             if host::enter(id) {
                 live.advance();
             }
+            if live.is_behind() {
+                self.hurry(id);
+            }
         }
     }
 
@@ -238,6 +246,9 @@ impl Worker {
         for (id, stream) in pushes {
             if host::enter(id) {
                 stream.borrow_mut().push();
+            }
+            if stream.borrow().is_behind() {
+                self.hurry(id);
             }
         }
         for (id, is_stream, ends, reason) in due {
@@ -319,11 +330,14 @@ impl RootContext for Root {
             return;
         }
         QUOTAS.with(|quotas| quotas.on_tick());
-        self.worker.tend();
         let ticks = self.worker.ticks.get() + 1;
         self.worker.ticks.set(ticks % TICKS);
+        // Both may write to the same client, and twice in one callback would be
+        // in the wrong order.
         if ticks == TICKS {
             self.worker.tick();
+        } else {
+            self.worker.tend();
         }
     }
 
