@@ -91,6 +91,10 @@ bench: wasm envoy tools ## Measure what wsguard costs, against its peers (QUICK=
 lint: ## Format, clippy (native and wasm) and documentation, warnings denied
 	@$(TOOLS)/cargo.sh fmt --check
 	@$(TOOLS)/cargo.sh clippy --locked --all-targets -- -D warnings
+	@$(TOOLS)/cargo.sh fmt --check $(bench_manifest)
+	@$(bench_cargo) clippy --locked $(bench_manifest) --all-targets -- -D warnings
+	@# Nothing of it compiles here, but what it was locked to must be ours still.
+	@$(TOOLS)/cargo.sh metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null
 	@RUSTDOCFLAGS="-D warnings" $(TOOLS)/cargo.sh doc --locked --no-deps
 	@$(TOOLS)/build-wasm.sh clippy
 
