@@ -184,18 +184,24 @@ impl Quotas {
         rates.take(self, client, connection, payload_bytes)
     }
 
-    /// Whether one more event line of a policy may be written, of all workers
-    /// together (see [`crate::event::limiter`]); without a name, of what no
-    /// policy matches. When that can't be counted, it may.
-    #[must_use]
-    pub fn may_write(&self, policy: &str) -> bool {
+    /// Takes one event line of a policy from those of all workers together (see
+    /// [`crate::event::limiter`]); without a name, of what no policy matches.
+    /// When that can't be counted, it may be written.
+    ///
+    /// # Errors
+    /// It may not, and nor may any other for so long.
+    pub fn take_line(&self, policy: &str) -> Result<(), Duration> {
         let lines = u64::from(LINES_PER_SECOND);
-        let Some(rate) = Rate::new(lines, Duration::from_secs(1)) else { return true };
+        let Some(rate) = Rate::new(lines, Duration::from_secs(1)) else { return Ok(()) };
         let salt = self.salt();
         let rule = RuleId::of(salt, Scope::Document, "lines", &rate, false);
         let asked = Asked { rule, rate, measure: Measure::Messages, per: Per::User };
-        let taken = self.rates.take(SubjectId::lines(salt, policy), &[asked], 0);
-        !matches!(taken, Err(RateExceeded::Reached { .. }))
+        match self.rates.take(SubjectId::lines(salt, policy), &[asked], 0) {
+            Err(RateExceeded::Reached { retry_after, .. }) => {
+                Err(retry_after.unwrap_or(rate.period()))
+            }
+            Ok(()) | Err(RateExceeded::Unavailable(_)) => Ok(()),
+        }
     }
 
     /// This VM holds so many message bytes `now`, where it held `before`.
