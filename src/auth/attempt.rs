@@ -270,6 +270,8 @@ fn by_issuer(
     desk: Desk<'_>,
     (since, awaited): (Timestamp, &mut Option<(u64, Duration)>),
 ) -> Result<Option<(Identity, u64)>, AuthError> {
+    let header = jwt::check_header(issuer, token)?;
+    let token = (token, &header);
     let uri = match &issuer.keys {
         IssuerKeys::Fixed(keys) => {
             let identity = jwt::verify(issuer, keys, token, claims, desk.now, desk.signatures)?;
@@ -277,7 +279,6 @@ fn by_issuer(
         }
         IssuerKeys::Published(uri) => uri,
     };
-    jwt::check_header(issuer, token)?;
     let set = desk.verifiers.remote.find(uri).ok_or(AuthError::KeysUnavailable)?;
     let (rounds, failed) = set.rounds();
     let waiting = awaited.is_some_and(|(round, limit)| {
