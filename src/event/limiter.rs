@@ -88,11 +88,11 @@ mod tests {
     fn what_others_have_used_up_is_left_out_unasked_until_there_is_some_again() {
         let mut limiter = Limiter::default();
         let at = |millis| Timestamp::from_unix(Duration::from_millis(millis));
-        assert!(limiter.admit(at(5_000)).write);
-        limiter.leave_out(at(5_000), Duration::from_millis(60));
-        assert!(!limiter.admit(at(5_059)).write);
-        assert!(limiter.admit(at(5_060)).write);
-        assert!(limiter.admit(at(4_999)).write, "the clock was set back");
+        assert!(limiter.admit(at(5_030)).write);
+        limiter.leave_out(at(5_030), Duration::from_millis(60));
+        assert!(!limiter.admit(at(5_089)).write);
+        assert!(limiter.admit(at(5_090)).write);
+        assert!(limiter.admit(at(5_010)).write, "the clock was set back");
         assert_eq!(limiter.take_suppressed(at(6_000)), 2);
     }
 }
