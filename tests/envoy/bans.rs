@@ -1,7 +1,7 @@
 //! Bans over the workers of an Envoy.
 
 use super::client::{Client, Request};
-use super::support::{Envoy, bootstrap, wait_for};
+use super::support::{Envoy, behind_a_proxy, bootstrap, wait_for};
 use super::upstream::{Recorder, Script};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -72,11 +72,9 @@ fn flooded(upstream: SocketAddr) -> Value {
         "quotas": {"handshakes": {"per_ip": "5/1m"}, "connections": {"per_ip": 5}},
         "bans": {"threshold": 1, "duration": "1h"},
     }]});
-    let mut bootstrap = bootstrap(&document, upstream);
+    let mut bootstrap = behind_a_proxy(bootstrap(&document, upstream));
     let listener = &mut bootstrap["static_resources"]["listeners"][0];
     listener["address"]["socket_address"]["address"] = "0.0.0.0".into();
-    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-    manager["xff_num_trusted_hops"] = 1.into();
     bootstrap
 }
 
