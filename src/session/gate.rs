@@ -169,10 +169,13 @@ impl Session {
         let desk = guard.desk(self.policy, self.about.ip);
         let verified = attempt.advance(rules, gate.awaited.wish(), desk);
         let identity = attempt.identity().cloned();
+        if let (Ok(true) | Err(_), Some(identity)) = (&verified, &identity) {
+            admission::name(&mut self.about, identity);
+        }
+        let user = identity.as_ref().and_then(|identity| identity.user.clone());
         let admitted = match (verified, identity) {
-            (Ok(false), _) => return goes_on,
+            (Ok(false), _) | (Ok(true), None) => return goes_on,
             (Ok(true), Some(identity)) => self.admit_user(identity),
-            (Ok(true), None) => return goes_on,
             (Err(error), _) => Err((error.reason(), error.to_string())),
         };
         let Err((reason, detail)) = admitted else { return goes_on };
@@ -180,7 +183,7 @@ impl Session {
             gate.reported = true;
             gate.discard();
         }
-        self.guard.strike(self.policy, reason, &self.about, None);
+        self.guard.strike(self.policy, reason, &self.about, user.as_deref());
         self.end_for(reason, Some(detail))
     }
 
@@ -220,7 +223,6 @@ impl Session {
         let Some(policy) = guard.policy(self.policy) else { return Ok(()) };
         let user = identity.user.as_deref();
         let denied = |reason, detail: String| Err((reason, detail));
-        admission::name(&mut self.about, &identity);
         if let Err(banned) = guard.check_user_ban(policy, user) {
             return denied(Reason::Banned, banned.to_string());
         }
