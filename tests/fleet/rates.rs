@@ -29,9 +29,14 @@ const BYTES_PER_USER: u64 = 300;
 const THRESHOLD: u64 = 4;
 const BAN: Duration = Duration::from_secs(40);
 
-/// One in how many calls to shared data others run before it, and one traps.
+/// One in how many stores others run before it, and one traps before or behind
+/// it.
 const INTERLEAVED: u64 = 5;
 const TRAPPED: u64 = 60;
+
+/// The same of loads, of which a tick makes hundreds.
+const INTERLEAVED_LOADS: u64 = 200;
+const TRAPPED_LOADS: u64 = 4000;
 
 /// What unwinds out of a trapped worker.
 struct Trap;
@@ -133,16 +138,20 @@ impl Fleet {
         self.workers.borrow_mut()[index] = Some(worker);
     }
 
-    /// Runs around each call of shared data.
-    fn between(self: &Rc<Self>) {
-        if self.busy.get() && self.depth.get() < 3 && self.random.below(INTERLEAVED) == 0 {
+    /// Runs before each call of shared data.
+    fn between(self: &Rc<Self>, interleaved: u64, trapped: u64) {
+        if self.busy.get() && self.depth.get() < 3 && self.random.below(interleaved) == 0 {
             if !self.frozen.get() && self.random.below(4) == 0 {
                 self.pass(Duration::from_millis(self.random.below(700)));
             }
             let other = self.random.index(WORKERS);
             self.turn(other, Self::act);
         }
-        if self.traps.get() && self.depth.get() > 0 && self.random.below(TRAPPED) == 0 {
+        self.trap(trapped);
+    }
+
+    fn trap(&self, one_in: u64) {
+        if self.traps.get() && self.depth.get() > 0 && self.random.below(one_in) == 0 {
             resume_unwind(Box::new(Trap));
         }
     }
@@ -296,20 +305,21 @@ fn never_above(passed: &Passed, limit: u64) {
 
 impl SharedData for Interleaved {
     fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+        if let Some(fleet) = self.fleet.upgrade() {
+            fleet.between(INTERLEAVED_LOADS, TRAPPED_LOADS);
+        }
         self.inner.load(key)
     }
 
     fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
         let fleet = self.fleet.upgrade();
         if let Some(fleet) = &fleet {
-            fleet.between();
+            fleet.between(INTERLEAVED, TRAPPED);
         }
         let done = self.inner.store(key, value, cas);
         if let Some(fleet) = &fleet {
             fleet.mismatches.set(fleet.mismatches.get() + u64::from(done.is_err()));
-            if fleet.traps.get() && fleet.depth.get() > 0 && fleet.random.below(TRAPPED) == 0 {
-                resume_unwind(Box::new(Trap));
-            }
+            fleet.trap(TRAPPED);
         }
         done
     }
