@@ -17,6 +17,7 @@ mod lds;
 mod support;
 mod upstream;
 
+mod attackers;
 mod auth;
 mod bounds;
 mod compressed;
