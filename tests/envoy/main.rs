@@ -29,6 +29,7 @@ mod first_message;
 mod frames;
 mod handshake;
 mod http2;
+mod lifetimes;
 mod metrics;
 mod peers;
 mod push;

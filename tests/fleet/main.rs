@@ -10,6 +10,7 @@
     reason = "a test that can't go on should say where"
 )]
 
+mod flood;
 mod points;
 mod quotas;
 mod random;
