@@ -12,6 +12,7 @@
 
 mod bans;
 mod client;
+mod clock;
 mod edge;
 mod lds;
 mod support;
