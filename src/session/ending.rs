@@ -51,7 +51,7 @@ impl Session {
                 client: self.client.stream_bytes(),
                 server: self.server.stream_bytes(),
             },
-            duration: now.since(since),
+            duration: self.guard.monotonic().saturating_sub(since),
             code: ours.or_else(|| self.first_close.and_then(|close| close.code)),
         });
         self.guard.tell(Some(self.policy), event);
@@ -75,7 +75,7 @@ impl Session {
     ) -> Outcome {
         let opened = match self.phase {
             Phase::Open(opened) => opened,
-            _ => self.arrived,
+            _ => self.life.opened,
         };
         // Nothing of what either side holds will go on.
         self.discard();
