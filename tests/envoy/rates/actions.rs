@@ -152,3 +152,21 @@ fn what_is_dropped_or_answered_leaves_the_connection_usable() {
         }
     }
 }
+
+/// Whether what waited when a client closed gets through is up to whether the
+/// client answers Pings after its Close.
+#[test]
+fn what_waits_when_a_client_closes_arrives_or_is_told_to_be_lost() {
+    for (client, messages, detail) in [
+        (Maker::Python, 5, Value::Null),
+        (Maker::Node, 2, json!("messages that had waited for their turn did not go on")),
+    ] {
+        let echo = Echo::of(Maker::Tungstenite);
+        let rules = json!({"rate": {"per_connection": "2/1s"}, "on_violation": "slow"});
+        let envoy = start(&rules, echo.address);
+        let steps = ["send:1", "send:2", "send:3", "send:4", "send:5"];
+        talk(client, envoy.address(), &steps);
+        assert_eq!(echo.ended()["messages"], messages, "{client:?}");
+        assert_eq!(envoy.event("closed", None)["detail"], detail, "{client:?}");
+    }
+}
