@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+mod open;
+
 fn status(address: SocketAddr, path: &str, key: &str) -> (u16, String, Option<u64>) {
     let (_, answer) = Client::ask(address, &Request::upgrade(path).with("x-api-key", key));
     let after = answer.header("retry-after").map(|value| value.parse().unwrap());
