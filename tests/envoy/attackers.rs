@@ -12,10 +12,7 @@ use std::net::SocketAddr;
 fn keyed() -> Value {
     json!({
         "name": "keyed", "match": {"paths": ["/keyed"]},
-        "auth": {
-            "credentials": [{"header": "x-api-key"}],
-            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-        },
+        "auth": crate::by_api_key(),
         "bans": {"threshold": 3, "window": "10m", "duration": "1h", "by": ["ip"]},
     })
 }

@@ -21,10 +21,7 @@ fn status(address: SocketAddr, path: &str, key: &str) -> (u16, String, Option<u6
 fn bad_credentials_ban_an_address_on_all_workers_until_the_ban_ends() {
     const DURATION: Duration = Duration::from_secs(4);
     let upstream = Recorder::start(Script::Accept(Vec::new()));
-    let users = json!({
-        "credentials": [{"header": "x-api-key"}],
-        "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-    });
+    let users = crate::by_api_key();
     let document = json!({"policies": [
         {
             "name": "chat", "match": {"paths": ["/chat"]}, "auth": users,
@@ -69,10 +66,7 @@ fn bad_credentials_ban_an_address_on_all_workers_until_the_ban_ends() {
 fn flooded(upstream: SocketAddr) -> Value {
     let document = json!({"policies": [{
         "name": "chat",
-        "auth": {
-            "credentials": [{"header": "x-api-key"}],
-            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-        },
+        "auth": crate::by_api_key(),
         "quotas": {"handshakes": {"per_ip": "5/1m"}, "connections": {"per_ip": 5}},
         "bans": {"threshold": 1, "duration": "1h"},
     }]});
@@ -122,7 +116,8 @@ fn memory_stays_flat(warm: u32, addresses: u32, most_kib: u64) {
         (bans >= 100_000.min(addresses as usize)).then_some(bans)
     });
     let fill = counter(&envoy, "wsguard_table_fill");
-    let (lines, seconds) = (envoy.events().len(), begin.elapsed().as_secs() as usize);
+    let (lines, seconds) =
+        (envoy.events().len(), usize::try_from(begin.elapsed().as_secs()).unwrap());
     eprintln!(
         "{addresses} addresses in {seconds} s: {before} KiB resident after {warm}, and {grown} \
          KiB more, of which Envoy's allocator holds {held_more}; {bans} bans, tables {fill}% full, \

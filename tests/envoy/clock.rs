@@ -52,10 +52,7 @@ impl WallClock {
 fn document() -> Value {
     let keyed = json!({
         "name": "keyed", "match": {"paths": ["/keyed"]},
-        "auth": {
-            "credentials": [{"header": "x-api-key"}],
-            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-        },
+        "auth": crate::by_api_key(),
         "bans": {"threshold": 3, "window": "10m", "duration": "30m", "by": ["ip"]},
     });
     let chat = json!({

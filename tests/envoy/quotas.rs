@@ -39,10 +39,7 @@ fn status(address: SocketAddr, request: &Request) -> (u16, String) {
 #[test]
 fn listeners_share_counts_and_policies_do_not() {
     let upstream = Gate::start();
-    let users = json!({
-        "credentials": [{"header": "x-api-key"}],
-        "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-    });
+    let users = crate::by_api_key();
     let mut known = policy("known", json!({"per_user": 1}));
     known["auth"] = users;
     let mut watched = policy("watched", json!({"total": 1}));

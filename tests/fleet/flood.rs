@@ -1,13 +1,14 @@
 //! Floods of clients that nobody has seen before: the tables take no more room
 //! than they have, and whoever has used up what it may is not freed by them.
 
+use super::rules;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
 use wsguard::host::SharedData;
 use wsguard::host::Timestamp;
 use wsguard::host::memory::MemoryHost;
-use wsguard::quota::bans::{BanRules, Strike, Suspect};
+use wsguard::quota::bans::{Strike, Suspect};
 use wsguard::quota::rate::Rate;
 use wsguard::quota::{Dimension, Network, Permit, Quotas, Salt, Scope};
 use wsguard::reason::Reason;
@@ -29,15 +30,7 @@ fn flood(addresses: u32) {
     let host = Rc::new(MemoryHost::at(Timestamp::default()));
     let quotas = Quotas::open(Rc::clone(&host) as _, Salt([9; 16]));
     let rate = Rate::new(5, Duration::from_secs(60)).unwrap();
-    let rules = BanRules {
-        threshold: 2,
-        window: Duration::from_secs(60),
-        duration: Duration::from_secs(900),
-        by_ip: true,
-        by_user: false,
-        open: false,
-        weights: Vec::new(),
-    };
+    let rules = rules::bans(2, Duration::from_secs(60), Duration::from_secs(900));
     let reason = Reason::CredentialsInvalid;
     let strike = Strike { policy: "chat", rules: &rules, report: false, reason };
     let network = |address| Network::of(Some(address), 64);

@@ -15,3 +15,4 @@ mod points;
 mod quotas;
 mod random;
 mod rates;
+mod rules;

@@ -4,16 +4,16 @@
 //!
 //! Nobody else runs meanwhile, so between two stores all loads are one point.
 
+use super::rules;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
-use wsguard::frame::Sender;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
-use wsguard::quota::bans::{BanRules, Strike, Suspect};
-use wsguard::quota::rate::{ConnectionRates, MessageRates, Rate, RateClient, Rates};
+use wsguard::quota::bans::{Strike, Suspect};
+use wsguard::quota::rate::{ConnectionRates, Rate, Rates};
 use wsguard::quota::{Dimension, Network, Permit, Quotas, Salt, Scope, Subject};
 use wsguard::reason::Reason;
 
@@ -117,14 +117,8 @@ fn message(quotas: &Quotas, got: &RefCell<Got>) -> bool {
     let rate = |limit| Rate::new(limit, PERIOD);
     let messages = Rates { per_ip: rate(LIMIT), per_user: rate(LIMIT), ..Rates::default() };
     let bytes = Rates { per_user: rate(1_000), ..Rates::default() };
-    let rates = MessageRates {
-        policy: "chat",
-        direction: Sender::Client,
-        messages: &messages,
-        bytes: &bytes,
-    };
-    let client =
-        RateClient { address: Some(IpAddr::from(ADDRESS)), ipv6_prefix: 64, user: Some("ann") };
+    let rates = rules::of_clients(&messages, &bytes);
+    let client = rules::client(IpAddr::from(ADDRESS), "ann");
     let taken = quotas.take_message(rates, client, &mut ConnectionRates::default(), 10).is_ok();
     got.borrow_mut().messages += u64::from(taken);
     taken
@@ -132,15 +126,7 @@ fn message(quotas: &Quotas, got: &RefCell<Got>) -> bool {
 
 /// Whether it bans.
 fn strike(quotas: &Quotas, got: &RefCell<Got>) -> bool {
-    let rules = BanRules {
-        threshold: LIMIT,
-        window: PERIOD,
-        duration: DURATION,
-        by_ip: true,
-        by_user: false,
-        open: false,
-        weights: Vec::new(),
-    };
+    let rules = rules::bans(LIMIT, PERIOD, DURATION);
     let reason = Reason::CredentialsInvalid;
     let strike = Strike { policy: "chat", rules: &rules, report: false, reason };
     let banned = quotas.strike(strike, suspect());

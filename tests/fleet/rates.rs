@@ -4,17 +4,17 @@
 //! shared data, as they would at once.
 
 use super::random::Random;
+use super::rules;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use wsguard::frame::Sender;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
-use wsguard::quota::bans::{BanRules, Strike, Suspect};
-use wsguard::quota::rate::{ConnectionRates, MessageRates, Rate, RateClient, RateExceeded, Rates};
+use wsguard::quota::bans::{Strike, Suspect};
+use wsguard::quota::rate::{ConnectionRates, Rate, RateExceeded, Rates};
 use wsguard::quota::{Network, Quotas, Salt};
 use wsguard::reason::Reason;
 
@@ -205,14 +205,8 @@ impl Fleet {
             per_user: rate(PER_USER, by_user),
         };
         let bytes = Rates { per_user: rate(BYTES_PER_USER, by_user), ..Rates::default() };
-        let rates = MessageRates {
-            policy: "chat",
-            direction: Sender::Client,
-            messages: &messages,
-            bytes: &bytes,
-        };
-        let client =
-            RateClient { address: Some(address), ipv6_prefix: 64, user: Some(USERS[user]) };
+        let rates = rules::of_clients(&messages, &bytes);
+        let client = rules::client(address, USERS[user]);
         let payload = self.random.below(60);
         let mut connection = ConnectionRates::default();
         self.frozen.set(self.frozen.get() || by_ip && by_user);
@@ -233,15 +227,7 @@ impl Fleet {
 
     fn strike(&self, worker: &mut Worker) {
         let (place, address) = self.address();
-        let rules = BanRules {
-            threshold: THRESHOLD,
-            window: PERIOD,
-            duration: BAN,
-            by_ip: true,
-            by_user: false,
-            open: false,
-            weights: Vec::new(),
-        };
+        let rules = rules::bans(THRESHOLD, PERIOD, BAN);
         let reason = Reason::CredentialsInvalid;
         let strike = Strike { policy: "chat", rules: &rules, report: false, reason };
         let begin = self.now.get();

@@ -9,10 +9,7 @@ use std::time::Instant;
 fn policy(name: &str, open: bool, lifetime: &Value) -> Value {
     json!({
         "name": name, "match": {"paths": [format!("/{name}")]},
-        "auth": {
-            "credentials": [{"header": "x-api-key"}],
-            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-        },
+        "auth": crate::by_api_key(),
         "client": {"rules": [{"name": "bad", "pattern": "bad", "action": "drop"}]},
         "bans": {"threshold": 3, "window": "10m", "duration": "1h", "open": open},
         "lifetime": lifetime,

@@ -130,10 +130,7 @@ struct Counted<'a>(&'a Envoy);
 impl Counted<'_> {
     fn document() -> Value {
         let mut keyed = policy("keyed", json!({"per_ip": 100}));
-        keyed["auth"] = json!({
-            "credentials": [{"header": "x-api-key"}],
-            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-        });
+        keyed["auth"] = crate::by_api_key();
         keyed["bans"] = json!({"threshold": 2, "window": "10m", "duration": "1h", "by": ["ip"]});
         let mut hasty = policy("hasty", json!({"per_ip": 100}));
         hasty["quotas"]["handshakes"] = json!({"per_ip": "5/10m"});

@@ -22,10 +22,7 @@ fn policy(direction: &str, measure: &str, whose: &str, rate: &str) -> Value {
     json!({
         "name": name.clone(),
         "match": {"paths": [format!("/{name}")]},
-        "auth": {
-            "credentials": [{"header": "x-api-key"}],
-            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-        },
+        "auth": crate::by_api_key(),
         direction: {measure: {whose: rate}, "on_violation": "drop"},
     })
 }
