@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 mod gate;
 mod ipv6;
+mod late;
 mod storm;
 mod trapped;
 mod updates;
