@@ -49,11 +49,12 @@ use std::fmt;
 use std::time::Duration;
 
 mod connection;
+mod lease;
 mod shard;
 mod table;
 mod window;
 
-pub use connection::{ConnectionRates, MessageRates, RateClient};
+pub use connection::{ConnectionRates, MessageRates, Moment, RateClient};
 pub use shard::fuzz_rate_shard;
 pub(super) use table::{Asked, RateTable, RuleId, SubjectId};
 pub use window::RateWindow;
