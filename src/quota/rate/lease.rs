@@ -13,10 +13,10 @@
 //! hand would still be let through, then each is taken by itself; above that it
 //! is at most a [`PART`]th of what is left, and not more than what was used
 //! since the tick before last. What is more than was used within a tick is given
-//! back on it, to the slot that it was taken in. So a worker whose clients are the only ones
+//! back on it, all else on the next, to the slot that it was taken in. So a worker whose clients are the only ones
 //! of a subject decides exactly as if there were no leases; and what others
-//! hold can refuse somebody early only where at least that many messages of one
-//! subject passed within a tick.
+//! hold can refuse somebody early only where almost that many messages of one
+//! subject passed within two ticks.
 
 use super::shard::{RateShard, Tag};
 use super::table::{Asked, SubjectId, put};
@@ -56,12 +56,22 @@ pub(super) struct Line {
     /// Used since the last tick, and between the two before it.
     used: Cell<u64>,
     used_before: Cell<u64>,
+    /// Something was taken since the last tick.
+    fresh: Cell<bool>,
+    /// How much of the lease outlasts the last tick.
+    kept: Cell<u64>,
 }
 
 impl Line {
     const fn new(asked: Asked) -> Self {
-        let lease = Lease { ends_us: 0, left: 0 };
-        Self { asked, lease: Cell::new(lease), used: Cell::new(0), used_before: Cell::new(0) }
+        Self {
+            asked,
+            lease: Cell::new(Lease { ends_us: 0, left: 0 }),
+            used: Cell::new(0),
+            used_before: Cell::new(0),
+            fresh: Cell::new(false),
+            kept: Cell::new(0),
+        }
     }
 
     /// Takes what a message of so many bytes needs, and some more if there is
@@ -89,15 +99,15 @@ impl Line {
         })
     }
 
-    /// Gives back what is held, but for what was used before the last tick if
-    /// that is kept.
+    /// Gives back what is held, but for what outlasts the last tick if that is
+    /// kept.
     fn give_back(
         &self,
         shard: &mut RateShard,
         subject: SubjectId,
         (now, keeps): (Duration, bool),
     ) -> Result<Lease, RateExceeded> {
-        let kept = if keeps { self.used_before.get() } else { 0 };
+        let kept = if keeps { self.kept.get() } else { 0 };
         self.change(shard, subject, now, |window, held| {
             let kept = held.min(kept);
             window.give_back(window.newest(), held - kept);
@@ -149,9 +159,20 @@ impl Line {
         self.used.set(self.used.get().saturating_add(amount));
     }
 
-    /// A tick has come.
+    /// The shard has been set.
+    fn hold(&self, lease: Lease) {
+        let before = self.lease.replace(lease);
+        if lease.left > before.left {
+            self.fresh.set(true);
+        }
+    }
+
+    /// A tick has come: what was taken since the last one may be as much as was
+    /// used, and what is older is not kept.
     fn turn(&self) {
         self.used_before.set(self.used.take());
+        let fresh = self.fresh.take();
+        self.kept.set(if fresh { self.used_before.get() } else { 0 });
     }
 
     /// Whether something was used of late.
@@ -160,7 +181,7 @@ impl Line {
     }
 
     const fn has_too_much(&self) -> bool {
-        self.lease.get().left > self.used_before.get()
+        self.lease.get().left > self.kept.get()
     }
 }
 
@@ -202,8 +223,8 @@ impl Account {
         self.each(|line| line.refill(shard, self.subject, now, bytes))
     }
 
-    /// The same, giving back what is held, but for what was used before the last
-    /// tick if that is kept.
+    /// The same, giving back what is held, but for what outlasts the last tick if
+    /// that is kept.
     pub(super) fn give_back(
         &self,
         shard: &mut RateShard,
@@ -225,7 +246,7 @@ impl Account {
 
     /// The shard has been set.
     pub(super) fn hold(&self, leases: [Lease; LINES]) {
-        self.lines.iter().zip(leases).for_each(|(line, lease)| line.lease.set(lease));
+        self.lines.iter().zip(leases).for_each(|(line, lease)| line.hold(lease));
     }
 }
 

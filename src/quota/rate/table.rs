@@ -191,8 +191,8 @@ impl RateTable {
         Ok(now)
     }
 
-    /// Gives back what is held, but for what was used before the last tick if
-    /// that is kept. Should that fail, it is tried again on the next tick.
+    /// Gives back what is held, but for what outlasts the last tick if that is
+    /// kept. Should that fail, it is tried again on the next tick.
     pub(super) fn give_back(&self, account: &Account, keeps: bool) {
         let given =
             self.change(account.subject(), |shard, now| account.give_back(shard, (now, keeps)));
