@@ -3,6 +3,7 @@
 use super::Session;
 use crate::config::Mode;
 use crate::frame::Sender;
+use crate::quota::rate::Moment;
 use std::rc::Rc;
 
 impl Session {
@@ -18,9 +19,11 @@ impl Session {
         let from = (sender, policy.messages(sender));
         let who = (self.about.ip, self.user.as_deref());
         let queue = self.queues.of(sender);
+        let mut moment = Moment::default();
         while let Some(first) = queue.first() {
             let taken = first.payload_bytes.map_or(Ok(()), |bytes| {
-                guard.message_rates(policy, from, who, self.taken.of(sender), bytes)
+                let taken = (self.taken.of(sender), &mut moment);
+                guard.message_rates(policy, from, who, taken, bytes)
             });
             let Some(turn) = taken.ok().and_then(|()| queue.take()) else { return };
             let outbox = self.outboxes.of(sender.other());
