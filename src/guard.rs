@@ -266,6 +266,14 @@ impl Guard {
     /// The same for a policy that may be another document's; without a name for
     /// what no policy matches.
     fn tell_of<'a>(&'a self, policy: Option<usize>, name: &'a str, mut event: Event<'a>) {
+        let level = match event.event {
+            Kind::Opened | Kind::Closed => Level::Info,
+            _ => Level::Warn,
+        };
+        // Most connections break no rule; what nobody sees of them needs no words.
+        if level == Level::Info && !self.host.writes(level) {
+            return;
+        }
         event.policy = Some(name).filter(|name| !name.is_empty());
         let index = policy.unwrap_or(self.config.policies.len());
         let Some(admitted) =
@@ -274,16 +282,16 @@ impl Guard {
             return;
         };
         self.tell_suppressed(index, admitted.suppressed, event.ts);
-        if admitted.write && !self.quotas.may_write(name) {
-            if let Some(limiter) = self.limiters.borrow_mut().get_mut(index) {
-                limiter.leave_out();
+        if !admitted.write {
+            return;
+        }
+        match self.quotas.take_line(name) {
+            Ok(()) => self.host.write(level, &event.line()),
+            Err(wait) => {
+                if let Some(limiter) = self.limiters.borrow_mut().get_mut(index) {
+                    limiter.leave_out(event.ts, wait);
+                }
             }
-        } else if admitted.write {
-            let level = match event.event {
-                Kind::Opened | Kind::Closed => Level::Info,
-                _ => Level::Warn,
-            };
-            self.host.write(level, &event.line());
         }
     }
 
