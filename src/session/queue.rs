@@ -74,7 +74,9 @@ impl Queue {
     /// Takes out what is first.
     pub(super) fn take(&mut self) -> Option<Waiting> {
         let first = self.waiting.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(first.frames.len().saturating_add(ENTRY_BYTES));
+        let bytes = first.frames.len().saturating_add(ENTRY_BYTES);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.charge.shrink(bytes);
         if self.waiting.is_empty() {
             self.discard();
         }
@@ -114,6 +116,20 @@ mod tests {
         assert_eq!(fits.count(), MAX_WAITING);
         drop(queue);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    /// Or a client that is slowed all day would use up the worker's account.
+    #[test]
+    fn what_has_gone_on_is_given_back_while_others_wait() {
+        let budget = Budget::new(1000);
+        let mut queue = Queue::new(&budget);
+        for _ in 0..100 {
+            queue.push(Some(0), |out| out.resize(300, 0)).unwrap();
+            if budget.used_bytes() > 700 {
+                queue.take().unwrap();
+            }
+        }
+        assert!(!queue.is_empty());
     }
 
     #[test]
