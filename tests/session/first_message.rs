@@ -222,7 +222,7 @@ fn a_service_may_take_its_time() {
     });
     let mut rig = open_by(&document);
     assert_eq!(rig.client(&[credential("opaque"), text("after")].concat()).bytes, b"");
-    assert!(rig.session.is_verifying());
+    assert!(rig.session.is_waiting());
     let (id, _) = rig.host.take_calls().pop().unwrap();
     let body = br#"{"user":"bob"}"#.to_vec();
     rig.session.on_answer(id, &CallAnswer::Whole { status: 200, body });

@@ -129,7 +129,7 @@ fn what_has_ended_is_not_opened_by_a_late_answer() {
     rig.client(&credential("opaque"));
     rig.client(&[0xFF, 0xFF]);
     assert_eq!(rig.event()["reason"], "protocol_error");
-    assert!(!rig.session.is_verifying());
+    assert!(!rig.session.is_waiting());
     let _ = answer(&mut rig);
     assert!(rig.events().is_empty());
     assert_eq!(rig.session.user(), None);
