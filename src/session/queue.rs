@@ -133,7 +133,8 @@ mod tests {
         queue.push(Turn::Counted, false, |out| out.resize(2 << 20, 0)).unwrap();
         assert_eq!(queue.push(Turn::Counted, false, |out| out.push(0)), Err(Full));
         queue.discard();
-        let fits = (0..5000).take_while(|_| queue.push(Turn::Counted, false, |out| out.push(0)).is_ok());
+        let fits =
+            (0..5000).take_while(|_| queue.push(Turn::Counted, false, |out| out.push(0)).is_ok());
         assert_eq!(fits.count(), MAX_WAITING);
         drop(queue);
         assert_eq!(budget.used_bytes(), 0);

@@ -13,6 +13,8 @@ use wsguard::reason::Reason;
 use wsguard::session::{Admission, Admitted, Arrival, Opening, PendingAdmission, Session, admit};
 
 mod authorize;
+mod messages;
+mod waiting;
 
 struct Worker {
     host: Rc<MemoryHost>,
@@ -50,8 +52,10 @@ impl Worker {
         for (key, value) in over.as_object().unwrap() {
             match value {
                 Value::Object(members) => {
+                    let of_policy = ["lifetime", "client"].contains(&key.as_str());
+                    let under = if of_policy { &mut policy } else { &mut policy["auth"] };
                     for (member, value) in members {
-                        policy["auth"][key][member] = value.clone();
+                        under[key][member] = value.clone();
                     }
                 }
                 _ if key == "mode" => policy["mode"] = value.clone(),
