@@ -208,11 +208,17 @@ impl Session {
         let desk = guard.desk(self.policy, self.about.ip);
         let verified = attempt.advance(rules, gate.awaited.wish(&gate.said), desk);
         let identity = attempt.identity().cloned();
+        if let (Ok(false), _) | (Ok(true), None) = (verified, &identity) {
+            return goes_on;
+        }
+        // Also where it may not have what it asked for.
+        let user = identity.as_ref().and_then(|identity| {
+            admission::name(&mut self.about, identity);
+            identity.user.clone()
+        });
         let admitted = match (verified, identity) {
-            (Ok(false), _) => return goes_on,
-            (Ok(true), Some(identity)) => self.admit_user(identity),
-            (Ok(true), None) => return goes_on,
             (Err(error), _) => Err((error.reason(), error.to_string())),
+            (Ok(_), identity) => identity.map_or(Ok(()), |identity| self.admit_user(identity)),
         };
         let Err((reason, detail)) = admitted else { return goes_on };
         if let Some(gate) = &mut self.gate {
@@ -220,7 +226,7 @@ impl Session {
             gate.discard();
         }
         self.asking.discard();
-        self.guard.strike(self.policy, reason, &self.about, None);
+        self.guard.strike(self.policy, reason, &self.about, user.as_deref());
         self.end_for(reason, Some(detail))
     }
 
@@ -261,7 +267,6 @@ impl Session {
         let Some(policy) = guard.policy(self.policy) else { return Ok(()) };
         let user = identity.user.as_deref();
         let denied = |reason, detail: String| Err((reason, detail));
-        admission::name(&mut self.about, &identity);
         if let Err(banned) = guard.check_user_ban(policy, user) {
             return denied(Reason::Banned, banned.to_string());
         }

@@ -15,6 +15,7 @@ use wsguard::session::{Admission, Admitted, Arrival, Opening, PendingAdmission, 
 mod authorize;
 mod messages;
 mod waiting;
+mod ways;
 
 struct Worker {
     host: Rc<MemoryHost>,

@@ -15,6 +15,7 @@ use wsguard::host::memory::MemoryHost;
 use wsguard::host::{CallAnswer, Timestamp};
 use wsguard::session::Opening;
 
+mod asks;
 mod gate;
 
 const KEY: &str = "the-api-key-of-alice";
