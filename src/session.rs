@@ -62,7 +62,7 @@ pub(crate) use flow::Scratch;
 pub use admission::{Admission, Admitted, Arrival, PendingAdmission, admit};
 pub use answered::SILENCE_TIMEOUT;
 pub use forward::Forwarded;
-pub use fuzz::fuzz_session;
+pub use fuzz::{fuzz_asking, fuzz_session};
 pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
 pub use refusal::Refusal;

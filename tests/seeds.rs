@@ -14,8 +14,9 @@ use wsguard::{auth, config, frame, handshake, http1, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 25] = [
+const TARGETS: [(&str, Entry); 26] = [
     ("answer", handshake::answer::fuzz_answer),
+    ("asking", session::fuzz_asking),
     ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
