@@ -282,7 +282,10 @@ fn random_credentials_are_no_flood_at_the_service() {
     let mut elsewhere = with("one-more");
     elsewhere.head.source = Some([198, 51, 100, 1].into());
     worker.waits(&elsewhere);
+    // Who has gone is asked about all the same, until no answer can come any more.
     drop(waiting);
+    assert_eq!(refusal(worker.arrives(&with("one-more"))), (Reason::AuthUnavailable, 503));
+    worker.host.advance(Duration::from_secs(3));
     worker.waits(&with("one-more"));
 }
 

@@ -9,8 +9,17 @@ const MOST: usize = MAX_ASKED_PER_ADDRESS as usize;
 
 /// Handshakes that wait for the session service, of the address that all tests
 /// connect from.
-fn handshakes(worker: &Worker, count: usize) -> Vec<Box<PendingAdmission>> {
-    (0..count).map(|n| worker.waits(&with(&format!("opaque{n}"))).0).collect()
+fn handshakes(worker: &Worker, count: usize) -> Vec<(Box<PendingAdmission>, CallId)> {
+    let waits = |n: usize| worker.waits(&with(&format!("opaque{n}")));
+    (0..count).map(waits).map(|(pending, id, _)| (pending, id)).collect()
+}
+
+/// Their answers have come.
+fn answered(handshakes: Vec<(Box<PendingAdmission>, CallId)>) {
+    for (mut pending, id) in handshakes {
+        pending.on_answer(id, &answer(401, ""));
+        assert!(pending.advance().is_some());
+    }
 }
 
 #[test]
@@ -52,7 +61,7 @@ fn an_address_asks_so_much_whether_in_handshakes_or_messages() {
         assert_eq!(rig.session.advance().refused, None);
     }
     assert_eq!(worker.call().1.path, "/members/a/alice");
-    drop(handshakes);
+    answered(handshakes);
     assert_eq!(rigs[2].session.advance().refused, None);
     worker.call();
 }
@@ -82,27 +91,44 @@ fn the_next_one_waits_for_its_place_anew() {
         rig.client(&join("a"));
         worker.host.advance(Duration::from_millis(1500));
         assert_eq!(rig.session.advance().refused, None);
-        drop(handshakes);
+        answered(handshakes);
         assert_eq!(rig.session.advance().refused, None);
         rig.answers(200);
         assert_eq!(rig.turn(), join("a"));
     }
 }
 
+/// The service goes on with what it was asked: clients that come, ask and go must
+/// not be a flood there.
 #[test]
-fn whatever_ends_a_connection_gives_its_question_back() {
-    let worker = Worker::new(&asking(&json!({})));
-    for round in 0..3 * MOST {
-        let mut rig = open(&worker);
-        rig.client(&join("a"));
-        worker.call();
-        match round % 3 {
-            0 => drop(rig),
-            1 => drop(rig.client(&[0xFF, 0xFF])),
-            _ => {
-                rig.host.advance(Duration::from_secs(3));
-                assert_eq!(rig.session.advance().refused, Some(Reason::AuthUnavailable));
+fn whatever_ends_a_connection_gives_its_question_back_when_no_answer_can_come() {
+    let worker = Worker::new(&asking(&json!({"session": {"cache": "1h"}})));
+    open(&worker);
+    let known = || {
+        let mut session = session(worker.arrives(&with("opaque")));
+        assert!(matches!(session.on_response(101, &switching(&[])), Opening::Open(_)));
+        Rig { host: Rc::clone(&worker.host), guard: Rc::clone(&worker.guard), session }
+    };
+    for end in ["goes", "breaks a rule", "times out"] {
+        for _ in 0..MOST {
+            let mut rig = known();
+            rig.client(&join("a"));
+            worker.call();
+            match end {
+                "goes" => rig.session.on_end(),
+                "breaks a rule" => drop(rig.client(&[0xFF, 0xFF])),
+                _ => {
+                    worker.host.advance(Duration::from_secs(3));
+                    assert_eq!(rig.session.advance().refused, Some(Reason::AuthUnavailable));
+                }
             }
+        }
+        if end != "times out" {
+            assert_eq!(refusal(worker.arrives(&with("new"))).0, Reason::AuthUnavailable, "{end}");
+            let mut rig = known();
+            rig.client(&join("a"));
+            assert!(rig.session.is_waiting() && worker.host.take_calls().is_empty(), "{end}");
+            worker.host.advance(Duration::from_secs(3));
         }
     }
     assert_eq!(handshakes(&worker, MOST).len(), MOST);
