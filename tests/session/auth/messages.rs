@@ -281,3 +281,33 @@ fn what_has_ended_is_not_opened_by_a_late_answer() {
         assert_eq!(rig.client(&text("another one's")).bytes, text("another one's"));
     }
 }
+
+/// Each refers to those before it.
+#[test]
+fn compressed_messages_wait_and_go_on_as_they_came() {
+    use flate2::{Compress, Compression, FlushCompress};
+    let worker = Worker::new(&asking(&json!({"handshake": {"compression": "inspect"}})));
+    let deflate = ("sec-websocket-extensions", "permessage-deflate");
+    let admitted = worker.decided(&arrival(&[("x-session", "opaque"), deflate]), &yes());
+    let mut session = session(admitted);
+    assert!(matches!(session.on_response(101, &switching(&[deflate])), Opening::Open(_)));
+    let (host, guard) = (Rc::clone(&worker.host), Rc::clone(&worker.guard));
+    let mut rig = Rig { host, guard, session };
+    rig.pushed();
+    let mut stream = Compress::new(Compression::best(), false);
+    let mut message = |text: &Value| {
+        let mut out = Vec::with_capacity(1024);
+        stream.compress_vec(text.to_string().as_bytes(), &mut out, FlushCompress::Sync).unwrap();
+        masked(0xC1, &out[..out.len() - 4])
+    };
+    let join = json!({"type": "join", "room": "a"});
+    let sent: Vec<_> = [json!({"type": "say"}), join.clone(), json!({"type": "say"}), join]
+        .iter()
+        .map(&mut message)
+        .collect();
+    assert_eq!(rig.client(&sent.concat()).bytes, sent[0]);
+    rig.answers(200);
+    assert_eq!(rig.turn(), sent[1..3].concat());
+    rig.answers(200);
+    assert_eq!(rig.turn(), sent[3]);
+}
