@@ -208,17 +208,14 @@ impl Session {
         let desk = guard.desk(self.policy, self.about.ip);
         let verified = attempt.advance(rules, gate.awaited.wish(&gate.said), desk);
         let identity = attempt.identity().cloned();
-        if let (Ok(false), _) | (Ok(true), None) = (verified, &identity) {
-            return goes_on;
-        }
-        // Also where it may not have what it asked for.
-        let user = identity.as_ref().and_then(|identity| {
+        if let (Ok(true) | Err(_), Some(identity)) = (&verified, &identity) {
             admission::name(&mut self.about, identity);
-            identity.user.clone()
-        });
+        }
+        let user = identity.as_ref().and_then(|identity| identity.user.clone());
         let admitted = match (verified, identity) {
+            (Ok(false), _) | (Ok(true), None) => return goes_on,
+            (Ok(true), Some(identity)) => self.admit_user(identity),
             (Err(error), _) => Err((error.reason(), error.to_string())),
-            (Ok(_), identity) => identity.map_or(Ok(()), |identity| self.admit_user(identity)),
         };
         let Err((reason, detail)) = admitted else { return goes_on };
         if let Some(gate) = &mut self.gate {
