@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Most questions under way for clients of one address (of IPv6, one /64) on one
-/// worker: made-up credentials must not become a flood at the service.
+/// worker, of handshakes and messages together: made-up credentials, and clients
+/// that ask for whatever comes to mind, must not become a flood at the service.
 pub const MAX_ASKED_PER_ADDRESS: u32 = 32;
 
 /// Most questions under way on one worker.

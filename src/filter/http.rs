@@ -85,7 +85,7 @@ impl HttpStream {
     }
 
     /// Whether somebody else's answer is waited for: about its request, which is
-    /// held, or about its first message.
+    /// held, about its first message, or about what its messages ask for.
     pub(super) fn is_waiting(&self) -> bool {
         self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_waiting())
     }
