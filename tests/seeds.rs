@@ -16,6 +16,7 @@ type Entry = fn(&[u8]);
 /// Every fuzz target and the entry that it calls.
 const TARGETS: [(&str, Entry); 26] = [
     ("answer", handshake::answer::fuzz_answer),
+    ("asking", session::fuzz_asking),
     ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
