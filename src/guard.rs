@@ -10,7 +10,7 @@ use crate::host::{CallAnswer, CallId, Host, Level, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
 use crate::message::budget::Budget;
-use crate::quota::rate::{ConnectionRates, MessageRates, RateClient, RateExceeded};
+use crate::quota::rate::{ConnectionRates, MessageRates, Moment, RateClient, RateExceeded};
 use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
 use crate::session::Scratch;
@@ -168,7 +168,7 @@ impl Guard {
     /// Takes one message of `sender` of so many payload bytes from the rates
     /// that are written in `rules`, those of its direction: to be asked once for
     /// each message, ping and pong, before it goes on. `connection` is what this
-    /// direction of the connection has taken.
+    /// direction of the connection has taken, with the time of the callback.
     ///
     /// # Errors
     /// The first rate that is used up; then the message counts in none.
@@ -177,7 +177,7 @@ impl Guard {
         policy: &Policy,
         (sender, rules): (Sender, &MessageRules),
         (address, user): (Option<IpAddr>, Option<&str>),
-        connection: &mut ConnectionRates,
+        connection: (&mut ConnectionRates, &mut Moment),
         payload_bytes: u64,
     ) -> Result<(), RateExceeded> {
         let client = RateClient { address, ipv6_prefix: policy.quotas.ipv6_prefix, user };

@@ -80,8 +80,8 @@ use crate::event::limiter::LINES_PER_SECOND;
 use crate::host::Common;
 use bans::BanTable;
 use rate::{
-    Asked, ConnectionRates, Measure, MessageRates, Per, Rate, RateClient, RateExceeded, RateTable,
-    RuleId, SubjectId,
+    Asked, ConnectionRates, Measure, MessageRates, Moment, Per, Rate, RateClient, RateExceeded,
+    RateTable, RuleId, SubjectId,
 };
 use std::cell::RefCell;
 use std::fmt;
@@ -176,7 +176,8 @@ impl Quotas {
     }
 
     /// Takes one message of so many bytes from all rates of its direction in a
-    /// policy, or from none of them.
+    /// policy, or from none of them. `connection` is what this direction of the
+    /// connection has taken, with the time of the callback.
     ///
     /// # Errors
     /// The first that is used up, or can't be counted.
@@ -184,7 +185,7 @@ impl Quotas {
         &self,
         rates: MessageRates<'_>,
         client: RateClient<'_>,
-        connection: &mut ConnectionRates,
+        connection: (&mut ConnectionRates, &mut Moment),
         payload_bytes: u64,
     ) -> Result<(), RateExceeded> {
         rates.take(self, client, connection, payload_bytes)

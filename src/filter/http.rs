@@ -86,9 +86,9 @@ impl HttpStream {
     }
 
     /// Whether somebody else's answer is waited for: about its request, which is
-    /// held, or about its first message.
+    /// held, about its first message, or about what its messages ask for.
     pub(super) fn is_waiting(&self) -> bool {
-        self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_verifying())
+        self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_waiting())
     }
 
     /// Hands over the answer of a call that was made for it.
@@ -110,7 +110,7 @@ impl HttpStream {
             if self.apply(admitted) == Action::Continue {
                 host::resume_request();
             }
-        } else if let Some(session) = self.session.as_mut().filter(|s| s.is_verifying()) {
+        } else if let Some(session) = self.session.as_mut().filter(|s| s.is_waiting()) {
             let outcome = session.advance();
             if let Some(reason) = outcome.refused {
                 self.tell_reason(reason);

@@ -2,23 +2,12 @@
 
 use super::*;
 use crate::auth::verified::VerifiedTokens;
-use crate::host::{CallAnswer, Clock};
+use crate::host::CallAnswer;
 
 const OTHER: &[u8] = b"another secret of tests, and of nothing else: 64 bytes for hashes";
 
-/// A worker, which keeps what it has verified.
-struct Worker {
-    host: Rc<MemoryHost>,
-    verifiers: Verifiers,
-}
-
+/// It keeps what it has verified.
 impl Worker {
-    fn of(rules: &AuthRules) -> Self {
-        let host = Rc::new(MemoryHost::at(at(NOW)));
-        let verifiers = Verifiers::open(Rc::<MemoryHost>::clone(&host), std::iter::once(rules));
-        Self { host, verifiers }
-    }
-
     fn try_on(&self, policy: usize, rules: &AuthRules, token: &str) -> Result<Identity, AuthError> {
         let mut attempt = self.attempt(rules, token);
         assert!(self.advance(&mut attempt, policy, rules)?, "nothing to wait for");
@@ -36,17 +25,10 @@ impl Worker {
         policy: usize,
         rules: &AuthRules,
     ) -> Result<bool, AuthError> {
-        let desk = Desk {
-            now: self.host.now(),
-            signatures: &NoHost,
-            calls: &*self.host,
-            log: &*self.host,
-            address: None,
-            verifiers: &self.verifiers,
-            policy,
-        };
+        let desk = Desk { policy, ..self.desk(&NoHost) };
         let head = head(&[]);
-        attempt.advance(rules, authorize::Wish { head: &head, path: "/ws", query: None }, desk)
+        let wish = authorize::Wish { head: &head, path: "/ws", query: None, said: &[] };
+        attempt.advance(rules, wish, desk)
     }
 
     /// A tick; the keys that are fetched are these.
