@@ -119,6 +119,7 @@ impl Session {
         self.server.discard();
         self.queues.client.discard();
         self.queues.server.discard();
+        self.asking.discard();
         if let Some(gate) = &mut self.gate {
             gate.discard();
         }

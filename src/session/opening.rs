@@ -43,13 +43,14 @@ impl Pending {
         identity: Option<&Identity>,
     ) -> Self {
         let upstream = policy.handshake.upstream;
+        let accept = agreement.accept().filter(|_| !handshake.is_http2()).map(str::to_owned);
         let agreement = match upstream {
             Upstream::Http1 => agreement,
             Upstream::Http2 => agreement.without_accept(),
         };
         Self {
             agreement,
-            accept: handshake.accept_for_client(),
+            accept,
             offered: nameable(policy, handshake.subprotocols()).map(str::to_owned),
             upstream,
             key_id: identity.map(|identity| identity.key_id.clone()),

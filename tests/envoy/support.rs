@@ -30,7 +30,7 @@ pub struct Envoy {
 }
 
 /// Worker threads, where a test does not say how many.
-const WORKERS: u8 = 2;
+pub const WORKERS: u8 = 2;
 
 /// `make test` says where things are; without it, where it puts them.
 fn tool(variable: &str, fallback: &str) -> PathBuf {

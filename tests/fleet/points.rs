@@ -13,7 +13,7 @@ use std::time::Duration;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
 use wsguard::quota::bans::{Strike, Suspect};
-use wsguard::quota::rate::{ConnectionRates, Rate, Rates};
+use wsguard::quota::rate::{ConnectionRates, Moment, Rate, Rates};
 use wsguard::quota::{Dimension, Network, Permit, Quotas, Salt, Scope, Subject};
 use wsguard::reason::Reason;
 
@@ -119,7 +119,8 @@ fn message(quotas: &Quotas, got: &RefCell<Got>) -> bool {
     let bytes = Rates { per_user: rate(1_000), ..Rates::default() };
     let rates = rules::of_clients(&messages, &bytes);
     let client = rules::client(IpAddr::from(ADDRESS), "ann");
-    let taken = quotas.take_message(rates, client, &mut ConnectionRates::default(), 10).is_ok();
+    let connection = (&mut ConnectionRates::default(), &mut Moment::default());
+    let taken = quotas.take_message(rates, client, connection, 10).is_ok();
     got.borrow_mut().messages += u64::from(taken);
     taken
 }
@@ -148,7 +149,7 @@ fn everything(quotas: &Rc<Quotas>, got: &RefCell<Got>, strikes: u64) {
         assert!(message(quotas, got));
     }
     quotas.hold_bytes(700, 300);
-    assert!(quotas.may_write("chat"));
+    assert!(quotas.take_line("chat").is_ok());
     for _ in 0..strikes {
         strike(quotas, got);
     }

@@ -11,10 +11,13 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
+use wsguard::frame::Sender;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
 use wsguard::quota::bans::{Strike, Suspect};
-use wsguard::quota::rate::{ConnectionRates, Rate, RateExceeded, Rates};
+use wsguard::quota::rate::{
+    ConnectionRates, MessageRates, Moment, Rate, RateClient, RateExceeded, Rates,
+};
 use wsguard::quota::{Network, Quotas, Salt};
 use wsguard::reason::Reason;
 
@@ -26,6 +29,9 @@ const HANDSHAKES: u64 = 6;
 const PER_IP: u64 = 9;
 const PER_USER: u64 = 12;
 const BYTES_PER_USER: u64 = 300;
+/// So many that workers take ahead of use.
+const CROWD: u64 = 3000;
+const CROWD_BYTES: u64 = 26_000;
 const THRESHOLD: u64 = 4;
 const BAN: Duration = Duration::from_secs(40);
 
@@ -44,6 +50,8 @@ struct Trap;
 struct Worker {
     host: Rc<Interleaved>,
     quotas: Rc<Quotas>,
+    /// Of each address, one that sends much.
+    crowds: [ConnectionRates; ADDRESSES as usize],
 }
 
 /// Something that was let through: when, and how much.
@@ -57,6 +65,8 @@ struct Fleet {
     messages: RefCell<[Passed; ADDRESSES as usize]>,
     of_user: RefCell<[Passed; USERS.len()]>,
     bytes_of_user: RefCell<[Passed; USERS.len()]>,
+    crowds: RefCell<[Passed; ADDRESSES as usize]>,
+    bytes_of_crowds: RefCell<[Passed; ADDRESSES as usize]>,
     /// Until when an address must be refused, as whoever banned it was told.
     banned: RefCell<[Duration; ADDRESSES as usize]>,
     depth: Cell<u32>,
@@ -90,6 +100,8 @@ impl Fleet {
             messages: RefCell::default(),
             of_user: RefCell::default(),
             bytes_of_user: RefCell::default(),
+            crowds: RefCell::default(),
+            bytes_of_crowds: RefCell::default(),
             banned: RefCell::default(),
             depth: Cell::new(0),
             random: Random::new(seed),
@@ -118,7 +130,7 @@ impl Fleet {
         let quotas = Quotas::open(Rc::clone(&host) as _, Salt([2; 16]));
         self.busy.set(busy);
         self.traps.set(traps);
-        Worker { host, quotas }
+        Worker { host, quotas, crowds: Default::default() }
     }
 
     fn turn(self: &Rc<Self>, index: usize, act: impl FnOnce(&Self, &mut Worker)) {
@@ -161,10 +173,11 @@ impl Fleet {
     }
 
     fn act(&self, worker: &mut Worker) {
-        match self.random.below(8) {
+        match self.random.below(10) {
             0..=2 => self.handshake(worker),
             3..=5 => self.message(worker),
-            6 => self.strike(worker),
+            6..=7 => self.crowd(worker, self.random.index(ADDRESSES.into()), 200),
+            8 => self.strike(worker),
             _ => worker.quotas.on_tick(),
         }
     }
@@ -208,9 +221,9 @@ impl Fleet {
         let rates = rules::of_clients(&messages, &bytes);
         let client = rules::client(address, USERS[user]);
         let payload = self.random.below(60);
-        let mut connection = ConnectionRates::default();
+        let connection = (&mut ConnectionRates::default(), &mut Moment::default());
         self.frozen.set(self.frozen.get() || by_ip && by_user);
-        match worker.quotas.take_message(rates, client, &mut connection, payload) {
+        match worker.quotas.take_message(rates, client, connection, payload) {
             Ok(()) => {
                 let at = worker.host.looked.get();
                 if by_ip {
@@ -222,6 +235,60 @@ impl Fleet {
                 }
             }
             Err(error) => self.refuse(error),
+        }
+    }
+
+    /// A chunk of messages on one connection, which may have gone after it.
+    fn crowd(&self, worker: &mut Worker, place: usize, most: u64) {
+        let address = IpAddr::from([192, 0, 2, u8::try_from(place).unwrap()]);
+        let per_ip = |limit| Rates { per_ip: Rate::new(limit, PERIOD), ..Rates::default() };
+        let (messages, bytes) = (&per_ip(CROWD), &per_ip(CROWD_BYTES));
+        let direction = Sender::Server;
+        let rates = MessageRates { policy: "crowd", direction, messages, bytes };
+        let client = RateClient { address: Some(address), ipv6_prefix: 64, user: None };
+        let mut moment = Moment::default();
+        for _ in 0..=self.random.below(most) {
+            let (payload, connection) = (self.random.below(20), &mut worker.crowds[place]);
+            match worker.quotas.take_message(rates, client, (connection, &mut moment), payload) {
+                Ok(()) => {
+                    let at = worker.host.looked.get();
+                    self.crowds.borrow_mut()[place].push((at, 1));
+                    self.bytes_of_crowds.borrow_mut()[place].push((at, payload));
+                }
+                Err(error) => return self.refuse(error),
+            }
+        }
+        if self.random.below(4) == 0 {
+            worker.crowds[place] = ConnectionRates::default();
+        }
+    }
+
+    /// Everybody has given back what was taken ahead: as much as the limit passes,
+    /// on whatever workers, where no VM has taken anything to its grave.
+    fn exhausts(self: &Rc<Self>) {
+        self.busy.set(false);
+        let tick = || {
+            for index in (0..WORKERS).cycle().take(WORKERS * 2) {
+                self.turn(index, |_, worker| worker.quotas.on_tick());
+            }
+        };
+        for place in 0..usize::from(ADDRESSES) {
+            let mut refused = 0;
+            while refused < WORKERS {
+                let before = self.refused.get();
+                let index = if refused > 0 { refused } else { self.random.index(WORKERS) };
+                self.turn(index % WORKERS, |fleet, worker| fleet.crowd(worker, place, 90));
+                refused = if self.refused.get() > before { refused + 1 } else { 0 };
+                tick();
+            }
+            let slot = |at: Duration| at.as_secs() * 16 / PERIOD.as_secs();
+            let counts = |passed: &Passed| -> u64 {
+                let now = slot(self.now.get());
+                passed.iter().filter(|(at, _)| now - slot(*at) <= 16).map(|(_, n)| n).sum()
+            };
+            let messages = counts(&self.crowds.borrow()[place]);
+            let bytes = counts(&self.bytes_of_crowds.borrow()[place]);
+            assert!(messages == CROWD || bytes > CROWD_BYTES - 20, "{messages}, {bytes} bytes");
         }
     }
 
@@ -245,8 +312,12 @@ impl Fleet {
 
     /// In no period was more let through than the limit.
     fn check(&self) {
-        let all: [(&RefCell<_>, u64); 2] =
-            [(&self.handshakes, HANDSHAKES), (&self.messages, PER_IP)];
+        let all: [(&RefCell<_>, u64); 4] = [
+            (&self.handshakes, HANDSHAKES),
+            (&self.messages, PER_IP),
+            (&self.crowds, CROWD),
+            (&self.bytes_of_crowds, CROWD_BYTES),
+        ];
         for (passed, limit) in all {
             passed.borrow().iter().for_each(|passed: &Passed| never_above(passed, limit));
         }
@@ -282,9 +353,13 @@ fn never_above(passed: &Passed, limit: u64) {
     // Those that were interrupted are noted after those that came in between.
     let mut passed = passed.clone();
     passed.sort_unstable();
-    for (place, (begin, _)) in passed.iter().enumerate() {
-        let within = passed.iter().skip(place).take_while(|(at, _)| *at - *begin <= PERIOD);
-        let sum: u64 = within.map(|(_, amount)| amount).sum();
+    let (mut first, mut sum) = (0, 0);
+    for (at, amount) in &passed {
+        sum += amount;
+        while *at - passed[first].0 > PERIOD {
+            sum -= passed[first].1;
+            first += 1;
+        }
         assert!(sum <= limit, "{sum} of {limit} in one period");
     }
 }
@@ -345,6 +420,9 @@ proptest! {
         prop_assert!(fleet.refused.get() > 20, "rates were in the way");
         prop_assert!(fleet.bans.get() > 0, "somebody was banned");
         prop_assert!(!traps || fleet.trapped.get() > 3);
+        if !traps {
+            fleet.exhausts();
+        }
         fleet.settles();
     }
 }

@@ -3,7 +3,6 @@
 use super::rig::{Rig, assert_masked_close, masked, plain, told_client};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wsguard::frame::mask;
 
 /// Two messages in any second, each way.
 fn slowed() -> Value {
@@ -26,15 +25,6 @@ impl Rig {
             self.host.advance(Duration::from_millis(500));
             assert!(!self.session.on_tick().reset);
         }
-    }
-
-    /// The client's Pong to the Ping that is pushed; what goes on in its place.
-    fn turn(&mut self) -> Vec<u8> {
-        let ping = self.pushed();
-        assert_eq!(ping[..2], [0x89, 8], "{ping:?}");
-        let mut payload = ping[2..].to_vec();
-        mask::apply(&mut payload, [1, 2, 3, 4], 0);
-        self.client(&[&[0x8A, 0x88, 1, 2, 3, 4][..], &payload].concat()).bytes
     }
 }
 
