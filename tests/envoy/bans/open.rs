@@ -4,7 +4,6 @@ use crate::client::{Client, Request, text};
 use crate::peers::{Echo, Maker};
 use crate::support::{Envoy, balanced, behind_a_proxy, bootstrap};
 use serde_json::{Value, json};
-use std::time::Instant;
 
 fn policy(name: &str, open: bool, lifetime: &Value) -> Value {
     json!({
@@ -46,14 +45,12 @@ fn open_connections_of_who_is_banned_end_where_that_is_asked_for() {
     for _ in 0..3 {
         assert_eq!(Client::ask(envoy.address(), &bad).1.reason(), "credentials_invalid");
     }
-    let banned = Instant::now();
     for client in &mut told {
         assert_eq!(client.frame().unwrap().close(), (1008, "banned".to_owned()));
     }
     for client in &mut reset {
         assert_eq!(client.frame(), None);
     }
-    eprintln!("ended after {:?}", banned.elapsed());
     envoy.event("refused", Some("banned"));
     kept.iter_mut().for_each(goes_on);
     goes_on(&mut elsewhere);

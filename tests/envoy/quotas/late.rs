@@ -1,10 +1,15 @@
 //! Users who are known only after their first message.
 
 use super::{labelled, policy};
-use crate::client::{Client, Request, text};
+use crate::client::{Client, Request, frame, text};
+use crate::frames::counter;
 use crate::peers::{Echo, Maker};
 use crate::support::{Envoy, wait_for};
 use serde_json::json;
+
+const PASSED: &str = "wsguard_messages_total.policy.late.direction.client";
+const DROPPED: &str =
+    "wsguard_violations_total.policy.late.direction.client.reason.message_rate.action.drop";
 
 #[test]
 fn a_users_limits_hold_from_its_first_message_on() {
@@ -25,12 +30,12 @@ fn a_users_limits_hold_from_its_first_message_on() {
         let mut client = Client::open(envoy.address(), &request);
         client.send(&[auth.clone(), text(words)].concat());
         loop {
-            let frame = client.frame().expect("an answer");
-            match frame.first {
-                0x89 => client.send(&crate::client::frame(0x8A, &frame.payload)),
-                0x88 => return Err(frame.close()),
+            let came = client.frame().expect("an answer");
+            match came.first {
+                0x89 => client.send(&frame(0x8A, &came.payload)),
+                0x88 => return Err(came.close()),
                 _ => {
-                    assert_eq!(frame.payload, words.as_bytes());
+                    assert_eq!(came.payload, words.as_bytes());
                     return Ok(client);
                 }
             }
@@ -44,17 +49,12 @@ fn a_users_limits_hold_from_its_first_message_on() {
     assert_eq!(Client::ask(envoy.address(), &known).1.reason(), "connections_per_user");
     held.pop();
     held.push(wait_for("a place that is free again", || comes("again").ok()));
-    // Of the user's ten messages at least five are used: the three, and the two
-    // that said who it is.
+    // Of the user's ten messages three are used: those behind its credential.
     for client in &mut held {
         client.send(&text("more").repeat(10));
     }
-    let name = "wsguard_messages_total.policy.late.direction.client";
-    let dropped =
-        "wsguard_violations_total.policy.late.direction.client.reason.message_rate.action.drop";
-    wait_for("the rest to be dropped", || {
-        let count = |name| crate::frames::counter(&envoy, name);
-        (count(dropped) >= 13 && count(name) <= 10).then_some(())
+    wait_for("thirteen to be dropped", || {
+        (counter(&envoy, DROPPED) == 13 && counter(&envoy, PASSED) == 10).then_some(())
     });
     drop(held);
     envoy.metric(r#"wsguard_connections{policy="late"} 0"#);
