@@ -54,16 +54,29 @@ pub(super) trait Judge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stopped;
 
-/// Tells the judge of a violation of `message` before its content was read.
-/// Where it may pass, what is beyond a limit or unreadable is not looked at any
-/// further.
+/// Tells the judge of a violation of `message` before its content was read, if
+/// there is one. Where it may pass, what is beyond a limit or unreadable is not
+/// looked at any further.
+#[inline]
 pub(super) fn settle(
     outcome: Result<(), Violation>,
     message: &mut Message,
     offset: u64,
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
 ) -> Result<Verdict, Stopped> {
-    let Err(violation) = outcome else { return Ok(Verdict::Pass) };
+    match outcome {
+        Ok(()) => Ok(Verdict::Pass),
+        Err(violation) => settle_violation(violation, message, offset, judge),
+    }
+}
+
+#[cold]
+fn settle_violation(
+    violation: Violation,
+    message: &mut Message,
+    offset: u64,
+    judge: &mut impl Judge,
+) -> Result<Verdict, Stopped> {
     let verdict = judge.violation(violation, offset);
     match verdict {
         Verdict::Stop | Verdict::Sanitize => return Err(Stopped),
