@@ -29,7 +29,7 @@
 //! what it took, or nothing.
 //!
 //! A message takes no part in that where its worker holds a *lease* of the rate:
-//! see [`lease`], also for who may be refused because of others' leases.
+//! see `rate/lease.rs`, also for who may be refused because of others' leases.
 //!
 //! A window that has run out is worth nothing, is left out as soon as its room
 //! is needed, and at the latest by the sweeps that each worker makes through the

@@ -176,7 +176,7 @@ impl Fleet {
         match self.random.below(10) {
             0..=2 => self.handshake(worker),
             3..=5 => self.message(worker),
-            6..=7 => self.crowd(worker, self.random.index(ADDRESSES.into()), 200),
+            6..=7 => self.crowd(worker, self.random.index(ADDRESSES.into()), 500),
             8 => self.strike(worker),
             _ => worker.quotas.on_tick(),
         }
