@@ -179,3 +179,22 @@ fn deflated(plain: &[u8]) -> Result<Vec<u8>, Trouble> {
     let kept = packed.strip_suffix(&[0, 0, 0xFF, 0xFF]).ok_or("a flush ends with 00 00 FF FF")?;
     Ok(kept.to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Decompress;
+
+    #[test]
+    fn compressed_messages_end_with_a_block() {
+        for bytes in [1 << 10, 16 << 10] {
+            let plain = frames::json(bytes, 0);
+            let mut sent = deflated(&plain).unwrap();
+            sent.extend_from_slice(&[0, 0, 0xFF, 0xFF]);
+            let mut back = Vec::with_capacity(bytes + 1);
+            let mut inflate = Decompress::new(false);
+            inflate.decompress_vec(&sent, &mut back, flate2::FlushDecompress::Sync).unwrap();
+            assert_eq!((back, inflate.total_in()), (plain, sent.len() as u64));
+        }
+    }
+}
