@@ -173,7 +173,7 @@ fn passage(
     offset: u64,
 ) -> Result<Passage, Stopped> {
     let waited = judge.waits();
-    let passage = match judge.read(message.kind(), plain) {
+    let passage = match judge.read(message.kind(), plain, offset) {
         Ok(passage) => passage,
         Err(violation) => {
             return match judge.violation(violation, offset) {

@@ -42,9 +42,14 @@ pub(super) trait Judge {
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
     /// Whether [`Self::read`] wants to see every message.
     fn reads(&self) -> bool;
-    /// A whole message that breaks no rule, and what becomes of it by who its
-    /// sender is.
-    fn read(&mut self, kind: MessageType, message: &[u8]) -> Result<Passage, Violation>;
+    /// A whole message that breaks no rule, whose last frame begins `offset` bytes
+    /// into the stream, and what becomes of it by who its sender is.
+    fn read(
+        &mut self,
+        kind: MessageType,
+        message: &[u8],
+        offset: u64,
+    ) -> Result<Passage, Violation>;
     /// A whole control frame, with its unmasked payload: whether it goes on. One
     /// that answers a Ping of ours does not.
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool;
