@@ -3,12 +3,12 @@
 //! Envoy, too.
 #![allow(missing_docs, reason = "a benchmark's own")]
 
-#[allow(dead_code, reason = "shared with the benchmark of Envoy")]
+#[allow(dead_code, unused_imports, reason = "shared with the benchmark of Envoy")]
 #[path = "../src/frames.rs"]
 mod frames;
 #[path = "../src/loops.rs"]
 mod loops;
-#[allow(dead_code, reason = "shared with the benchmark of Envoy")]
+#[allow(dead_code, unused_imports, reason = "shared with the benchmark of Envoy")]
 #[path = "../src/policy.rs"]
 mod policy;
 
