@@ -38,6 +38,11 @@ wasm: ## Build dist/wsguard.wasm and check that Envoy can load it
 wasm-trap:
 	@$(TOOLS)/build-wasm.sh build dist/wsguard-trap.wasm --features trap
 
+# The module that times the core inside Envoy, for `make bench CORE=1`.
+.PHONY: wasm-bench
+wasm-bench:
+	@$(TOOLS)/build-wasm.sh build dist/wsguard-bench.wasm --features bench
+
 .PHONY: envoy
 envoy: tools ## Fetch stock Envoy (ENVOY_VERSION=1.36 … 1.40, or ENVOY=/path)
 	@$(fetch_envoy)
@@ -76,16 +81,19 @@ bench_manifest = --manifest-path tests/bench/Cargo.toml
 # A build of its own, with what it needs; CORE=1 measures the core alone after it,
 # PEERS=1 fetches the peers that are not installed, ONLY=… and SETUPS=… take some
 # workloads and set-ups by name, POLICY=… adds a document of your own (JSON),
-# BEFORE=… runs everything with another wasm, too.
+# BEFORE=… runs everything with another wasm, too, CROSS=1 one row with a
+# generator of another project, k6.
 .PHONY: bench
-bench: wasm envoy tools ## Measure what wsguard costs, against its peers (QUICK=1: 4 minutes)
+bench: wasm $(if $(CORE),wasm-bench) envoy tools ## Measure what wsguard costs, against its peers (QUICK=1: 4 minutes)
 	@$(if $(PEERS),$(TOOLS)/peers.sh)
+	@$(if $(CROSS),$(TOOLS)/k6.sh)
+	@$(if $(CORE),$(bench_cargo) bench --locked $(bench_manifest))
 	@$(bench_cargo) run -q --locked $(if $(SMOKE),,--release) $(bench_manifest) -- \
 	  $(if $(QUICK),--quick) $(if $(SMOKE),--smoke) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(SETUPS),--setups $(SETUPS)) \
 	  $(if $(POLICY),--policy $(POLICY)) $(if $(BEFORE),--before $(BEFORE)) \
+	  $(if $(CROSS),--cross .tools/k6/k6) $(if $(CORE),--core dist/wsguard-bench.wasm) \
 	  $(if $(OUT),--out $(OUT))
-	@$(if $(CORE),$(bench_cargo) bench --locked $(bench_manifest))
 
 .PHONY: lint
 lint: ## Format, clippy (native and wasm) and documentation, warnings denied

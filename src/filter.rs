@@ -9,7 +9,10 @@
 //! | `http` | one HTTP stream |
 //! | `downlink` | what goes to its client |
 //! | `stream` | one connection before `tcp_proxy` |
+//! | `bench` | the core timed inside Envoy, where it is compiled for that |
 
+#[cfg(feature = "bench")]
+mod bench;
 mod body;
 mod downlink;
 mod host;

@@ -32,6 +32,10 @@
 //! `filter`, which exists on `wasm32` only.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
+// The loops of tests/bench name it so.
+#[cfg(all(target_arch = "wasm32", feature = "bench"))]
+extern crate self as wsguard;
+
 pub mod auth;
 pub mod config;
 pub mod event;

@@ -92,13 +92,21 @@ pub(super) fn resume_response() -> bool {
     hostcalls::resume_http_response().is_ok()
 }
 
+#[cfg(any(feature = "trap", feature = "bench"))]
+fn has_header(name: &str) -> bool {
+    hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name)
+        .is_ok_and(|value| value.is_some())
+}
+
 /// The request of the current stream, from its headers callback.
 pub(super) fn arrival() -> Arrival {
     #[cfg(feature = "trap")]
-    if hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "x-wsguard-trap")
-        .is_ok_and(|value| value.is_some())
-    {
+    if has_header("x-wsguard-trap") {
         std::process::abort();
+    }
+    #[cfg(feature = "bench")]
+    if has_header("x-wsguard-bench") {
+        super::bench::run();
     }
     let mut head = RequestHead {
         method: Vec::new(),

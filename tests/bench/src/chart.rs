@@ -68,20 +68,22 @@ pub fn draw(report: &Report) -> Result<String, Trouble> {
     }
     let one = x(1.0);
     writeln!(body, "<path d=\"M{one:.1} 52V{y}\" stroke=\"#c00\" stroke-dasharray=\"4 3\"/>")?;
-    let mut left = LEFT;
+    let (mut left, mut top) = (LEFT, 30.0);
     for (setup, colour) in SHOWN {
         if !bars.iter().any(|bar| bar.1 == setup) {
             continue;
         }
         let title = Setup::all().into_iter().find(|s| s.name == setup).map_or(setup, |s| s.title);
-        let (row, column) = (left as u32 / 1000, left % 1000.0);
-        let top = 30.0 + f64::from(row) * 16.0;
+        let length = 28.0 + 6.4 * title.len() as f64;
+        if left + length > 1000.0 {
+            (left, top) = (LEFT, top + 15.0);
+        }
         writeln!(
             body,
-            "<rect x=\"{column}\" y=\"{top}\" width=\"10\" height=\"10\" fill=\"{colour}\"/>"
+            "<rect x=\"{left:.1}\" y=\"{top}\" width=\"10\" height=\"10\" fill=\"{colour}\"/>"
         )?;
-        writeln!(body, "<text x=\"{}\" y=\"{}\">{title}</text>", column + 14.0, top + 10.0)?;
-        left += 28.0 + 6.4 * title.len() as f64;
+        writeln!(body, "<text x=\"{:.1}\" y=\"{}\">{title}</text>", left + 14.0, top + 10.0)?;
+        left += length;
     }
     Ok(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 {}\" \

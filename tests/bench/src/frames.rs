@@ -1,8 +1,5 @@
 //! Frames and payloads, made once and sent many times.
 
-use flate2::{Compress, Compression, FlushCompress};
-use std::error::Error;
-
 /// First bytes of a whole message: FIN, RSV1 and opcode (RFC 6455 §5.2).
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
@@ -84,49 +81,102 @@ pub fn find(bytes: &[u8]) -> Option<Found> {
     Some(Found { first: *first, key, begin, end })
 }
 
-/// Words of which no rule of any set-up is part.
-const WORDS: &str = "the quick brown fox jumps over a lazy dog while five boxing wizards watch \
-                     from Zürich and nobody minds as long as tea is served by noon; ";
+/// What people write to each other. No pattern of any set-up matches it, but
+/// what many of them begin with is there.
+const SENTENCES: [&str; 24] = [
+    "Did the union vote on the new schedule yet?",
+    "I'll drop the invoice ($1,249.50) on your desk before 5 o'clock.",
+    "See https://docs.example.com/guide/setup.html#step-3 for the details.",
+    "Build 4711 failed: expected a value <= 12, got 17.",
+    "user_name and created_at are part of the export now.",
+    "Could somebody in Zürich sign for the parcel on Wednesday?",
+    "The script runs on every load; it's slow, but it works.",
+    "<3 thanks, that was exactly what I needed!",
+    "Java or JavaScript, whatever the data says. Any evaluation yet?",
+    "We've selected window seats, rows 10 to 14, and one aisle seat.",
+    "Please insert your name into the sheet and delete nothing there.",
+    "Table 7 is free; or 1 and 2, if that is too small for you.",
+    "El informe está en /home/docs/2026/11/report-final.pdf.",
+    "Wait for me, the delay is only 15 minutes (platform 4b).",
+    "Her e-mail: emma.clark@example.com, phone +44 20 7946 0018.",
+    "Sleep well; the benchmark numbers can wait until tomorrow.",
+    "Version 2.14.0 -> 2.15.1, see the change log.",
+    "What about a_b vs. c_d? Both constructors take the same list.",
+    "Привет! Встреча переносится на 14:30.",
+    "C: is full again, D: has 120 GB left.",
+    "onboarding starts on Monday, x-ray badges are at the desk.",
+    "50% off, code SAVE-50; information at the counter.",
+    "Je préfère la deuxième option, elle coûte moins cher.",
+    "ok 👍",
+];
 
-/// A chat message in JSON of exactly this many bytes (24 or more), in UTF-8.
-pub fn json(bytes: usize) -> Vec<u8> {
-    let (head, tail) = (r#"{"type":"say","text":""#, r#""}"#);
-    let mut text = head.to_owned();
-    let end = bytes - tail.len();
-    for letter in WORDS.chars().cycle() {
-        if text.len() + letter.len_utf8() > end {
-            break;
-        }
-        text.push(letter);
+const NAMES: [&str; 8] =
+    ["emma", "liam.o", "Søren", "usr_81723", "Ximena", "Dr. Weber", "jürgen", "陳怡君"];
+
+/// Numbers that are the same in each run.
+struct Random(u32);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0 >> 8
     }
+
+    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        let place = usize::try_from(self.next()).unwrap_or(0) % choices.len();
+        choices.get(place).copied().unwrap_or_default()
+    }
+}
+
+/// A chat message in JSON of exactly this many bytes (32 or more), in UTF-8, and
+/// another one for each `seed`; a long one is a room's history.
+pub fn json(bytes: usize, seed: u32) -> Vec<u8> {
+    let mut random = Random(seed.wrapping_mul(7919));
+    if bytes < 512 {
+        let (head, tail) = (r#"{"type":"say","text":""#.to_owned(), r#""}"#);
+        return filled(head, tail, bytes, &mut random);
+    }
+    let room = random.next() % 1000;
+    let mut text = format!(r#"{{"type":"history","room":{room},"messages":["#);
+    loop {
+        let (id, minute, second) = (random.next(), random.next() % 60, random.next() % 60);
+        let entry = format!(
+            r#"{{"id":{id},"user":"{}","at":"2026-11-28T09:{minute:02}:{second:02}Z","text":""#,
+            random.of(&NAMES)
+        );
+        // The longest entry, and a last one behind it.
+        if text.len() + 2 * (entry.len() + 80) > bytes {
+            return filled(text + &entry, r#""}]}"#, bytes, &mut random);
+        }
+        text.push_str(&entry);
+        text.push_str(random.of(&SENTENCES));
+        text.push_str(r#""},"#);
+    }
+}
+
+/// Sentences up to so many bytes with the tail.
+fn filled(mut text: String, tail: &str, bytes: usize, random: &mut Random) -> Vec<u8> {
+    let end = bytes.saturating_sub(tail.len());
     while text.len() < end {
-        text.push('.');
+        for letter in random.of(&SENTENCES).chars().chain([' ']) {
+            if text.len() + letter.len_utf8() > end {
+                break;
+            }
+            text.push(letter);
+        }
+        // Room for no whole letter.
+        if end - text.len() < 4 {
+            text.push_str(&"...."[..end - text.len()]);
+        }
     }
     text.push_str(tail);
     text.into_bytes()
 }
 
 /// Bytes that are no text.
-pub fn binary(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_u32;
-    let next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    std::iter::repeat_with(next).take(bytes).collect()
-}
-
-/// A message as permessage-deflate sends it, without context takeover
-/// (RFC 7692 §7.2.1).
-pub fn deflated(plain: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut packed = Vec::with_capacity(plain.len() + 64);
-    Compress::new(Compression::default(), false).compress_vec(
-        plain,
-        &mut packed,
-        FlushCompress::Sync,
-    )?;
-    let kept = packed.strip_suffix(&[0, 0, 0xFF, 0xFF]).ok_or("a flush ends with 00 00 FF FF")?;
-    Ok(kept.to_vec())
+pub fn binary(bytes: usize, seed: u32) -> Vec<u8> {
+    let mut random = Random(seed);
+    std::iter::repeat_with(|| random.next().to_le_bytes()[2]).take(bytes).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +186,7 @@ mod tests {
     #[test]
     fn frames_are_found_as_they_were_made() {
         for size in [0, 1, 125, 126, 65_535, 65_536] {
-            let payload = binary(size);
+            let payload = binary(size, 1);
             let frame = of_client(BINARY, &payload);
             let found = find(&frame).unwrap();
             assert_eq!((found.first, found.end), (BINARY, frame.len()));
@@ -149,11 +199,17 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_json_of_the_size_asked_for() {
-        for size in [24, 64, 1024, 16_384, 262_144] {
-            let text = json(size);
-            assert_eq!(text.len(), size);
-            serde_json::from_slice::<serde_json::Value>(&text).unwrap();
+    fn messages_are_json_of_the_size_asked_for_and_no_pattern_matches_them() {
+        let patterns = crate::policy::PATTERNS.map(|p| format!("(?i){p}"));
+        let rules = regex_automata::meta::Regex::new_many(&patterns).unwrap();
+        for size in [32, 64, 511, 512, 1024, 16_384, 262_144] {
+            for seed in 0..40 {
+                let text = json(size, seed);
+                assert_eq!(text.len(), size);
+                serde_json::from_slice::<serde_json::Value>(&text).unwrap();
+                assert!(rules.find(&text).is_none(), "{}", String::from_utf8_lossy(&text));
+            }
+            assert_ne!(json(size, 1), json(size, 2));
         }
     }
 }

@@ -7,10 +7,12 @@
 //!
 //!     wsguard-bench [--quick | --smoke] [--rounds N] [--seconds N] [--only NAME,…]
 //!                   [--setups NAME,…] [--policy FILE.json]… [--before FILE.wasm]
-//!                   [--out FOLDER]
+//!                   [--out FOLDER] [--cross K6] [--core FILE.wasm] [--no-rest]
 
 mod bootstrap;
 mod chart;
+mod core;
+mod cross;
 mod frames;
 mod load;
 mod machine;
@@ -25,11 +27,13 @@ mod tokens;
 mod upstream;
 mod workload;
 
+use cross::Cross;
 use load::Trouble;
 use machine::Cpus;
 use report::{Idle, Report, Started};
 use run::{Bench, Extent, FIRST_IDLE};
 use setup::{Parts, Setup};
+use stats::Spread;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokens::Mint;
@@ -52,6 +56,12 @@ struct Asked {
     /// Another wasm, with which each of wsguard's set-ups runs again.
     before: Option<PathBuf>,
     out: PathBuf,
+    /// The other generator, k6, to compare with.
+    cross: Option<PathBuf>,
+    /// The module that times the core.
+    core: Option<PathBuf>,
+    /// Without idle connections and starts.
+    no_rest: bool,
 }
 
 fn main() -> ExitCode {
@@ -75,6 +85,9 @@ impl Asked {
             policies: Vec::new(),
             before: None,
             out: root().join("target/bench-report"),
+            cross: None,
+            core: None,
+            no_rest: false,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -89,6 +102,9 @@ impl Asked {
                 "--seconds" => asked.extent.seconds = value()?.parse()?,
                 "--policy" => asked.policies.push(value()?.into()),
                 "--before" => asked.before = Some(Path::new(&value()?).canonicalize()?),
+                "--cross" => asked.cross = Some(Path::new(&value()?).canonicalize()?),
+                "--core" => asked.core = Some(Path::new(&value()?).canonicalize()?),
+                "--no-rest" => asked.no_rest = true,
                 "--out" => asked.out = value()?.into(),
                 _ => return Err(format!("{argument} is no option of this").into()),
             }
@@ -161,14 +177,25 @@ fn bench(asked: &Asked) -> Result<(), Trouble> {
     let mut bench = Bench { parts: &parts, upstream: &upstream, generator, mint, extent };
     let mut report = Report::new(&parts, asked.quick);
     report.rows = rows(&mut bench, asked, &mut report)?;
-    if asked.smoke {
+    if let Some(k6) = &asked.cross {
+        eprintln!("wsguard: one row by k6, too");
+        report.cross = Some(Cross::run(&mut bench, k6)?);
+    }
+    if let Some(wasm) = &asked.core {
+        eprintln!("wsguard: the core inside Envoy");
+        // Beside the folder of this build: target/bench/release/wsguard-bench.
+        let program = std::env::current_exe()?;
+        let target = program.ancestors().nth(2).ok_or("no target folder")?;
+        report.further.push(core::table(&parts, wasm, &target.join("criterion"))?);
+    }
+    if asked.smoke || asked.no_rest {
         return report.write(&asked.out);
     }
     // A connection takes two files here, and two in the proxy.
     let most = usize::try_from(files / 2).unwrap_or(usize::MAX);
     let idle = extent.idle.min(most.saturating_sub(FIRST_IDLE + 200)).max(1);
     report.idle = idle_connections(&mut bench, asked, idle)?;
-    report.started = starts(&parts)?;
+    report.started = starts(&parts, extent.rounds.min(5))?;
     report.write(&asked.out)
 }
 
@@ -214,18 +241,27 @@ fn idle_connections(
         eprintln!("wsguard: {count} idle connections, {}", setup.title);
         let Ok(running) = setup.start(bench.parts)? else { continue };
         let kib = bench.idle(&running.proxy, count)?;
-        idle.push(Idle { setup: setup.title, count, kib });
+        idle.push(Idle { name: setup.name, setup: setup.title, count, kib });
     }
     Ok(idle)
 }
 
-/// What it takes to load policies.
-fn starts(parts: &Parts) -> Result<Vec<Started>, Trouble> {
+/// What it takes to load policies, again and again.
+fn starts(parts: &Parts, rounds: usize) -> Result<Vec<Started>, Trouble> {
+    let titles = ["Envoy alone", "1 pattern", "50 patterns", "1,000 patterns"];
     let mut started = Vec::new();
-    for (title, patterns) in [("1 pattern", 1), ("50 patterns", 50), ("1,000 patterns", 1000)] {
-        let proxy = setup::start_with_patterns(parts, patterns)?;
-        let (start, kib) = (proxy.start, proxy.memory_kib());
-        started.push(Started { title, start, kib });
+    for (title, patterns) in titles.into_iter().zip([0, 1, 50, 1000]) {
+        eprintln!("wsguard: start, {title}");
+        let (mut ready, mut cpu, mut kib) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..rounds {
+            let proxy = setup::start_with_patterns(parts, patterns)?;
+            ready.push(proxy.start.took.as_secs_f64() * 1e3);
+            cpu.push(proxy.start.cpu.as_secs_f64() * 1e3);
+            kib = proxy.memory_kib();
+        }
+        let spread = |figures: Vec<f64>| Spread::of(figures.into_iter()).ok_or("no start");
+        let (ready_ms, cpu_ms) = (spread(ready)?, spread(cpu)?);
+        started.push(Started { title, patterns, ready_ms, cpu_ms, kib });
     }
     Ok(started)
 }

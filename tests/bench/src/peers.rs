@@ -2,10 +2,9 @@
 //! the gateways that teams write themselves.
 
 use crate::load::Trouble;
-use crate::policy::PATTERNS;
+use crate::policy::{AUDIENCE, ISSUER, PATTERNS};
 use crate::proxy::{Launch, Proxy, free_port, listening};
 use crate::setup::Parts;
-use crate::tokens::{AUDIENCE, ISSUER};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::Command;

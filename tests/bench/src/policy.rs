@@ -1,7 +1,10 @@
 //! wsguard's documents, and its rivals' rules that say the same.
 
-use crate::tokens::{AUDIENCE, ISSUER};
 use serde_json::{Value, json};
+
+/// Of the tokens that are taken.
+pub const ISSUER: &str = "https://issuer.example.com";
+pub const AUDIENCE: &str = "chat";
 
 /// What people write against injection: 50 patterns, all without regard to case.
 pub const PATTERNS: [&str; 50] = [
@@ -111,20 +114,25 @@ pub fn jwt_authn(keys: &Value, cached: bool) -> Value {
     })
 }
 
-/// The README's policy with every section that asks nobody else, and with
-/// limits that the benchmark's one client keeps to.
+/// The contract's example: every section of it that asks nobody else, with limits
+/// that the benchmark's one client keeps to. Of `authorize` only the rule about
+/// messages is there, of the rules those that no field is named for.
 pub fn example(keys: &Value) -> Value {
     let mut auth = auth(keys);
     auth["credentials"] = json!([
         {"header": "authorization"}, {"header": "x-api-key"}, {"query": "token"},
-        {"subprotocol": "bearer"},
+        {"cookie": "session"}, {"subprotocol": "bearer"},
     ]);
     auth["jwt"][0]["required"] = json!(["exp", "sub"]);
     auth["jwt"][0]["claims"] = json!({"scope": ["chat:connect"]});
     auth["api_keys"] = json!([{"id": "dashboard", "sha256": "ab".repeat(32)}]);
-    auth["identity_headers"] = json!({"x-user-id": "sub"});
+    auth["authorize"] = json!([
+        {"from": {"message": "/room", "when": {"/type": "join"}}, "claim": "rooms"},
+    ]);
+    auth["identity_headers"] = json!({"x-user-id": "sub", "x-workspace-id": "workspace"});
     auth["close_at_expiry"] = json!(true);
     json!({
+        "limits": {"buffered_per_worker": "256MiB"},
         "quotas": {"connections": {"per_ip": 100_000, "total": 200_000}},
         "policies": [{
             "name": "chat",
@@ -140,7 +148,10 @@ pub fn example(keys: &Value) -> Value {
                 "handshakes": {"per_ip": "10000000/1m"},
             },
             "client": {
-                "types": ["text"],
+                "max_frame": "1MiB",
+                "max_message": "1MiB",
+                "max_fragments": 128,
+                "types": ["text", "binary"],
                 "rate": {
                     "per_connection": "100000000/1m",
                     "per_ip": "100000000/1m",
@@ -156,7 +167,8 @@ pub fn example(keys: &Value) -> Value {
             },
             "server": {},
             "lifetime": {"idle": "5m", "max": "12h", "push": true, "heartbeat": "30s"},
-            "bans": {"threshold": 10, "window": "1m", "duration": "15m", "by": ["ip", "user"]},
+            "bans": {"threshold": 1_000_000, "window": "1m", "duration": "15m", "by": ["ip", "user"],
+                "weights": {"credentials_invalid": 2}},
         }],
     })
 }

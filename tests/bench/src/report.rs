@@ -1,9 +1,9 @@
 //! What is printed and kept: a table, a JSON file, a chart.
 
 use crate::chart;
+use crate::cross::Cross;
 use crate::load::Trouble;
 use crate::machine;
-use crate::proxy::Start;
 use crate::setup::{Parts, Setup};
 use crate::stats::{Row, Spread};
 use crate::workload::Workload;
@@ -31,10 +31,16 @@ pub struct Report {
     envoy: String,
     commit: String,
     wasm_bytes: u64,
+    /// The machine's load before anything was measured.
+    load: f64,
+    /// What else was asked for, as tables.
+    pub further: Vec<String>,
+    pub cross: Option<Cross>,
 }
 
 /// Memory of idle connections.
 pub struct Idle {
+    pub name: &'static str,
     pub setup: &'static str,
     pub count: usize,
     /// Of each.
@@ -44,7 +50,10 @@ pub struct Idle {
 /// What Envoy took from its start until it was ready.
 pub struct Started {
     pub title: &'static str,
-    pub start: Start,
+    pub patterns: usize,
+    /// Of each start, in milliseconds.
+    pub ready_ms: Spread,
+    pub cpu_ms: Spread,
     pub kib: u64,
 }
 
@@ -72,6 +81,9 @@ impl Report {
             commit: told(Command::new("git").current_dir(&parts.root).args(describe))
                 .unwrap_or_else(|| "unknown".into()),
             wasm_bytes: std::fs::metadata(&parts.wasm).map_or(0, |file| file.len()),
+            load: machine::load(),
+            further: Vec::new(),
+            cross: None,
         }
     }
 
@@ -105,14 +117,16 @@ impl Report {
         let started = self.started.iter().map(|started| {
             json!({
                 "policy": started.title,
-                "ready_ms": started.start.took.as_secs_f64() * 1e3,
-                "cpu_ms": started.start.cpu.as_secs_f64() * 1e3,
+                "ready_ms": started.ready_ms.json(),
+                "cpu_ms": started.cpu_ms.json(),
                 "memory_kib": started.kib,
             })
         });
         json!({
             "machine": self.machine, "cpus": self.cpus, "envoy": self.envoy,
             "commit": self.commit, "quick": self.quick, "wasm_bytes": self.wasm_bytes,
+            "load_before": self.load, "load_after": machine::load(),
+            "cross": self.cross.as_ref().map(Cross::json),
             "example_left_out": self.left_out, "skipped": self.skipped,
             "rows": rows.collect::<Vec<_>>(),
             "idle": idle.collect::<Vec<_>>(),
@@ -124,13 +138,18 @@ impl Report {
         let mut text = String::new();
         writeln!(
             text,
-            "Envoy {} with one worker, commit {}; {}, {} CPUs{}.\n",
+            "Envoy {} with one worker, commit {}; {}, {} CPUs, load {:.1} before and {:.1} after{}.\n",
             self.envoy,
             self.commit,
             self.machine,
             self.cpus,
+            self.load,
+            machine::load(),
             if self.quick { "; a quick run" } else { "" }
         )?;
+        if self.is_busy() {
+            writeln!(text, "**The machine was busy with something else: expect little of it.**\n")?;
+        }
         let workloads = Workload::all()?;
         let (shakes, messages): (Vec<_>, Vec<_>) = workloads.iter().partition(|w| w.is_handshake());
         for (title, workloads) in [("message and its answer", messages), ("handshake", shakes)] {
@@ -138,7 +157,16 @@ impl Report {
         }
         self.goals(&mut text)?;
         self.rest(&mut text)?;
+        if let Some(cross) = &self.cross {
+            text.push_str(&cross.table()?);
+        }
+        text.extend(self.further.iter().map(String::as_str));
         Ok(text)
+    }
+
+    /// Whether others wanted this many CPUs before anything was measured.
+    fn is_busy(&self) -> bool {
+        self.load > self.cpus as f64 / 2.0
     }
 
     fn part(&self, text: &mut String, title: &str, workloads: &[&Workload]) -> Result<(), Trouble> {
@@ -156,8 +184,8 @@ impl Report {
                 else {
                     continue;
                 };
-                let ratio = self.ratio(workload.name, setup, BASE).map(shown);
-                // The generator must not be what is measured.
+                let ratio = self.ratio(workload.name, setup, BASE).map(Spread::shown);
+                // The generator must not be what limits.
                 let high = if generator.median >= proxy.median { " (!)" } else { "" };
                 writeln!(
                     text,
@@ -176,7 +204,7 @@ impl Report {
                 first = "";
             }
         }
-        writeln!(text)?;
+        writeln!(text, "\n(!): the generator took more CPU than the proxy.\n")?;
         Ok(())
     }
 
@@ -195,9 +223,23 @@ impl Report {
         writeln!(text, "| goal | compared with | at most | measured | |\n|---|---|---|---|---|")?;
         for (title, workload, setup, base, most) in goals {
             let Some(ratio) = self.ratio(workload, setup, base) else { continue };
-            let verdict = if ratio.median <= most { "met" } else { "missed" };
+            let verdict = met(ratio.median <= most);
             let base = Setup::all().into_iter().find(|s| s.name == base).map_or("", |s| s.title);
-            writeln!(text, "| {title} | {base} | {most} | {} | {verdict} |", shown(ratio))?;
+            writeln!(text, "| {title} | {base} | {most} | {} | {verdict} |", ratio.shown())?;
+        }
+        let idle = |name| self.idle.iter().find(|idle| idle.name == name).map(|idle| idle.kib);
+        if let (Some(base), Some(guarded)) = (idle(BASE), idle("example")) {
+            let (added, verdict) = (guarded - base, met(guarded - base <= 2.0));
+            writeln!(
+                text,
+                "| idle connection, KiB added | Envoy alone | 2 | {added:.1} | {verdict} |"
+            )?;
+        }
+        let ready = |patterns| self.started.iter().find(|s| s.patterns == patterns);
+        if let (Some(base), Some(loaded)) = (ready(1), ready(1000)) {
+            let added = (loaded.ready_ms.median - base.ready_ms.median) / 1e3;
+            let verdict = met(added <= 1.0);
+            writeln!(text, "| 1,000 patterns load, s | 1 pattern | 1 | {added:.2} | {verdict} |")?;
         }
         writeln!(text)?;
         Ok(())
@@ -209,8 +251,9 @@ impl Report {
             writeln!(text, "| {}, {} | {:.1} |", idle.count, idle.setup, idle.kib)?;
         }
         writeln!(text, "\n| start with | ready, ms | CPU, ms | memory, MiB |\n|---|---|---|---|")?;
-        for Started { title, start, kib } in &self.started {
-            let (ready, cpu) = (start.took.as_millis(), start.cpu.as_millis());
+        for Started { title, ready_ms, cpu_ms, kib, .. } in &self.started {
+            let [ready, cpu] = [ready_ms, cpu_ms]
+                .map(|s| format!("{:.0} ({:.0}–{:.0})", s.median, s.least, s.most));
             writeln!(text, "| {title} | {ready} | {cpu} | {} |", kib / 1024)?;
         }
         writeln!(text, "\nwsguard.wasm: {:.2} MiB.", self.wasm_bytes as f64 / f64::from(1 << 20))?;
@@ -224,6 +267,6 @@ impl Report {
     }
 }
 
-fn shown(ratio: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.least, ratio.most)
+const fn met(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "missed" }
 }

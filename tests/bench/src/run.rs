@@ -9,6 +9,7 @@ use crate::stats::{Row, Sample};
 use crate::tokens::{Mint, Use};
 use crate::upstream::Upstream;
 use crate::workload::{DEFLATE, Handshakes, Messages, Traffic, Workload};
+use hdrhistogram::Histogram;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub struct Bench<'a> {
 
 /// CPU time of all three.
 #[derive(Clone, Copy)]
-struct Cpu {
+pub struct Cpu {
     proxy: Duration,
     generator: Duration,
     upstream: Duration,
@@ -76,7 +77,8 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    fn messages(&mut self, messages: &Messages, proxy: &Proxy) -> Result<Sample, Trouble> {
+    /// A sample of messages through a proxy.
+    pub fn messages(&mut self, messages: &Messages, proxy: &Proxy) -> Result<Sample, Trouble> {
         let lines = if messages.compressed {
             vec![("sec-websocket-extensions".to_owned(), DEFLATE.to_owned())]
         } else {
@@ -85,15 +87,14 @@ impl Bench<'_> {
         let head = self.head(messages.path, proxy.address, Use::Again("RS256"), 0, lines)?;
         let heads = std::iter::repeat_n(head.as_slice(), messages.connections);
         let held = load::hold(proxy.address, heads, PARALLEL)?;
-        let response = messages.response.clone();
-        let mut fleet = Fleet::new(held, &messages.request, response, messages.pace)?;
+        let mut fleet = Fleet::new(held, messages)?;
         fleet.run(Duration::from_secs_f64(self.extent.seconds / 8.0))?;
         let before = self.cpu(proxy);
         let sent = fleet.run(Duration::from_secs_f64(self.extent.seconds))?;
-        let after = self.cpu(proxy);
+        let sample = self.sample(before, proxy, sent.messages, sent.took, sent.latency);
         drop(fleet);
         std::thread::sleep(SETTLE);
-        Ok(sample(before, after, sent.messages, sent.took, sent.latency))
+        Ok(sample)
     }
 
     fn handshakes(
@@ -114,15 +115,18 @@ impl Bench<'_> {
             }
             _ => heads.first().cloned().unwrap_or_default(),
         };
-        let warm = std::iter::repeat_n(warm.as_slice(), PARALLEL * 4);
-        load::shake(proxy.address, warm, shakes.status, PARALLEL)?;
+        // Who is to be banned has to be seen first.
+        if shakes.status == 429 && round == 0 {
+            load::shake(proxy.address, std::iter::once(warm.as_slice()), 401, 1)?;
+        }
+        let warm = std::iter::repeat_n(warm.as_slice(), shakes.parallel * 4);
+        load::shake(proxy.address, warm, shakes.status, shakes.parallel)?;
         std::thread::sleep(SETTLE);
         let before = self.cpu(proxy);
         let heads = heads.iter().map(Vec::as_slice);
-        let shaken = load::shake(proxy.address, heads, shakes.status, PARALLEL)?;
+        let shaken = load::shake(proxy.address, heads, shakes.status, shakes.parallel)?;
         std::thread::sleep(SETTLE);
-        let after = self.cpu(proxy);
-        Ok(sample(before, after, shaken.handshakes, shaken.took, shaken.latency))
+        Ok(self.sample(before, proxy, shaken.handshakes, shaken.took, shaken.latency))
     }
 
     fn head_for(
@@ -181,31 +185,35 @@ impl Bench<'_> {
         Ok((after as f64 - before as f64) / held.streams.len() as f64)
     }
 
-    fn cpu(&self, proxy: &Proxy) -> Cpu {
+    /// CPU time that all three have taken so far.
+    pub fn cpu(&self, proxy: &Proxy) -> Cpu {
         Cpu {
             proxy: proxy.cpu(),
             generator: machine::cpu_of_thread(self.generator),
             upstream: machine::cpu_of_thread(self.upstream.thread),
         }
     }
-}
 
-fn sample(
-    before: Cpu,
-    after: Cpu,
-    count: u64,
-    took: Duration,
-    latency: hdrhistogram::Histogram<u64>,
-) -> Sample {
-    let each = |before: Duration, after: Duration| {
-        after.saturating_sub(before).as_secs_f64() * 1e6 / count.max(1) as f64
-    };
-    Sample {
-        count,
-        proxy_us: each(before.proxy, after.proxy),
-        generator_us: each(before.generator, after.generator),
-        upstream_us: each(before.upstream, after.upstream),
-        rate: count as f64 / took.as_secs_f64(),
-        latency,
+    /// What so many messages or handshakes have taken since `before`.
+    pub fn sample(
+        &self,
+        before: Cpu,
+        proxy: &Proxy,
+        count: u64,
+        took: Duration,
+        latency: Histogram<u64>,
+    ) -> Sample {
+        let after = self.cpu(proxy);
+        let each = |before: Duration, after: Duration| {
+            after.saturating_sub(before).as_secs_f64() * 1e6 / count.max(1) as f64
+        };
+        Sample {
+            count,
+            proxy_us: each(before.proxy, after.proxy),
+            generator_us: each(before.generator, after.generator),
+            upstream_us: each(before.upstream, after.upstream),
+            rate: count as f64 / took.as_secs_f64(),
+            latency,
+        }
     }
 }

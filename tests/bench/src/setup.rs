@@ -58,6 +58,8 @@ enum Judges {
     /// Messages, and inflates them.
     Inflated,
     Tokens,
+    /// Tokens, and bans who has shown a bad one.
+    Banned,
     /// Tokens, and JSON text.
     All,
 }
@@ -99,6 +101,7 @@ impl Setup {
             ),
             new("inspect", "wsguard, compression: inspect", true, K::Http(inspect), J::Inflated),
             new("jwt", "wsguard, JWT", true, K::Http(jwt), J::Tokens),
+            new("banned", "wsguard, JWT and bans", false, K::Http(banned), J::Banned),
             new("jwt-authn", "Envoy's jwt_authn", true, K::Http(|p| authn(p, false)), J::Tokens),
             new(
                 "jwt-authn-cache",
@@ -158,6 +161,7 @@ impl Setup {
             Traffic::Handshakes(_) if workload.name == "open" => {
                 matches!(self.judges, J::Nothing | J::Messages)
             }
+            Traffic::Handshakes(shakes) if shakes.status == 429 => self.judges == J::Banned,
             Traffic::Handshakes(shakes) if shakes.foreign => self.name.ends_with("jwt"),
             Traffic::Handshakes(shakes) if shakes.status == 101 => {
                 self.name == "envoy" || matches!(self.judges, J::Tokens | J::All)
@@ -227,6 +231,14 @@ fn jwt(parts: &Parts) -> Vec<Value> {
     guarded(parts, &document)
 }
 
+/// Bans the benchmark's client for its first bad token.
+fn banned(parts: &Parts) -> Vec<Value> {
+    let mut document = policy::with("auth", policy::auth(&parts.keys));
+    let bans = json!({"threshold": 1, "window": "1m", "duration": "24h", "by": ["ip"]});
+    document["policies"][0]["bans"] = bans;
+    guarded(parts, &document)
+}
+
 fn authn(parts: &Parts, cached: bool) -> Vec<Value> {
     vec![bootstrap::http_filter("jwt_authn", policy::jwt_authn(&parts.keys, cached))]
 }
@@ -237,10 +249,11 @@ fn stream(parts: &Parts) -> Vec<Value> {
     vec![bootstrap::wsguard("network", &parts.wasm, &document)]
 }
 
-/// Starts Envoy with a policy of so many patterns.
+/// Starts Envoy with a policy of so many patterns; of none, alone.
 pub fn start_with_patterns(parts: &Parts, count: usize) -> Result<Proxy, Trouble> {
     let document = policy::with("client", policy::patterns(count));
-    let bootstrap = bootstrap::http(&guarded(parts, &document), parts.upstream);
+    let filters = if count == 0 { Vec::new() } else { guarded(parts, &document) };
+    let bootstrap = bootstrap::http(&filters, parts.upstream);
     proxy::envoy(&parts.envoy, &bootstrap, &parts.cpus)
 }
 

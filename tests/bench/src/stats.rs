@@ -47,7 +47,12 @@ impl Spread {
         Some(Self { median, least, most })
     }
 
-    fn json(self) -> Value {
+    /// The middle, and from the least to the most.
+    pub fn shown(self) -> String {
+        format!("{:.2} ({:.2}–{:.2})", self.median, self.least, self.most)
+    }
+
+    pub fn json(self) -> Value {
         json!({"median": self.median, "least": self.least, "most": self.most})
     }
 }

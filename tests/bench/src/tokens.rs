@@ -1,6 +1,7 @@
 //! Tokens, minted by PyJWT (tests/peers/mint.py).
 
 use crate::load::Trouble;
+use crate::policy::{AUDIENCE, ISSUER};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -10,8 +11,6 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub const ISSUER: &str = "https://issuer.example.com";
-pub const AUDIENCE: &str = "chat";
 /// For HS256: in the key set, as a key of its own.
 const SECRET: &str = "a secret of this benchmark alone, 32 bytes or more";
 

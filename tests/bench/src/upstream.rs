@@ -15,6 +15,8 @@ use sha1::{Digest, Sha1};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const LISTENER: Token = Token(0);
 /// Read at once: a 256 KiB message with its header in two.
@@ -26,6 +28,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub struct Upstream {
     pub address: SocketAddr,
     pub thread: i32,
+    answered: Arc<AtomicU64>,
 }
 
 struct Connection {
@@ -36,6 +39,8 @@ struct Connection {
     input: Vec<u8>,
     output: Vec<u8>,
     written: usize,
+    /// Messages answered and not yet counted.
+    count: u64,
 }
 
 enum Answer {
@@ -48,19 +53,26 @@ impl Upstream {
     pub fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = listener.local_addr()?;
+        let answered = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&answered);
         let (told, thread) = std::sync::mpsc::channel();
         std::thread::Builder::new().name("upstream".into()).spawn(move || {
             let _ = told.send(machine::this_thread());
-            if let Err(error) = serve(listener) {
+            if let Err(error) = serve(listener, &counted) {
                 eprintln!("the benchmark's upstream ended: {error}");
             }
         })?;
         let thread = thread.recv().map_err(|_| ErrorKind::BrokenPipe)?;
-        Ok(Self { address, thread })
+        Ok(Self { address, thread, answered })
+    }
+
+    /// Messages that it has answered so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 }
 
-fn serve(mut listener: TcpListener) -> std::io::Result<()> {
+fn serve(mut listener: TcpListener, answered: &AtomicU64) -> std::io::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
@@ -79,10 +91,12 @@ fn serve(mut listener: TcpListener) -> std::io::Result<()> {
                     poll.registry().register(&mut stream, token, both)?;
                     connections.insert(token, Connection::new(stream));
                 }
-            } else if let Some(connection) = connections.get_mut(&event.token())
-                && connection.on_event(event, &mut chunk).is_err()
-            {
-                connections.remove(&event.token());
+            } else if let Some(connection) = connections.get_mut(&event.token()) {
+                if connection.on_event(event, &mut chunk).is_err() {
+                    connections.remove(&event.token());
+                } else {
+                    answered.fetch_add(std::mem::take(&mut connection.count), Ordering::Relaxed);
+                }
             }
         }
     }
@@ -90,7 +104,7 @@ fn serve(mut listener: TcpListener) -> std::io::Result<()> {
 
 impl Connection {
     fn new(stream: TcpStream) -> Self {
-        Self { stream, answer: None, input: Vec::new(), output: Vec::new(), written: 0 }
+        Self { stream, answer: None, input: Vec::new(), output: Vec::new(), written: 0, count: 0 }
     }
 
     /// An error is the connection's end, also a good one.
@@ -151,6 +165,7 @@ impl Connection {
                 }
             }
             used += found.end;
+            self.count += 1;
         }
         Ok(used)
     }
@@ -167,7 +182,7 @@ impl Connection {
         let accept = STANDARD.encode(Sha1::digest(format!("{key}{GUID}")));
         let path = head.split(' ').nth(1).unwrap_or_default();
         self.answer = Some(match path.strip_prefix("/answer/").and_then(|n| n.parse().ok()) {
-            Some(bytes) => Answer::Fixed(frames::of_server(frames::TEXT, &frames::json(bytes))),
+            Some(bytes) => Answer::Fixed(frames::of_server(frames::TEXT, &frames::json(bytes, 0))),
             None => Answer::Echo,
         });
         let mut lines = String::new();

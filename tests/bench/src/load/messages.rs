@@ -1,6 +1,7 @@
 //! Messages on open connections: so many in flight on each, or at a fixed rate.
 
 use super::{Held, PATIENCE, Trouble, latencies, nanos};
+use crate::workload::Messages;
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
@@ -37,31 +38,45 @@ pub struct Sent {
     pub latency: Histogram<u64>,
 }
 
-/// Open connections that send one message again and again, and get one answer
-/// again and again, which they compare.
+/// Open connections that send some messages in turn, again and again, and compare
+/// what they are answered.
 pub struct Fleet {
     poll: Poll,
     timer: OwnedFd,
     connections: Vec<Connection>,
-    request: Repeated,
-    response: Vec<u8>,
+    requests: Turn,
+    responses: Turn,
     pace: Pace,
     chunk: Vec<u8>,
 }
 
-/// One frame so many times that one write can take several.
-struct Repeated {
+/// Frames of one size in turn, so many times that one write can take several.
+struct Turn {
     bytes: Vec<u8>,
     one: usize,
+    /// Behind the last of them, where the first stands again.
+    end: usize,
+}
+
+impl Turn {
+    fn new(frames: &[Vec<u8>]) -> Result<Self, Trouble> {
+        let one = frames.first().map_or(0, Vec::len);
+        if one == 0 || frames.iter().any(|frame| frame.len() != one) {
+            return Err("messages that are sent in turn have to be of one size".into());
+        }
+        let turn = frames.concat();
+        let times = (CHUNK_BYTES / turn.len()).clamp(1, 64);
+        Ok(Self { bytes: turn.repeat(times), one, end: turn.len() })
+    }
 }
 
 struct Connection {
     stream: TcpStream,
     /// Bytes that are due and not written.
     owed: usize,
-    /// Where in the frame the next byte to write stands.
+    /// Where in the turn the next byte to write stands.
     written: usize,
-    /// Where in the answer the next byte to read stands.
+    /// Where in the answers' turn the next byte to read stands.
     read: usize,
     /// When the messages in flight were due, the oldest first.
     due: VecDeque<Instant>,
@@ -69,7 +84,7 @@ struct Connection {
 
 impl Fleet {
     /// Takes over open connections.
-    pub fn new(held: Held, request: &[u8], response: Vec<u8>, pace: Pace) -> Result<Self, Trouble> {
+    pub fn new(held: Held, messages: &Messages) -> Result<Self, Trouble> {
         let poll = Poll::new()?;
         let clock = TimerfdClockId::Monotonic;
         let timer = timerfd_create(clock, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
@@ -81,10 +96,10 @@ impl Fleet {
             let due = VecDeque::new();
             connections.push(Connection { stream, owed: 0, written: 0, read: 0, due });
         }
-        let times = (CHUNK_BYTES / request.len()).clamp(1, 64);
-        let request = Repeated { bytes: request.repeat(times), one: request.len() };
+        let (requests, responses) =
+            (Turn::new(&messages.requests)?, Turn::new(&messages.responses)?);
         let chunk = vec![0; CHUNK_BYTES];
-        Ok(Self { poll, timer, connections, request, response, pace, chunk })
+        Ok(Self { poll, timer, connections, requests, responses, pace: messages.pace, chunk })
     }
 
     /// Sends for so long, then waits for the answers that are due.
@@ -96,7 +111,7 @@ impl Fleet {
             Pace::Closed(in_flight) => {
                 for connection in &mut self.connections {
                     run.in_flight += in_flight;
-                    connection.send(in_flight, begin, &self.request)?;
+                    connection.send(in_flight, begin, &self.requests)?;
                 }
                 None
             }
@@ -106,7 +121,7 @@ impl Fleet {
         let mut heard = begin;
         while run.in_flight > 0 || schedule.as_ref().is_some_and(|s| s.next < end) {
             if let Some(schedule) = &mut schedule {
-                run.in_flight += schedule.send(&mut self.connections, &self.request)?;
+                run.in_flight += schedule.send(&mut self.connections, &self.requests)?;
                 schedule.arm(&self.timer)?;
             }
             if let Err(error) = self.poll.poll(&mut events, Some(PATIENCE))
@@ -118,20 +133,24 @@ impl Fleet {
             if events.is_empty() && now - heard > PATIENCE {
                 return Err("no answer for 20 s".into());
             }
-            heard = now;
+            if !events.is_empty() {
+                heard = now;
+            }
             for event in &events {
                 let Some(connection) = self.connections.get_mut(event.token().0) else { continue };
                 if event.is_writable() {
-                    connection.write(&self.request)?;
+                    connection.write(&self.requests)?;
                 }
                 if !event.is_readable() {
                     continue;
                 }
-                let answered = connection.read(&self.response, &mut self.chunk)?;
+                let answered = connection.read(&self.responses, &mut self.chunk)?;
+                // Not that of the first event: those before this one took their time.
+                let now = Instant::now();
                 run.answered(connection, answered, now)?;
                 if answered > 0 && schedule.is_none() && now < end {
                     run.in_flight += answered;
-                    connection.send(answered, now, &self.request)?;
+                    connection.send(answered, now, &self.requests)?;
                 }
             }
         }
@@ -175,16 +194,12 @@ impl Schedule {
     }
 
     /// Sends what has become due; how many.
-    fn send(
-        &mut self,
-        connections: &mut [Connection],
-        request: &Repeated,
-    ) -> Result<usize, Trouble> {
+    fn send(&mut self, connections: &mut [Connection], requests: &Turn) -> Result<usize, Trouble> {
         let now = Instant::now();
         let mut sent = 0;
         while self.next <= now && self.next < self.end {
             let place = self.place % connections.len();
-            connections[place].send(1, self.next, request)?;
+            connections[place].send(1, self.next, requests)?;
             if connections[place].due.len() > MOST_UNANSWERED {
                 return Err("the proxy does not keep up with the rate".into());
             }
@@ -210,19 +225,19 @@ impl Schedule {
 }
 
 impl Connection {
-    fn send(&mut self, count: usize, due: Instant, request: &Repeated) -> Result<(), Trouble> {
+    fn send(&mut self, count: usize, due: Instant, requests: &Turn) -> Result<(), Trouble> {
         self.due.extend(std::iter::repeat_n(due, count));
-        self.owed += count * request.one;
-        self.write(request)
+        self.owed += count * requests.one;
+        self.write(requests)
     }
 
-    fn write(&mut self, request: &Repeated) -> Result<(), Trouble> {
+    fn write(&mut self, requests: &Turn) -> Result<(), Trouble> {
         while self.owed > 0 {
-            let end = request.bytes.len().min(self.written + self.owed);
-            match self.stream.write(&request.bytes[self.written..end]) {
+            let end = requests.bytes.len().min(self.written + self.owed);
+            match self.stream.write(&requests.bytes[self.written..end]) {
                 Ok(length) => {
                     self.owed -= length;
-                    self.written = (self.written + length) % request.one;
+                    self.written = (self.written + length) % requests.end;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
@@ -232,7 +247,7 @@ impl Connection {
     }
 
     /// Reads what is there and compares it; how many answers are complete.
-    fn read(&mut self, response: &[u8], chunk: &mut [u8]) -> Result<usize, Trouble> {
+    fn read(&mut self, responses: &Turn, chunk: &mut [u8]) -> Result<usize, Trouble> {
         let mut answered = 0;
         loop {
             let length = match self.stream.read(chunk) {
@@ -243,16 +258,15 @@ impl Connection {
             };
             let mut rest = &chunk[..length];
             while !rest.is_empty() {
-                let (piece, after) = rest.split_at(rest.len().min(response.len() - self.read));
-                if piece != &response[self.read..self.read + piece.len()] {
+                let (piece, after) =
+                    rest.split_at(rest.len().min(responses.bytes.len() - self.read));
+                if piece != &responses.bytes[self.read..self.read + piece.len()] {
                     let told = String::from_utf8_lossy(&piece[..piece.len().min(200)]).into_owned();
                     return Err(format!("not the answer that was expected: {told:?}").into());
                 }
-                self.read += piece.len();
-                if self.read == response.len() {
-                    self.read = 0;
-                    answered += 1;
-                }
+                let end = self.read + piece.len();
+                answered += end / responses.one - self.read / responses.one;
+                self.read = end % responses.end;
                 rest = after;
             }
             // Less than asked for: the socket is empty (epoll(7)).
