@@ -14,8 +14,9 @@ use wsguard::{auth, config, frame, handshake, http1, inspect, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 26] = [
+const TARGETS: [(&str, Entry); 27] = [
     ("answer", handshake::answer::fuzz_answer),
+    ("asking", session::fuzz_asking),
     ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
