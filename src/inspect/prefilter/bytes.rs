@@ -34,7 +34,13 @@ impl ByteSet {
     }
 
     pub(super) fn members(self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).filter(move |byte| self.holds(*byte))
+        let [mut low, mut high] = self.0;
+        std::iter::from_fn(move || {
+            let (rest, begin) = if low == 0 { (&mut high, 128) } else { (&mut low, 0) };
+            let next = u8::try_from(rest.trailing_zeros()).ok().filter(|place| *place < 128)?;
+            *rest &= *rest - 1;
+            Some(begin + next)
+        })
     }
 
     /// The bits that all members share, and their value there.
@@ -57,22 +63,47 @@ const LETTERS: &[u8; 26] = b"etaoinshrdlcumwfgypbvkjxqz";
 /// How likely a byte of ordinary traffic (JSON with prose in it) is this one.
 /// A choice made by it may be slow for other traffic, and is never wrong.
 pub(super) fn likelihood(byte: u8) -> f32 {
-    let letter = LETTERS.iter().zip(0u8..).find(|(l, _)| **l == byte.to_ascii_lowercase());
-    let weight = match (byte, letter) {
-        (b'a'..=b'z', Some((_, place))) => 80.0 * 0.88f32.powi(i32::from(place)),
-        (_, Some((_, place))) => 10.0 * 0.88f32.powi(i32::from(place)),
-        (b' ', _) => 120.0,
-        (b'"', _) => 40.0,
-        (b':' | b',', _) => 15.0,
-        (b'0'..=b'9', _) => 10.0,
-        (b'-' | b'.' | b'/' | b'_', _) => 6.0,
-        (b'!'..=b'~' | b'\n', _) => 2.0,
-        (0x80..=0xBF, _) => 0.5,
-        (0xC2..=0xF4, _) => 0.3,
+    LIKELIHOODS.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+static LIKELIHOODS: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = weight(byte) / 1137.0;
+        byte += 1;
+    }
+    table
+};
+
+/// They add up to 1137.
+const fn weight(byte: usize) -> f32 {
+    match byte {
+        0x61..=0x7A => letter_weight(byte, 80.0),
+        0x41..=0x5A => letter_weight(byte + 0x20, 10.0),
+        0x20 => 120.0,
+        0x22 => 40.0,
+        0x2C | 0x3A => 15.0,
+        0x30..=0x39 => 10.0,
+        0x2D..=0x2F | 0x5F => 6.0,
+        0x21..=0x7E | 0x0A => 2.0,
+        0x80..=0xBF => 0.5,
+        0xC2..=0xF4 => 0.3,
         _ => 0.01,
-    };
-    // What all weights add up to.
-    weight / 1137.0
+    }
+}
+
+const fn letter_weight(letter: usize, most: f32) -> f32 {
+    let mut rest: &[u8] = LETTERS;
+    let mut weight = most;
+    while let [first, others @ ..] = rest {
+        if *first as usize == letter {
+            break;
+        }
+        weight *= 0.88;
+        rest = others;
+    }
+    weight
 }
 
 /// Words that make up half of all English, and some that JSON is full of: letters
@@ -91,14 +122,18 @@ pub(super) const SAMPLE: &[u8] = b" the of and to in is you that it he was for o
     \"type\": \"id\": 1, \"data\": {\"user\": null}, \"text\": true, \"table\": false, \"value\": \"\", \
     \"time\": 0.1, \"url\": \"https://\", \"message\": [\"event\", \"order\", \"select\", \"description\"] ";
 
-/// How likely a run of bytes, each one of a set, begins at a place of ordinary
-/// traffic.
+/// How likely bytes, each one of a set, begin at a place of ordinary traffic, were
+/// its bytes mixed.
+pub(super) fn by_chance(sets: &[ByteSet]) -> f32 {
+    sets.iter().map(|set| set.likelihood()).product()
+}
+
+/// How likely a run begins at a place of ordinary traffic.
 pub(super) fn likelihood_of(run: &[ByteSet]) -> f32 {
-    let by_chance: f32 = run.iter().map(|set| set.likelihood()).product();
     let stands = |text: &&[u8]| run.iter().zip(*text).all(|(set, byte)| set.holds(*byte));
     let seen = SAMPLE.windows(run.len().max(1)).filter(stands).count();
     let seen = u16::try_from(seen).map_or(f32::MAX, f32::from);
-    by_chance.max(seen / 1500.0)
+    by_chance(run).max(seen / 1500.0)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Which few bytes of each run the scanner looks for, and which runs share a
 //! bucket: those that are rare, and alike.
 
-use super::bytes::{ByteSet, SAMPLE, likelihood};
+use super::bytes::{ByteSet, SAMPLE, by_chance, likelihood};
 use super::required::Run;
 use super::scan::{BUCKETS, HALVES, WINDOW, Window, half};
 
 /// How often runs choose again, knowing what the others chose.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
+
+/// Most windows of a run that are weighed: its rarest.
+const MAX_WINDOWS: usize = 6;
 
 /// Places of [`SAMPLE`], a bit for each.
 type Places = [u64; SAMPLE.len() / 64];
@@ -124,7 +127,9 @@ impl<'a> Choice<'a> {
     }
 
     fn choose(&mut self, buckets: &[Bucket; BUCKETS], traffic: &Traffic) {
-        let offers = windows(self.run).flat_map(|(end, sets)| {
+        let mut rarest: Vec<(usize, &[ByteSet])> = windows(self.run).collect();
+        rarest.sort_by_cached_key(|(_, sets)| by_chance(sets).to_bits());
+        let offers = rarest.into_iter().take(MAX_WINDOWS).flat_map(|(end, sets)| {
             let share = traffic.share(Window::ending(sets));
             let prices: Vec<f32> =
                 buckets.iter().map(|b| b.share.with(&share, traffic) - b.likelihood).collect();
