@@ -7,7 +7,8 @@ use crate::peers::{Echo, Maker};
 use crate::support::{Envoy, wait_for};
 use serde_json::json;
 
-const PASSED: &str = "wsguard_messages_total.policy.late.direction.client";
+/// What has come back.
+const PASSED: &str = "wsguard_messages_total.policy.late.direction.server";
 const DROPPED: &str =
     "wsguard_violations_total.policy.late.direction.client.reason.message_rate.action.drop";
 
