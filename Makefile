@@ -56,7 +56,7 @@ test: wasm wasm-trap envoy tools ## Unit, property and integration tests with th
 
 .PHONY: soak
 soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections, a million addresses
-	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture --test-threads=1
+	@$(TOOLS)/cargo.sh test --locked --test envoy --test fleet -- --ignored --nocapture --test-threads=1
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)

@@ -122,16 +122,16 @@ enum Phase {
     NoTunnel,
     /// The same, while an answer passes whose end Envoy does not see.
     Answered(Answered),
-    /// Frames go both ways.
-    Open(Timestamp),
+    /// Frames go both ways, since this time of the steady clock.
+    Open(Duration),
     /// Mode report after a framing error, or with an extension that can't be
     /// read: bytes pass unseen.
-    Unseen(Timestamp),
+    Unseen(Duration),
     /// We are ending it: only what is in the outboxes still goes on.
     Closing {
-        /// When it was opened.
-        opened: Timestamp,
-        /// When we began to end it, by the steady clock.
+        /// When it was opened, by the steady clock.
+        opened: Duration,
+        /// When we began to end it, by the same.
         since: Duration,
     },
 }

@@ -37,8 +37,9 @@ pub(super) struct HttpStream {
     /// A request without a session that asked for no upgrade, until it is
     /// answered: its headers can't be read any more then.
     plain: Option<Box<Plain>>,
-    /// We have answered in upstream's place: what follows is our own answer.
-    answered: bool,
+    /// The status that we have answered with in upstream's place: what follows is
+    /// our own answer.
+    answered: Option<u16>,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,
 }
@@ -150,7 +151,7 @@ impl HttpStream {
 
     fn refuse(&mut self, refusal: &Refusal) -> Action {
         self.tell_reason(refusal.reason);
-        self.answered = true;
+        self.answered = Some(refusal.status);
         host::respond(refusal);
         Action::Pause
     }
@@ -163,7 +164,7 @@ impl HttpStream {
     }
 
     fn on_body(&mut self, which: Body, size: usize, ends: bool) -> Action {
-        if self.answered {
+        if self.answered.is_some() {
             // Upstream may still be there; whatever the client sends is for
             // nobody.
             if matches!(which, Body::Request) && !host::replace_body(which, size, &[]) {
@@ -313,8 +314,10 @@ impl HttpContext for HttpFilter {
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         let mut stream = self.stream.borrow_mut();
-        if stream.answered {
-            host::tidy_switch();
+        if let Some(status) = stream.answered {
+            if status == 101 {
+                host::tidy_switch();
+            }
             return Action::Continue;
         }
         let Some(session) = &mut stream.session else { return stream.on_plain_answer() };

@@ -16,7 +16,7 @@ use crate::frame::{Opcode, Sender};
 use crate::guard::{Guard, effective};
 use crate::inspect::Action;
 use crate::message::{MessageRules, MessageType, Violation};
-use crate::quota::rate::ConnectionRates;
+use crate::quota::rate::{ConnectionRates, Moment};
 use crate::reason::Reason;
 use serde::Serialize;
 
@@ -31,6 +31,7 @@ pub(super) struct Bench<'a> {
     sender: Sender,
     outboxes: &'a mut Both<Outbox>,
     taken: &'a mut ConnectionRates,
+    moment: Moment,
     queue: &'a mut Queue,
     who: Who<'a>,
     /// The message in hand need not wait for the gate.
@@ -99,6 +100,7 @@ impl<'a> Bench<'a> {
             sender,
             outboxes,
             taken,
+            moment: Moment::default(),
             queue,
             who,
             at_once: false,
@@ -287,7 +289,8 @@ impl Judge for Bench<'_> {
         }
         let who = (self.about.ip, self.user);
         let from = (self.sender, rules);
-        let taken = self.guard.message_rates(policy, from, who, self.taken, payload_bytes);
+        let taken = (&mut *self.taken, &mut self.moment);
+        let taken = self.guard.message_rates(policy, from, who, taken, payload_bytes);
         taken.map_err(Violation::Rate)
     }
 

@@ -42,7 +42,7 @@ const MISSED_PINGS: u32 = 2;
 /// What is remembered of an open connection; times of the steady clock.
 #[derive(Debug)]
 pub(super) struct Life {
-    opened: Duration,
+    pub(super) opened: Duration,
     /// When activity was last seen, as of the last tick.
     active: Duration,
     /// There was some since then.

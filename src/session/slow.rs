@@ -4,6 +4,7 @@ use super::Session;
 use super::queue::Turn;
 use crate::config::Mode;
 use crate::frame::Sender;
+use crate::quota::rate::Moment;
 use std::rc::Rc;
 
 impl Session {
@@ -19,11 +20,12 @@ impl Session {
         let from = (sender, policy.messages(sender));
         let who = (self.about.ip, self.user.as_deref());
         let queue = self.queues.of(sender);
+        let mut moment = Moment::default();
         while let Some(first) = queue.first() {
             let may_go = match first.turn {
                 _ if first.asks => false,
                 Turn::Counts(bytes) => {
-                    let taken = self.taken.of(sender);
+                    let taken = (self.taken.of(sender), &mut moment);
                     guard.message_rates(policy, from, who, taken, bytes).is_ok()
                 }
                 Turn::Counted | Turn::Close => true,

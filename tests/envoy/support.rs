@@ -12,7 +12,10 @@ use tempfile::TempDir;
 #[path = "support/bootstrap.rs"]
 mod bootstrap;
 
-pub use bootstrap::{bootstrap, bootstrap_of, cluster, listener, socket_address, stream_listener};
+pub use bootstrap::{
+    balanced, behind_a_proxy, bootstrap, bootstrap_of, cluster, listener, socket_address,
+    stream_listener, trust_a_proxy,
+};
 
 /// How long anything that must happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -152,6 +152,23 @@ fn who_says_nothing_again_and_again_is_banned_where_that_has_a_weight() {
     assert_eq!(kinds, ["banned", "refused"]);
 }
 
+/// Where a credential has named one, also the first message's.
+#[test]
+fn a_user_whom_the_first_message_named_is_struck_and_told_of() {
+    let mut document = pointer();
+    document["policies"][0]["bans"] =
+        json!({"threshold": 1, "by": ["user"], "weights": {"connections_per_user": 1}});
+    let mut rig = open_by(&document);
+    let held = admitted(&rig.guard, &arrival(&[("x-api-key", KEY)]));
+    rig.host.take_lines();
+    rig.client(&credential(KEY));
+    let told = rig.events();
+    let kinds: Vec<_> = told.iter().map(|e| (e["event"].clone(), e["user"].clone())).collect();
+    assert_eq!(kinds, ["banned", "refused"].map(|kind| (json!(kind), json!("key:alice"))));
+    assert_eq!(rig.pushed(), told_client(1008, "connections_per_user"));
+    drop(held);
+}
+
 #[test]
 fn a_credential_in_the_handshake_opens_at_once() {
     let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
