@@ -23,7 +23,7 @@ fn document(credentials: &Value) -> Value {
             "api_keys": [{"id": "tests", "key": {"env": "TEST_API_KEY"}}],
             "authorize": [
                 {"from": {"message": "/room", "when": {"/type": "join"}}, "callout": {
-                    "cluster": "auth", "path": "/members/{room}/{sub}", "timeout": "1500ms",
+                    "cluster": "auth", "path": "/members/{room}/{sub}", "timeout": "5s",
                 }},
                 {"from": {"message": "/workspaceId", "when": {"/type": "auth"}}, "callout": {
                     "cluster": "auth", "path": "/workspaces/{workspaceId}/{sub}",
