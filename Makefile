@@ -33,7 +33,8 @@ help: ## Print this
 wasm: ## Build dist/wsguard.wasm and check that Envoy can load it
 	@$(TOOLS)/build-wasm.sh build dist/wsguard.wasm
 
-# The module with a way to trap its VM, for the tests that do so.
+# The module with a way to trap its VM, and to ask for signatures, for the tests
+# that do so.
 .PHONY: wasm-trap
 wasm-trap:
 	@$(TOOLS)/build-wasm.sh build dist/wsguard-trap.wasm --features trap

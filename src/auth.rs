@@ -37,6 +37,8 @@ mod key;
 mod key_error;
 pub mod pointer;
 mod presented;
+#[cfg(feature = "trap")]
+mod probe;
 mod query;
 mod remote;
 mod session;
@@ -44,7 +46,7 @@ mod strip;
 mod verified;
 mod verify;
 
-pub use ask::{MAX_ASKED, MAX_ASKED_PER_ADDRESS};
+pub use ask::{MAX_ASKED, MAX_ASKED_PER_ADDRESS, MAX_WAITING, MAX_WAITING_PER_ADDRESS};
 pub use attempt::{Attempt, Desk, Verifiers};
 pub use authorize::template::fuzz_template;
 pub use authorize::{AskedFor, Inquiry, asked_by, check_asked, check_message};
@@ -55,10 +57,14 @@ pub use first_message::fuzz_first_message;
 pub use identity::{CredentialKind, Identity, Proof, identity_headers};
 pub use jws::fuzz_token;
 pub use presented::Presented;
+#[cfg(feature = "trap")]
+pub use probe::verdicts;
 pub use query::fuzz_query;
 pub use remote::{ASK_EVERY, KeysUri, STALE, fuzz_keys_state};
 pub use session::{Send, SessionRules};
-pub use strip::{Rest, Stripped, is_identity_header, sent_identity_headers, strip};
+pub use strip::{
+    Rest, Stripped, is_identity_header, sent_identity_headers, strip, target_without_credentials,
+};
 
 use api_key::ApiKeys;
 use authorize::AuthorizeRule;
@@ -94,18 +100,21 @@ pub struct AuthRules {
 }
 
 impl AuthRules {
-    /// Whether a credential that was verified by this, under an earlier document,
-    /// could still be: `false` says that its key has been removed since. What
-    /// the document does not say, it does not deny.
+    /// Whether a credential that was verified by this, under an earlier document
+    /// or with keys that were published earlier, could still be: `false` says that
+    /// its key has been removed since. What nobody says is not denied. `verifiers`
+    /// are the document's, `now` is of the steady clock.
     #[must_use]
-    pub fn trusts(&self, proof: &Proof) -> bool {
+    pub fn trusts(&self, proof: &Proof, verifiers: &Verifiers, now: Duration) -> bool {
         match proof {
             Proof::ApiKey(hash) => self.api_keys.has(hash),
             Proof::Key { issuer, fingerprint } => {
                 let issuer = self.issuers.iter().find(|known| known.issuer == *issuer);
                 issuer.is_some_and(|issuer| match &issuer.keys {
                     IssuerKeys::Fixed(keys) => keys.has(fingerprint),
-                    IssuerKeys::Published(_) => true,
+                    IssuerKeys::Published(uri) => {
+                        verifiers.published(uri, now).is_none_or(|held| held.keys.has(fingerprint))
+                    }
                 })
             }
             Proof::Session => self.session.is_some(),

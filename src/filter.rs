@@ -10,6 +10,7 @@
 //! | `downlink` | what goes to its client |
 //! | `stream` | one connection before `tcp_proxy` |
 //! | `bench` | the core timed inside Envoy, where it is compiled for that |
+//! | `probe` | what tests ask for |
 
 #[cfg(feature = "bench")]
 mod bench;
@@ -17,6 +18,8 @@ mod body;
 mod downlink;
 mod host;
 mod http;
+#[cfg(feature = "trap")]
+mod probe;
 mod root;
 mod stream;
 

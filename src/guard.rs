@@ -22,6 +22,7 @@ use std::time::Duration;
 
 mod bans;
 mod metrics;
+pub mod succession;
 
 pub use metrics::HandshakeResult;
 
@@ -103,6 +104,11 @@ impl Guard {
         self.successor.replace(Rc::downgrade(newer));
     }
 
+    /// No document has taken its place after all.
+    pub(crate) fn stand_alone(&self) {
+        self.successor.replace(Weak::new());
+    }
+
     /// Of the newest document, if that is another one.
     pub(crate) fn successor(&self) -> Option<Rc<Self>> {
         self.successor.borrow().upgrade()
@@ -118,10 +124,16 @@ impl Guard {
         self.verifiers.on_answer(id, answer);
     }
 
+    /// What credentials are verified with.
+    pub(crate) const fn verifiers(&self) -> &Verifiers {
+        &self.verifiers
+    }
+
     /// Where a client's credential is verified.
     pub(crate) fn desk(&self, policy: usize, address: Option<IpAddr>) -> Desk<'_> {
         Desk {
             now: self.now(),
+            monotonic: self.monotonic(),
             signatures: &*self.host,
             calls: &*self.host,
             log: &*self.host,

@@ -1,8 +1,8 @@
 //! Questions to services of the operator's: how many may be under way, and what
-//! was answered a while ago.
+//! was answered a while ago. All times are of the steady clock.
 
 use super::error::AuthError;
-use crate::host::{Call, CallAnswer, CallId, Calls, Timestamp};
+use crate::host::{Call, CallAnswer, CallId, Calls};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -17,6 +17,14 @@ pub const MAX_ASKED_PER_ADDRESS: u32 = 32;
 /// Most questions under way on one worker.
 pub const MAX_ASKED: u32 = 1024;
 
+/// Most handshakes from one address (of IPv6, one /64) that wait for an issuer's
+/// keys on one worker: what they hold must leave room for others.
+pub const MAX_WAITING_PER_ADDRESS: u32 = 1024;
+
+/// Most handshakes that wait for keys on one worker: each is looked at on every
+/// tick.
+pub const MAX_WAITING: u32 = 8192;
+
 /// Longest time that a no is kept: somebody may have been let in since.
 pub(super) const MAX_NO: Duration = Duration::from_secs(10);
 
@@ -24,9 +32,11 @@ pub(super) const MAX_NO: Duration = Duration::from_secs(10);
 /// the timeout itself.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The questions under way on one worker.
-#[derive(Debug, Default)]
+/// The questions under way on one worker, or the handshakes that wait there.
+#[derive(Debug)]
 pub(super) struct UnderWay {
+    most: u32,
+    most_per_address: u32,
     total: u32,
     /// None is 0.
     by_address: HashMap<Option<IpAddr>, u32>,
@@ -39,16 +49,20 @@ pub(super) struct UnderWay {
 /// and go would be a flood at the service all the same.
 #[derive(Debug)]
 struct Left {
-    since: Timestamp,
-    limit: Duration,
+    until: Duration,
     address: Option<IpAddr>,
 }
 
 impl UnderWay {
+    /// None yet, and at most so many in all and for one address.
+    pub(super) fn at_most(most: u32, most_per_address: u32) -> Rc<RefCell<Self>> {
+        let (by_address, left) = (HashMap::new(), Vec::new());
+        Rc::new(RefCell::new(Self { most, most_per_address, total: 0, by_address, left }))
+    }
+
     /// Gives back the places of questions that nobody waited for.
-    fn settle(&mut self, now: Timestamp) {
-        // A clock that was set back must not keep a place for ever.
-        let ends = |left: &Left| now.since(left.since) >= left.limit || now < left.since;
+    fn settle(&mut self, now: Duration) {
+        let ends = |left: &Left| now >= left.until;
         let (ended, left) = std::mem::take(&mut self.left).into_iter().partition(ends);
         self.left = left;
         for Left { address, .. } in ended {
@@ -67,9 +81,9 @@ impl UnderWay {
     }
 }
 
-/// One question's place among those, given back when it is dropped.
+/// One's place among those, given back when it is dropped.
 #[derive(Debug)]
-struct Slot {
+pub(super) struct Slot {
     of: Rc<RefCell<UnderWay>>,
     address: Option<IpAddr>,
     /// Of a question that has been left, and so counts on.
@@ -77,11 +91,18 @@ struct Slot {
 }
 
 impl Slot {
-    fn take(of: &Rc<RefCell<UnderWay>>, address: Option<IpAddr>) -> Result<Self, AuthError> {
+    /// Takes one.
+    ///
+    /// # Errors
+    /// [`AuthError::TooManyAsked`]
+    pub(super) fn take(
+        of: &Rc<RefCell<UnderWay>>,
+        address: Option<IpAddr>,
+    ) -> Result<Self, AuthError> {
         let address = address.map(network);
         let mut under_way = of.borrow_mut();
         let here = under_way.by_address.get(&address).copied().unwrap_or(0);
-        if under_way.total >= MAX_ASKED || here >= MAX_ASKED_PER_ADDRESS {
+        if under_way.total >= under_way.most || here >= under_way.most_per_address {
             return Err(AuthError::TooManyAsked);
         }
         under_way.total += 1;
@@ -89,10 +110,10 @@ impl Slot {
         Ok(Self { of: Rc::clone(of), address, left: false })
     }
 
-    /// Counts on for so long.
-    fn leave(&mut self, since: Timestamp, limit: Duration) {
+    /// Counts on until then.
+    fn leave(&mut self, until: Duration) {
         self.left = true;
-        self.of.borrow_mut().left.push(Left { since, limit, address: self.address });
+        self.of.borrow_mut().left.push(Left { until, address: self.address });
     }
 }
 
@@ -116,8 +137,8 @@ fn network(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub(super) struct Asked {
     id: CallId,
-    since: Timestamp,
-    limit: Duration,
+    /// Until when its answer is waited for.
+    until: Duration,
     answer: Option<CallAnswer>,
     /// The answer has come.
     answered: bool,
@@ -131,7 +152,7 @@ impl Asked {
     /// [`AuthError::TooManyAsked`], and `otherwise` where it can't be asked.
     pub(super) fn ask(
         call: &Call,
-        (calls, now): (&dyn Calls, Timestamp),
+        (calls, now): (&dyn Calls, Duration),
         under_way: &Rc<RefCell<UnderWay>>,
         address: Option<IpAddr>,
         otherwise: AuthError,
@@ -139,8 +160,8 @@ impl Asked {
         under_way.borrow_mut().settle(now);
         let slot = Slot::take(under_way, address)?;
         let id = calls.call(call).map_err(|_| otherwise)?;
-        let limit = call.timeout + MARGIN;
-        Ok(Self { id, since: now, limit, answer: None, answered: false, slot })
+        let until = now.saturating_add(call.timeout).saturating_add(MARGIN);
+        Ok(Self { id, until, answer: None, answered: false, slot })
     }
 
     /// Hands over an answer, which may be somebody else's.
@@ -152,17 +173,15 @@ impl Asked {
     }
 
     /// The answer; `None` as long as it may still come.
-    pub(super) fn answer(&mut self, now: Timestamp) -> Option<CallAnswer> {
-        // A clock that was set back must not keep anybody waiting.
-        let late = now.since(self.since) >= self.limit || now < self.since;
-        self.answer.take().or_else(|| late.then_some(CallAnswer::Reset))
+    pub(super) fn answer(&mut self, now: Duration) -> Option<CallAnswer> {
+        self.answer.take().or_else(|| (now >= self.until).then_some(CallAnswer::Reset))
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
         if !self.answered {
-            self.slot.leave(self.since, self.limit);
+            self.slot.leave(self.until);
         }
     }
 }
@@ -184,8 +203,7 @@ pub(super) struct Cache<V> {
 #[derive(Debug)]
 struct Kept<V> {
     value: V,
-    from: Timestamp,
-    until: Timestamp,
+    until: Duration,
     bytes: usize,
 }
 
@@ -194,9 +212,9 @@ impl<V> Cache<V> {
         Self { kept: HashMap::new(), order: VecDeque::new(), most, bytes: 0 }
     }
 
-    pub(super) fn find(&self, question: &[u8; 32], now: Timestamp) -> Option<&V> {
+    pub(super) fn find(&self, question: &[u8; 32], now: Duration) -> Option<&V> {
         let kept = self.kept.get(question)?;
-        (kept.from <= now && now < kept.until).then_some(&kept.value)
+        (now < kept.until).then_some(&kept.value)
     }
 
     /// Keeps what an answer of so many bytes has said, and lets go of the oldest
@@ -205,12 +223,12 @@ impl<V> Cache<V> {
         &mut self,
         question: [u8; 32],
         (value, bytes): (V, usize),
-        now: Timestamp,
+        now: Duration,
         time: Duration,
     ) {
-        let until = Timestamp::from_unix(now.since_epoch().saturating_add(time));
+        let until = now.saturating_add(time);
         self.bytes += bytes;
-        match self.kept.insert(question, Kept { value, from: now, until, bytes }) {
+        match self.kept.insert(question, Kept { value, until, bytes }) {
             Some(old) => self.bytes = self.bytes.saturating_sub(old.bytes),
             None => self.order.push_back(question),
         }
@@ -225,8 +243,8 @@ impl<V> Cache<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Clock;
     use crate::host::memory::MemoryHost;
+    use crate::host::{Clock, Timestamp};
 
     fn call() -> Call {
         Call {
@@ -240,6 +258,10 @@ mod tests {
         }
     }
 
+    fn asked_at_most() -> Rc<RefCell<UnderWay>> {
+        UnderWay::at_most(MAX_ASKED, MAX_ASKED_PER_ADDRESS)
+    }
+
     fn ask(
         host: &MemoryHost,
         under_way: &Rc<RefCell<UnderWay>>,
@@ -247,7 +269,7 @@ mod tests {
     ) -> Result<Asked, AuthError> {
         let address = IpAddr::from(address);
         let otherwise = AuthError::SessionUnavailable;
-        Asked::ask(&call(), (host, host.now()), under_way, Some(address), otherwise)
+        Asked::ask(&call(), (host, host.monotonic()), under_way, Some(address), otherwise)
     }
 
     fn answered(asked: impl IntoIterator<Item = Asked>) {
@@ -258,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_network_can_ask_so_much_and_others_still_can() {
-        let (host, under_way) = (MemoryHost::at(Timestamp::default()), Rc::default());
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), asked_at_most());
         let one = |host_part| [0x2001, 0xdb8, 0, 0, 0, 0, 0, host_part];
         let asked: Vec<_> = (0..u16::try_from(MAX_ASKED_PER_ADDRESS).unwrap())
             .map(|place| ask(&host, &under_way, one(place)).unwrap())
@@ -268,7 +290,7 @@ mod tests {
         answered(asked);
         answered([ask(&host, &under_way, one(99)).unwrap()]);
         host.advance(Duration::from_secs(3));
-        under_way.borrow_mut().settle(host.now());
+        under_way.borrow_mut().settle(host.monotonic());
         assert!(under_way.borrow().by_address.is_empty(), "nothing is left");
         assert_eq!(under_way.borrow().total, 0);
     }
@@ -277,7 +299,7 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_any_more_counts_until_its_time_is_over() {
         let at = |seconds| Timestamp::from_unix(Duration::from_secs(seconds));
-        let (host, under_way) = (MemoryHost::at(at(100)), Rc::default());
+        let (host, under_way) = (MemoryHost::at(at(100)), asked_at_most());
         for _ in 0..MAX_ASKED_PER_ADDRESS {
             drop(ask(&host, &under_way, [1; 8]).unwrap());
         }
@@ -287,15 +309,17 @@ mod tests {
         host.advance(Duration::from_millis(1));
         answered((0..MAX_ASKED_PER_ADDRESS).map(|_| ask(&host, &under_way, [1; 8]).unwrap()));
         drop(ask(&host, &under_way, [1; 8]).unwrap());
+        // Whatever the wall clock does meanwhile.
         host.set(at(1));
+        host.advance(Duration::from_secs(3));
         drop(ask(&host, &under_way, [1; 8]).unwrap());
-        assert_eq!(under_way.borrow().left.len(), 1, "set back");
+        assert_eq!(under_way.borrow().left.len(), 1, "the others' time is over");
         assert_eq!(under_way.borrow().total, 1);
     }
 
     #[test]
     fn all_together_can_ask_so_much() {
-        let (host, under_way) = (MemoryHost::at(Timestamp::default()), Rc::default());
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), asked_at_most());
         let of = |net| [0x2001, 0xdb8, 0, net, 0, 0, 0, 1];
         let most = u16::try_from(MAX_ASKED).unwrap();
         let asked: Vec<_> = (0..most).map(|net| ask(&host, &under_way, of(net)).unwrap()).collect();
@@ -306,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_takes_no_place() {
-        let (host, under_way) = (MemoryHost::at(Timestamp::default()), Rc::default());
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), asked_at_most());
         host.set_unreachable(true);
         assert_eq!(ask(&host, &under_way, [0; 8]).err(), Some(AuthError::SessionUnavailable));
         assert_eq!(under_way.borrow().total, 0);
@@ -315,19 +339,19 @@ mod tests {
     #[test]
     fn an_answer_is_waited_for_no_longer_than_its_time() {
         let host = MemoryHost::at(Timestamp::from_unix(Duration::from_secs(1_000)));
-        let under_way = Rc::default();
+        let under_way = asked_at_most();
         let mut asked = ask(&host, &under_way, [0; 8]).unwrap();
         asked.on_answer(CallId(77), &CallAnswer::TooLong);
-        assert_eq!(asked.answer(host.now()), None, "somebody else's");
-        host.advance(Duration::from_secs(3));
-        assert_eq!(asked.answer(host.now()), Some(CallAnswer::Reset));
-        host.set(Timestamp::from_unix(Duration::from_secs(5)));
-        assert_eq!(asked.answer(host.now()), Some(CallAnswer::Reset), "set back");
+        assert_eq!(asked.answer(host.monotonic()), None, "somebody else's");
+        host.advance(Duration::from_secs(3) - Duration::from_millis(1));
+        assert_eq!(asked.answer(host.monotonic()), None);
+        host.advance(Duration::from_millis(1));
+        assert_eq!(asked.answer(host.monotonic()), Some(CallAnswer::Reset));
     }
 
     #[test]
     fn the_cache_is_bounded_and_forgets() {
-        let at = |seconds| Timestamp::from_unix(Duration::from_secs(seconds));
+        let at = Duration::from_secs;
         let mut cache = Cache::new(2);
         for place in 1..=3 {
             cache.keep([place; 32], (place, 100), at(10), Duration::from_secs(5));
@@ -335,14 +359,13 @@ mod tests {
         assert_eq!(cache.find(&[1; 32], at(10)), None, "the oldest");
         assert_eq!(cache.find(&[2; 32], at(14)), Some(&2));
         assert_eq!(cache.find(&[2; 32], at(15)), None);
-        assert_eq!(cache.find(&[2; 32], at(9)), None, "the clock was set back");
         assert_eq!((cache.kept.len(), cache.order.len(), cache.bytes), (2, 2, 200));
     }
 
     #[test]
     fn long_answers_are_fewer_answers() {
         let mut cache = Cache::new(4096);
-        let now = Timestamp::default();
+        let now = Duration::ZERO;
         for place in 0..=u8::MAX {
             cache.keep([place; 32], (place, 256 << 10), now, Duration::from_secs(5));
             cache.keep([place; 32], (place, 256 << 10), now, Duration::from_secs(5));

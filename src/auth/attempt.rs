@@ -1,7 +1,10 @@
 //! One client's attempt to authenticate, which may have to wait for an answer
 //! of somebody else's.
 
-use super::ask::{Asked, Cache, MAX_NO, UnderWay};
+use super::ask::{
+    Asked, Cache, MAX_ASKED, MAX_ASKED_PER_ADDRESS, MAX_NO, MAX_WAITING, MAX_WAITING_PER_ADDRESS,
+    Slot, UnderWay,
+};
 use super::authorize::{Authorization, Wish};
 use super::error::AuthError;
 use super::identity::{Identity, hash_prefix};
@@ -35,8 +38,10 @@ pub struct Verifiers {
     /// What `authorize` callouts have said.
     pub(super) granted: RefCell<Cache<bool>>,
     pub(super) under_way: Rc<RefCell<UnderWay>>,
-    /// When the log was last told that a service has failed.
-    told: Cell<Option<Timestamp>>,
+    /// The handshakes that wait for keys.
+    waiting: Rc<RefCell<UnderWay>>,
+    /// When the log was last told that a service has failed, by the steady clock.
+    told: Cell<Option<Duration>>,
 }
 
 impl Verifiers {
@@ -51,18 +56,19 @@ impl Verifiers {
             sessions: RefCell::new(Cache::new(MAX_CACHED)),
             strangers: RefCell::new(Cache::new(MAX_CACHED)),
             granted: RefCell::new(Cache::new(MAX_CACHED)),
-            under_way: Rc::default(),
+            under_way: UnderWay::at_most(MAX_ASKED, MAX_ASKED_PER_ADDRESS),
+            waiting: UnderWay::at_most(MAX_WAITING, MAX_WAITING_PER_ADDRESS),
             told: Cell::default(),
         }
     }
 
     /// Tells the operator that a service has failed, now and then.
     pub(super) fn tell(&self, what: &str, call: &Call, answer: &CallAnswer, desk: Desk<'_>) {
-        let rested = |told: Timestamp| desk.now.since(told) >= TELL_EVERY || desk.now < told;
+        let rested = |told: Duration| desk.monotonic.saturating_sub(told) >= TELL_EVERY;
         if !self.told.get().is_none_or(rested) {
             return;
         }
-        self.told.set(Some(desk.now));
+        self.told.set(Some(desk.monotonic));
         let cause = match answer {
             CallAnswer::Whole { status: 200, .. } => "the answer can't be read".to_owned(),
             CallAnswer::Whole { status, .. } => format!("the answer is {status}"),
@@ -74,8 +80,9 @@ impl Verifiers {
         desk.log.write(Level::Warn, &line);
     }
 
-    /// The keys that are published there, if there are any that are good.
-    pub(super) fn published(&self, uri: &KeysUri, now: Timestamp) -> Option<Held> {
+    /// The keys that are published there, if there are any that are good; `now` is
+    /// of the steady clock.
+    pub(super) fn published(&self, uri: &KeysUri, now: Duration) -> Option<Held> {
         self.remote.find(uri)?.held(now)
     }
 
@@ -94,8 +101,10 @@ impl Verifiers {
 /// Where and when a credential is verified.
 #[derive(Clone, Copy)]
 pub struct Desk<'a> {
-    /// Now.
+    /// Now: what dates in credentials are compared with.
     pub now: Timestamp,
+    /// The same by the steady clock: what is waited and kept for so long.
+    pub monotonic: Duration,
     /// What verifies signatures natively, where it can.
     pub signatures: &'a dyn Signatures,
     /// What asks services.
@@ -114,10 +123,8 @@ pub struct Desk<'a> {
 #[derive(Debug)]
 pub struct Attempt {
     presented: Presented,
-    since: Timestamp,
-    /// Fetches of the issuer's keys that had ended when it began to wait for
-    /// the next one, and until when it waits.
-    awaited: Option<(u64, Duration)>,
+    /// The fetch of the issuer's keys that it waits for, or has waited for.
+    awaited: Option<Awaited>,
     /// The question about it that is under way.
     asked: Option<Asked>,
     /// Who it is, once that is known.
@@ -125,13 +132,22 @@ pub struct Attempt {
     authorization: Authorization,
 }
 
+/// A fetch of an issuer's keys that is waited for.
+#[derive(Debug)]
+struct Awaited {
+    /// How many had ended when the waiting began.
+    rounds: u64,
+    /// How long it is waited for, by the steady clock.
+    until: Duration,
+    _slot: Slot,
+}
+
 impl Attempt {
     /// Has verified nothing yet.
     #[must_use]
-    pub fn new(presented: Presented, since: Timestamp) -> Self {
+    pub fn new(presented: Presented) -> Self {
         Self {
             presented,
-            since,
             awaited: None,
             asked: None,
             identity: None,
@@ -206,7 +222,7 @@ impl Attempt {
             }
         };
         let Some((mut identity, generation)) =
-            by_issuer(issuer, &token, claims, desk, (self.since, &mut self.awaited))?
+            by_issuer(issuer, &token, claims, desk, &mut self.awaited)?
         else {
             return Ok(None);
         };
@@ -237,19 +253,22 @@ fn by_service(
     let call = session.question(credential)?;
     let hash = question_hash(desk.policy, credential);
     let Some(question) = asked else {
-        if let Some(known) = verifiers.sessions.borrow().find(&hash, desk.now) {
+        let sessions = verifiers.sessions.borrow();
+        // Its end is a date, which the time that it is kept for knows nothing of.
+        let ended = |known: &Identity| known.expires.is_some_and(|end| desk.now >= end);
+        if let Some(known) = sessions.find(&hash, desk.monotonic).filter(|known| !ended(known)) {
             let identity = Identity { authenticated_at: desk.now, ..known.clone() };
             return Ok(Some(identity));
         }
-        if let Some(refused) = verifiers.strangers.borrow().find(&hash, desk.now) {
+        if let Some(refused) = verifiers.strangers.borrow().find(&hash, desk.monotonic) {
             return Err(*refused);
         }
         let otherwise = AuthError::SessionUnavailable;
-        let with = (desk.calls, desk.now);
+        let with = (desk.calls, desk.monotonic);
         *asked = Some(Asked::ask(&call, with, &verifiers.under_way, desk.address, otherwise)?);
         return Ok(None);
     };
-    let Some(answer) = question.answer(desk.now) else { return Ok(None) };
+    let Some(answer) = question.answer(desk.monotonic) else { return Ok(None) };
     *asked = None;
     let read = session.read(&answer, credential, desk.now);
     let bytes = answer.body_bytes();
@@ -258,11 +277,12 @@ fn by_service(
             verifiers.tell("session service", &call, &answer, desk);
         }
         (Ok(identity), Some(time)) => {
-            let left = identity.expires.map_or(time, |expires| expires.since(desk.now).min(time));
-            verifiers.sessions.borrow_mut().keep(hash, (identity.clone(), bytes), desk.now, left);
+            let kept = (identity.clone(), bytes);
+            verifiers.sessions.borrow_mut().keep(hash, kept, desk.monotonic, time);
         }
         (Err(error), Some(time)) => {
-            verifiers.strangers.borrow_mut().keep(hash, (*error, 0), desk.now, time.min(MAX_NO));
+            let time = time.min(MAX_NO);
+            verifiers.strangers.borrow_mut().keep(hash, (*error, 0), desk.monotonic, time);
         }
         (_, None) => {}
     }
@@ -276,7 +296,7 @@ fn by_issuer(
     token: &Compact<'_>,
     claims: Map<String, Value>,
     desk: Desk<'_>,
-    (since, awaited): (Timestamp, &mut Option<(u64, Duration)>),
+    awaited: &mut Option<Awaited>,
 ) -> Result<Option<(Identity, u64)>, AuthError> {
     let header = jwt::check_header(issuer, token)?;
     let token = (token, &header);
@@ -289,11 +309,7 @@ fn by_issuer(
     };
     let set = desk.verifiers.remote.find(uri).ok_or(AuthError::KeysUnavailable)?;
     let (rounds, failed) = set.rounds();
-    let waiting = awaited.is_some_and(|(round, limit)| {
-        // A clock that was set back must not keep anybody waiting.
-        rounds == round && desk.now.since(since) < limit && desk.now >= since
-    });
-    let (want, otherwise) = match set.held(desk.now) {
+    let (want, otherwise) = match set.held(desk.monotonic) {
         None => (Want::Any, AuthError::KeysUnavailable),
         Some(held) => {
             match jwt::verify(issuer, &held.keys, token, claims, desk.now, desk.signatures) {
@@ -305,15 +321,16 @@ fn by_issuer(
             }
         }
     };
-    if waiting {
-        return Ok(None);
-    }
     match awaited {
-        // The fetch it waited for has ended, or takes too long.
-        Some((round, _)) if rounds == *round => Err(AuthError::KeysUnavailable),
+        Some(fetch) if fetch.rounds == rounds && desk.monotonic < fetch.until => Ok(None),
+        // It takes too long.
+        Some(fetch) if fetch.rounds == rounds => Err(AuthError::KeysUnavailable),
+        // It has ended, and did not bring the key.
         Some(_) => Err(otherwise),
-        None if set.ask(desk.now, want) => {
-            *awaited = Some((rounds, set.timeout()));
+        None if set.ask(desk.monotonic, want) => {
+            let slot = Slot::take(&desk.verifiers.waiting, desk.address)?;
+            let until = desk.monotonic.saturating_add(set.timeout());
+            *awaited = Some(Awaited { rounds, until, _slot: slot });
             Ok(None)
         }
         None => Err(otherwise),

@@ -22,11 +22,14 @@
 //! a key which is not in the set makes a fetch begin at once, at most one in
 //! [`ASK_EVERY`], whoever sends such tokens; then its handshake waits, no longer
 //! than the call's timeout.
+//!
+//! All times are of the steady clock, which is the same for all VMs of a process
+//! and does not jump.
 
 use super::jwk::KeySet;
-use crate::host::{Call, CallAnswer, CallId, Cas, Host, Level, Timestamp};
+use crate::host::{Call, CallAnswer, CallId, Cas, Host, Level};
 use sha2::{Digest, Sha256};
-use state::{State, ms, unix_ms};
+use state::{State, ms, steady_ms};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -162,7 +165,7 @@ impl RemoteSet {
             Sha256::digest(name).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let set = Self {
             uri: uri.clone(),
-            place: format!("wsguard/keys/1/{hash}"),
+            place: format!("wsguard/keys/2/{hash}"),
             known: RefCell::default(),
             wanted: Cell::default(),
             fetching: Cell::default(),
@@ -176,9 +179,9 @@ impl RemoteSet {
     }
 
     /// The keys, unless there are none or they are stale.
-    pub(crate) fn held(&self, now: Timestamp) -> Option<Held> {
+    pub(crate) fn held(&self, now: Duration) -> Option<Held> {
         let known = self.known.borrow();
-        let age = State::age(unix_ms(now), known.state.fetched_ms)?;
+        let age = State::age(steady_ms(now), known.state.fetched_ms)?;
         let keys = known.keys.as_ref().filter(|_| age <= STALE)?;
         Some(Held { keys: Rc::clone(keys), generation: known.generation })
     }
@@ -191,8 +194,8 @@ impl RemoteSet {
 
     /// Asks for a fetch, or for the one that is under way. `false`: there is
     /// none to wait for, the last one having failed or begun a moment ago.
-    pub(crate) fn ask(&self, now: Timestamp, want: Want) -> bool {
-        let now_ms = unix_ms(now);
+    pub(crate) fn ask(&self, now: Duration, want: Want) -> bool {
+        let now_ms = steady_ms(now);
         let known = self.known.borrow();
         if known.state.is_leased(now_ms, self.longest_lease()) || self.wanted.get().is_some() {
             return true;
@@ -216,9 +219,9 @@ impl RemoteSet {
     }
 
     fn on_tick(&self, host: &dyn Host) {
-        let waited_for = self.wanted.get().is_some()
-            || self.known.borrow().state.is_leased(unix_ms(host.now()), self.longest_lease());
         let monotonic = host.monotonic();
+        let waited_for = self.wanted.get().is_some()
+            || self.known.borrow().state.is_leased(steady_ms(monotonic), self.longest_lease());
         let looked = self.looked.get();
         if waited_for || looked.is_none_or(|at| monotonic.saturating_sub(at) >= LOOK_EVERY) {
             self.looked.set(Some(monotonic));
@@ -245,7 +248,7 @@ impl RemoteSet {
     }
 
     fn fetch_if_due(&self, host: &dyn Host) {
-        let now_ms = unix_ms(host.now());
+        let now_ms = steady_ms(host.monotonic());
         let leased = {
             let known = self.known.borrow();
             // What has ended since it was wanted may be what was wanted.
@@ -310,7 +313,7 @@ impl RemoteSet {
             match &read {
                 Ok(body) => {
                     state.failures = 0;
-                    state.fetched_ms = unix_ms(host.now());
+                    state.fetched_ms = steady_ms(host.monotonic());
                     state.body = body.to_vec();
                 }
                 Err(_) => state.failures = state.failures.saturating_add(1),

@@ -65,6 +65,25 @@ pub fn strip(rules: &AuthRules, head: &RequestHead, query: Option<&[u8]>) -> Str
     stripped
 }
 
+/// Path and query without the parameters that any of these rules has for
+/// credentials, `None` where there is none of them: what access logs may show of a
+/// request that does not go on.
+#[must_use]
+pub fn target_without_credentials<'a>(
+    rules: impl Iterator<Item = &'a AuthRules>,
+    path: &[u8],
+    query: Option<&[u8]>,
+) -> Option<Vec<u8>> {
+    let parameter = |source: &'a CredentialSource| match source {
+        CredentialSource::Query(name) => Some(name.as_str()),
+        _ => None,
+    };
+    let parameters: Vec<&str> =
+        rules.flat_map(|rules| &rules.sources).filter_map(parameter).collect();
+    let left = query::without(query?, &parameters)?;
+    Some(if left.is_empty() { path.to_vec() } else { [path, b"?", &left].concat() })
+}
+
 impl Stripped {
     /// Adds what is to be done to `edits`. `path` is the path, without query,
     /// that goes to upstream.

@@ -18,6 +18,7 @@ mod rfc;
 mod tokens;
 mod vectors;
 mod verified;
+mod wycheproof;
 
 pub(super) const NOW: u64 = 1_800_000_000;
 pub(super) const ISSUER: &str = "https://issuer.example.com";
@@ -119,6 +120,7 @@ impl Worker {
     pub(super) fn desk<'a>(&'a self, signatures: &'a dyn Signatures) -> Desk<'a> {
         Desk {
             now: self.host.now(),
+            monotonic: self.host.monotonic(),
             signatures,
             calls: &*self.host,
             log: &*self.host,
@@ -139,7 +141,7 @@ pub(super) fn authenticate(
 ) -> Result<Identity, AuthError> {
     let worker = Worker::of(rules);
     worker.host.set(now);
-    let mut attempt = Attempt::new(presented, now);
+    let mut attempt = Attempt::new(presented);
     let head = head(&[]);
     let wish = authorize::Wish { head: &head, path: "/ws", query: None, said: &[] };
     assert!(attempt.advance(rules, wish, worker.desk(signatures))?, "nothing to wait for");

@@ -65,7 +65,7 @@ impl VerifiedTokens {
         let keys_unchanged = match &issuer.keys {
             IssuerKeys::Fixed(_) => true,
             IssuerKeys::Published(uri) => {
-                let held = desk.verifiers.published(uri, desk.now)?;
+                let held = desk.verifiers.published(uri, desk.monotonic)?;
                 held.generation == *generation
             }
         };

@@ -92,7 +92,7 @@ pub(super) fn resume_response() -> bool {
     hostcalls::resume_http_response().is_ok()
 }
 
-#[cfg(any(feature = "trap", feature = "bench"))]
+#[cfg(feature = "bench")]
 fn has_header(name: &str) -> bool {
     hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name)
         .is_ok_and(|value| value.is_some())
@@ -100,10 +100,6 @@ fn has_header(name: &str) -> bool {
 
 /// The request of the current stream, from its headers callback.
 pub(super) fn arrival() -> Arrival {
-    #[cfg(feature = "trap")]
-    if has_header("x-wsguard-trap") {
-        std::process::abort();
-    }
     #[cfg(feature = "bench")]
     if has_header("x-wsguard-bench") {
         super::bench::run();
@@ -265,6 +261,15 @@ pub(super) fn document(size: usize) -> Vec<u8> {
         .ok()
         .flatten()
         .unwrap_or_default()
+}
+
+/// What the operator calls the plugin whose root context this is: `name` and
+/// `root_id`.
+pub(super) fn plugin() -> [String; 2] {
+    ["plugin_name", "plugin_root_id"].map(|name| {
+        let value = property(&[name]).unwrap_or_default();
+        String::from_utf8_lossy(&value).into_owned()
+    })
 }
 
 fn property(path: &[&str]) -> Option<Vec<u8>> {

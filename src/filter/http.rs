@@ -281,13 +281,17 @@ impl Context for HttpFilter {
 
 impl HttpContext for HttpFilter {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(guard) = self.worker.guard() else {
+        let arrival = host::arrival();
+        #[cfg(feature = "trap")]
+        if super::probe::answers(&arrival.head) {
+            return Action::Pause;
+        }
+        let Some(guard) = self.worker.guard_for(arrival.connection) else {
             // No document has loaded: Envoy refuses to start then, so this is
             // for the case that it does not.
             host::reset();
             return Action::Pause;
         };
-        let arrival = host::arrival();
         let admitted = admit(&guard, &arrival);
         if let Some(policy) = admitted.policy.and_then(|index| guard.config().policies.get(index)) {
             host::set_filter_state("policy", &policy.name);

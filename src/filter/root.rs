@@ -5,11 +5,13 @@ use super::http::{HttpFilter, SharedStream};
 use super::stream::{SharedConnection, StreamFilter};
 use crate::config::{Config, Document, FilterKind};
 use crate::guard::Guard;
+use crate::guard::succession::{Plugin, Successions, Version};
 use crate::host::{CallAnswer, CallId, Clock, Level, Log};
 use crate::quota::Quotas;
 use crate::reason::Reason;
 use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
+use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -31,6 +33,9 @@ thread_local! {
     /// This VM's part in the table of counts. A VM has a root context for each
     /// listener and document, and what it owns in the table is its own.
     static QUOTAS: Rc<Quotas> = Quotas::open(Rc::new(Envoy), host::random());
+
+    /// The documents of all its root contexts.
+    static SUCCESSIONS: Successions = Successions::new(Rc::new(Envoy));
 }
 
 /// What is open under a context id.
@@ -82,6 +87,8 @@ impl Live {
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     guard: RefCell<Option<Rc<Guard>>>,
+    /// The same, among the documents of this VM.
+    version: RefCell<Option<Rc<Version>>>,
     /// Guards of earlier documents, as long as a session lives on them.
     retired: RefCell<Vec<Rc<Guard>>>,
     /// Counts to [`TICKS`].
@@ -100,8 +107,16 @@ pub(super) struct Worker {
 
 impl Worker {
     /// The guard of the newest document that loaded.
-    pub(super) fn guard(&self) -> Option<Rc<Guard>> {
+    fn guard(&self) -> Option<Rc<Guard>> {
         self.guard.borrow().clone()
+    }
+
+    /// The same, for a stream of this connection.
+    pub(super) fn guard_for(&self, connection: Option<u64>) -> Option<Rc<Guard>> {
+        if let (Some(version), Some(connection)) = (&*self.version.borrow(), connection) {
+            version.is_given(connection);
+        }
+        self.guard()
     }
 
     /// Lets ticks reach it.
@@ -209,8 +224,16 @@ impl Worker {
         self.guard.borrow().iter().chain(retired.iter()).map(Rc::clone).collect()
     }
 
-    fn configure(&self, config: Config) {
+    fn configure(&self, config: Config, document: &[u8]) {
         let guard = Guard::with_quotas(config, Rc::new(Envoy), QUOTAS.with(Rc::clone));
+        // Those of the other kind are other filters', whatever they are called.
+        let [name, root_id] = host::plugin();
+        let plugin = Plugin { name, root_id, filter: guard.config().filter };
+        // The one before counts no more.
+        self.version.take();
+        let hash = Sha256::digest(document).into();
+        let version = SUCCESSIONS.with(|all| all.enter(plugin, hash, &guard));
+        self.version.replace(Some(version));
         if let Some(old) = self.guard.replace(Some(Rc::clone(&guard))) {
             self.retired.borrow_mut().push(old);
         }
@@ -312,7 +335,7 @@ impl RootContext for Root {
             .and_then(|document| Config::check(&document, &environment));
         match parsed {
             Ok(config) => {
-                self.worker.configure(config);
+                self.worker.configure(config, &document);
                 host::tick_every(SETTLE);
                 true
             }
@@ -326,6 +349,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        SUCCESSIONS.with(Successions::on_tick);
         if self.worker.catch_up() {
             return;
         }

@@ -155,13 +155,14 @@ impl Context for StreamFilter {
 
 impl StreamContext for StreamFilter {
     fn on_new_connection(&mut self) -> Action {
-        let Some(guard) = self.worker.guard() else {
+        let peer = host::peer();
+        let Some(guard) = self.worker.guard_for(peer.connection) else {
             // No document has loaded: Envoy refuses to start then, so this is
             // for the case that it does not.
             host::close();
             return Action::Pause;
         };
-        let core = StreamConnection::new(guard, host::peer());
+        let core = StreamConnection::new(guard, peer);
         let connection = Connection { core, facts_told: false, reason_told: false };
         let connection = Rc::new(RefCell::new(connection));
         self.worker.add(self.id, Live::Stream(Rc::clone(&connection)));

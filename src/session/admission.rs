@@ -61,8 +61,8 @@ pub struct Admitted {
     pub policy: Option<usize>,
     /// Why it was refused, or in mode report would have been.
     pub reason: Option<Reason>,
-    /// Of a refused request whose query holds a credential: path and query
-    /// without it.
+    /// Of a request that is refused, or held, and whose query holds a credential:
+    /// path and query without it.
     pub target: Option<Vec<u8>>,
 }
 

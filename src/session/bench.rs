@@ -244,7 +244,7 @@ impl Judge for Bench<'_> {
         if let Some(first) = &rules.first_message {
             if let Some(gate) = &mut self.who.gate {
                 let from = (self.sender, kind);
-                (passage, asked) = gate.read((rules, first), from, message, self.guard.now())?;
+                (passage, asked) = gate.read((rules, first), from, message)?;
             } else if self.sender == Sender::Client {
                 passage = first.cut_out(message).map_or(passage, Passage::Instead);
             }

@@ -25,17 +25,22 @@ impl Expiry {
     }
 
     /// Why the connection is to be ended now. `policy` is its policy's name, by
-    /// which a newer document is asked whether it still has the key.
+    /// which the newest document is asked, too, whether it has the key.
     pub(super) fn due(&self, guard: &Guard, policy: &str, now: Timestamp) -> Option<Reason> {
         if self.ends.is_some_and(|ends| now >= ends) {
             return Some(Reason::CredentialsExpired);
         }
         let proof = self.proof.as_ref()?;
-        let newer = guard.successor()?;
-        let policy = newer.config().policies.iter().find(|newer| newer.name == policy)?;
         // A policy without `auth`, or that is gone, says nothing of keys.
-        let trusted = policy.auth.as_ref()?.trusts(proof);
-        (!trusted).then_some(Reason::CredentialsRevoked)
+        let revokes = |guard: &Guard| {
+            let policy = guard.config().policies.iter().find(|known| known.name == policy);
+            policy
+                .and_then(|policy| policy.auth.as_ref())
+                .is_some_and(|auth| !auth.trusts(proof, guard.verifiers(), guard.monotonic()))
+        };
+        // Its own document's keys may be published ones.
+        let revoked = revokes(guard) || guard.successor().is_some_and(|newer| revokes(&newer));
+        revoked.then_some(Reason::CredentialsRevoked)
     }
 }
 
@@ -44,7 +49,10 @@ mod tests {
     use super::*;
     use crate::auth::CredentialKind;
     use crate::config::Config;
+    use crate::host::CallAnswer;
     use crate::host::memory::MemoryHost;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -102,6 +110,58 @@ mod tests {
         old.succeed_by(&newest);
         assert_eq!(expiry.due(&old, "chat", at(5)), Some(Reason::CredentialsRevoked));
         assert_eq!(expiry.due(&old, "other", at(5)), None, "says nothing of it");
+    }
+
+    /// A guard whose policy takes the tokens of an issuer that publishes its keys.
+    fn publishing() -> (Rc<MemoryHost>, Rc<Guard>) {
+        let document = r#"{"policies": [{"name": "chat", "auth": {
+            "credentials": [{"header": "authorization"}],
+            "jwt": [{"issuer": "https://issuer.example.com", "algorithms": ["EdDSA"], "keys": {
+                "jwks_uri": {"cluster": "issuer", "host": "issuer.example.com", "path": "/jwks"}
+            }}]}}]}"#;
+        let host = Rc::new(MemoryHost::at(at(0)));
+        let config = Config::parse(document, &|_| None).unwrap();
+        (Rc::clone(&host), Guard::new(config, host))
+    }
+
+    /// The issuer is asked within the next minutes, and publishes this key.
+    fn publish((host, guard): &(Rc<MemoryHost>, Rc<Guard>), answer: &CallAnswer) {
+        let (call, _) = loop {
+            host.advance(Duration::from_secs(1));
+            guard.on_short_tick();
+            if let Some(call) = host.take_calls().pop() {
+                break call;
+            }
+        };
+        guard.on_call_answer(call, answer);
+    }
+
+    fn key(x: &str) -> CallAnswer {
+        let set = format!(r#"{{"keys": [{{"kty": "OKP", "crv": "Ed25519", "x": "{x}"}}]}}"#);
+        CallAnswer::Whole { status: 200, body: set.into_bytes() }
+    }
+
+    #[test]
+    fn a_key_that_is_published_no_more_ends_what_it_opened() {
+        use sha2::Digest;
+        let worker = publishing();
+        let (one, other) = (
+            "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "iklVLSeAZbhsbxDmeg7JfhnOp6ln10E1VPJ0PKJKqyI",
+        );
+        let bytes = URL_SAFE_NO_PAD.decode(one).unwrap();
+        let fingerprint = sha2::Sha256::new().chain_update([1]).chain_update(bytes).finalize();
+        let issuer = "https://issuer.example.com".to_owned();
+        let proof = Proof::Key { issuer, fingerprint: fingerprint.into() };
+        let expiry = Expiry { ends: None, proof: Some(proof) };
+        let due = || expiry.due(&worker.1, "chat", at(5));
+        assert_eq!(due(), None, "nobody knows yet");
+        publish(&worker, &key(one));
+        assert_eq!(due(), None);
+        publish(&worker, &CallAnswer::Reset);
+        assert_eq!(due(), None, "an issuer that is down takes nothing back");
+        publish(&worker, &key(other));
+        assert_eq!(due(), Some(Reason::CredentialsRevoked));
     }
 
     #[test]

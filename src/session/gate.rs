@@ -12,7 +12,7 @@ use crate::auth::{
 };
 use crate::config::Mode;
 use crate::frame::Sender;
-use crate::host::{CallAnswer, CallId, Timestamp};
+use crate::host::{CallAnswer, CallId};
 use crate::message::budget::{Budget, Charge};
 use crate::message::{MessageType, Violation};
 use crate::reason::Reason;
@@ -123,7 +123,6 @@ impl Gate {
         (rules, first): (&AuthRules, &FirstMessageRules),
         (sender, kind): (Sender, MessageType),
         message: &[u8],
-        since: Timestamp,
     ) -> Result<(Passage, Vec<AskedFor>), Violation> {
         if sender == Sender::Server {
             let passes = kind == MessageType::Text && first.passes_before(message);
@@ -137,7 +136,7 @@ impl Gate {
                 Reading::Other => Passage::AsItIs,
                 Reading::Malformed(error) => return Err(Violation::Credential(error)),
                 Reading::Credential { credential, forward } => {
-                    self.attempt = Some(Attempt::new(Presented::of_message(credential), since));
+                    self.attempt = Some(Attempt::new(Presented::of_message(credential)));
                     self.keep_said(rules, message)?;
                     return Ok((self.forwarding(forward), Vec::new()));
                 }

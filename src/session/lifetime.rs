@@ -189,7 +189,7 @@ impl Session {
             _ if detail.is_some() => "",
             Reason::AuthDeadline => "no credential has come in time",
             Reason::CredentialsExpired => "the credential has ended while the connection was open",
-            Reason::CredentialsRevoked => "its key is no longer in the configuration",
+            Reason::CredentialsRevoked => "the key that verified its credential has been removed",
             Reason::Banned => "its address or user has been banned",
             _ if kind == Kind::Reported => "it would have ended now",
             _ => return,

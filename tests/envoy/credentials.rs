@@ -6,6 +6,7 @@
 //! | `tokens` | which tokens are taken: algorithms, keys, forgeries |
 //! | `claims` | which claims are taken: times, issuer, audience, identity |
 //! | `vectors` | tests/vectors/tokens.json, verified by Envoy |
+//! | `wycheproof` | edge cases that others have gathered, verified by Envoy |
 //! | `secrecy` | that no credential stands in a log or an answer |
 //! | `clients` | what clients that other projects made see |
 
@@ -24,6 +25,7 @@ mod places;
 mod secrecy;
 mod tokens;
 mod vectors;
+mod wycheproof;
 
 static RIG: LazyLock<&Rig> = LazyLock::new(|| {
     let sites: [fn() -> Vec<Site>; 5] =
@@ -108,7 +110,9 @@ fn now() -> u64 {
 fn issuer() -> Value {
     json!({
         "issuer": ISSUER,
-        "algorithms": ["RS256", "PS256", "ES256", "ES384", "EdDSA"],
+        "algorithms": [
+            "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+        ],
         "audiences": ["chat"],
         "keys": {"jwks": jwks()},
     })

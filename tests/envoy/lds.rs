@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tempfile::TempDir;
 
-/// Envoy with one listener from a watched file.
+/// Envoy with listeners from a watched file.
 pub struct Lds {
     pub envoy: Envoy,
     dir: TempDir,
@@ -16,8 +16,13 @@ pub struct Lds {
 impl Lds {
     /// Starts with this listener.
     pub fn start(listener: &Value, upstream: SocketAddr) -> Self {
+        Self::start_with(std::slice::from_ref(listener), upstream)
+    }
+
+    /// Starts with these listeners.
+    pub fn start_with(listeners: &[Value], upstream: SocketAddr) -> Self {
         let dir = TempDir::new().unwrap();
-        write(&dir, 1, listener);
+        write(&dir, 1, listeners);
         let envoy = Envoy::start(&json!({
             "node": {"id": "test", "cluster": "test"},
             "admin": {"address": socket_address("127.0.0.1", 0)},
@@ -32,8 +37,13 @@ impl Lds {
 
     /// Offers another form of the listener, which Envoy may take or not.
     pub fn offer(&mut self, listener: &Value) {
+        self.offer_all(std::slice::from_ref(listener));
+    }
+
+    /// The same of all listeners.
+    pub fn offer_all(&mut self, listeners: &[Value]) {
         self.version += 1;
-        write(&self.dir, self.version, listener);
+        write(&self.dir, self.version, listeners);
     }
 
     /// A counter of Envoy's own.
@@ -50,10 +60,12 @@ impl Lds {
 
 /// Envoy looks at the file when another one is moved in its place, so that it
 /// never reads half of one.
-fn write(dir: &TempDir, version: u32, listener: &Value) {
-    let mut resource = listener.clone();
-    resource["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
-    let response = json!({"version_info": version.to_string(), "resources": [resource]});
+fn write(dir: &TempDir, version: u32, listeners: &[Value]) {
+    let mut resources = listeners.to_vec();
+    for resource in &mut resources {
+        resource["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    }
+    let response = json!({"version_info": version.to_string(), "resources": resources});
     let new = dir.path().join("new");
     std::fs::write(&new, response.to_string()).unwrap();
     std::fs::rename(new, dir.path().join("lds.json")).unwrap();

@@ -37,6 +37,7 @@ mod push;
 mod quotas;
 mod rates;
 mod report;
+mod revoked;
 mod smuggling;
 mod stream;
 mod tls;

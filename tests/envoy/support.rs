@@ -45,7 +45,7 @@ pub fn wasm() -> PathBuf {
     tool("WSGUARD_WASM", "dist/wsguard.wasm")
 }
 
-/// The module that a header traps.
+/// The module that a header traps, and another asks for signatures.
 pub fn trap_wasm() -> PathBuf {
     tool("WSGUARD_TRAP_WASM", "dist/wsguard-trap.wasm")
 }

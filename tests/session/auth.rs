@@ -372,4 +372,34 @@ fn access_logs_of_a_refused_handshake_get_no_credential() {
         (Some(Reason::CredentialsInvalid), Some(b"/ws".to_vec()))
     );
     assert_eq!(worker.arrives(&at("/ws?a=1")).target, None, "there is none");
+    // The client may leave while it waits.
+    let waiting = worker.arrives(&at("/ws?a=1&token=secret"));
+    assert!(matches!(waiting.admission, Admission::Waiting(_)));
+    assert_eq!(waiting.target, Some(b"/ws?a=1".to_vec()));
+    // No policy can be found for it.
+    let ambiguous = worker.arrives(&at("/a%2fb?token=secret&b"));
+    assert_eq!(ambiguous.target, Some(b"/a%2fb?b".to_vec()));
+}
+
+#[test]
+fn what_goes_on_after_waiting_is_what_goes_on_at_once() {
+    for (over, target) in [
+        (json!({}), Some("/ws?a=1")),
+        (json!({"forward": true}), None),
+        (json!({"mode": "report"}), None),
+    ] {
+        let mut over = over;
+        over["credentials"] = json!([{"query": "token"}]);
+        let worker = Worker::new(&over);
+        let held = worker.arrives(&at("/ws?a=1&token=secret"));
+        assert_eq!(held.target.is_some(), target.is_some(), "{over}");
+        let Admission::Waiting(mut pending) = held.admission else { panic!("it does not wait") };
+        let (id, _) = worker.call();
+        pending.on_answer(id, &yes());
+        let Admission::Guarded(_, edits) = pending.advance().unwrap().admission else {
+            panic!("it is not let in")
+        };
+        let set = edits.set.iter().find(|(name, _)| name == ":path");
+        assert_eq!(set.map(|(_, value)| value.as_slice()), target.map(str::as_bytes), "{over}");
+    }
 }

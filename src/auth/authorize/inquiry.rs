@@ -6,9 +6,10 @@ use crate::auth::ask::{Asked, MAX_NO};
 use crate::auth::attempt::Desk;
 use crate::auth::error::AuthError;
 use crate::auth::identity::Identity;
-use crate::host::{Call, CallAnswer, CallId, Timestamp};
+use crate::host::{Call, CallAnswer, CallId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// What stands in a path segment as it is (RFC 3986 §2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -19,7 +20,7 @@ pub struct Inquiry {
     /// The one that is under way.
     asked: Option<Asked>,
     /// Since when the next one waits for its place among those under way.
-    waits_since: Option<Timestamp>,
+    waits_since: Option<Duration>,
 }
 
 impl Inquiry {
@@ -47,7 +48,7 @@ impl Inquiry {
     ) -> Result<bool, AuthError> {
         let (grant, values) = rules.grant_of(asked)?;
         match self.follow(grant, identity, &values, desk) {
-            Err(AuthError::TooManyAsked) if self.may_wait(grant, desk.now) => Ok(false),
+            Err(AuthError::TooManyAsked) if self.may_wait(grant, desk.monotonic) => Ok(false),
             Ok(false) => Ok(false),
             decided => {
                 self.waits_since = None;
@@ -57,11 +58,10 @@ impl Inquiry {
     }
 
     /// Whether a question may go on waiting for its place.
-    fn may_wait(&mut self, grant: &Grant, now: Timestamp) -> bool {
+    fn may_wait(&mut self, grant: &Grant, now: Duration) -> bool {
         let Grant::Callout(callout) = grant else { return false };
         let since = *self.waits_since.get_or_insert(now);
-        // A clock that was set back must not keep anybody waiting.
-        now >= since && now.since(since) < callout.timeout
+        now.saturating_sub(since) < callout.timeout
     }
 
     /// Whether it is granted; `false`: it waits for a service.
@@ -83,13 +83,13 @@ impl Inquiry {
             }
             let under_way = &desk.verifiers.under_way;
             let otherwise = AuthError::CalloutUnavailable;
-            let with = (desk.calls, desk.now);
+            let with = (desk.calls, desk.monotonic);
             self.asked =
                 Some(Asked::ask(&question.call, with, under_way, desk.address, otherwise)?);
             self.waits_since = None;
             return Ok(false);
         };
-        let Some(answer) = asked.answer(desk.now) else { return Ok(false) };
+        let Some(answer) = asked.answer(desk.monotonic) else { return Ok(false) };
         self.asked = None;
         question.read(&answer, callout, desk).map(|()| true)
     }
@@ -105,7 +105,7 @@ impl Question {
     /// What was answered a while ago.
     pub(super) fn known(&self, desk: Desk<'_>) -> Option<Result<(), AuthError>> {
         let granted = desk.verifiers.granted.borrow();
-        granted.find(&self.hash, desk.now).map(|yes| verdict(*yes))
+        granted.find(&self.hash, desk.monotonic).map(|yes| verdict(*yes))
     }
 
     /// Reads an answer, and keeps it as long as it is good.
@@ -125,7 +125,7 @@ impl Question {
         };
         if let Some(time) = callout.cache {
             let time = if yes { time } else { time.min(MAX_NO) };
-            desk.verifiers.granted.borrow_mut().keep(self.hash, (yes, 0), desk.now, time);
+            desk.verifiers.granted.borrow_mut().keep(self.hash, (yes, 0), desk.monotonic, time);
         }
         verdict(yes)
     }

@@ -1,20 +1,15 @@
 //! What all workers know of one key set, as it stands in shared data.
 //!
 //! ```text
-//! state = version (1) rounds (8) fetched (8) tried (8) asked (8) lease (8) failures (4) body
+//! state = version (2) rounds (8) fetched (8) tried (8) asked (8) lease (8) failures (4) body
 //! ```
-//! All numbers are big-endian; times are milliseconds since the Unix epoch, 0
-//! for never. The body is the key set as it was published, empty before the
+//! All numbers are big-endian; times are milliseconds of the steady clock, 0 for
+//! never. The body is the key set as it was published, empty before the
 //! first one came.
 
-use crate::host::Timestamp;
 use std::time::Duration;
 
-const VERSION: u8 = 1;
-
-/// Clocks of one process don't differ; what lies further ahead than this was
-/// written before the clock was set back.
-const AHEAD_MS: u64 = 5_000;
+const VERSION: u8 = 2;
 
 /// One key set's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,25 +68,25 @@ impl State {
         bytes
     }
 
-    /// Whether somebody is fetching. Nobody is for longer than `longest`: a
-    /// lease beyond that is from before the clock was set back.
+    /// Whether somebody is fetching. Nobody is for longer than `longest`: whoever
+    /// wrote a lease beyond that was none of us.
     pub(super) fn is_leased(&self, now_ms: u64, longest: Duration) -> bool {
         now_ms < self.lease_ms && self.lease_ms - now_ms <= ms(longest)
     }
 
-    /// How long ago a moment was; `None`: never, or before the clock was set
-    /// back.
+    /// How long ago a moment was; `None`: never, or it lies ahead, where none of
+    /// us writes one.
     pub(super) fn age(now_ms: u64, then_ms: u64) -> Option<Duration> {
-        if then_ms == 0 || then_ms > now_ms.saturating_add(AHEAD_MS) {
+        if then_ms == 0 {
             return None;
         }
-        Some(Duration::from_millis(now_ms.saturating_sub(then_ms)))
+        now_ms.checked_sub(then_ms).map(Duration::from_millis)
     }
 }
 
-/// Milliseconds since the epoch.
-pub(super) fn unix_ms(at: Timestamp) -> u64 {
-    ms(at.since_epoch())
+/// Milliseconds of the steady clock, as they stand in a state: never 0.
+pub(super) fn steady_ms(at: Duration) -> u64 {
+    ms(at).max(1)
 }
 
 /// Milliseconds.
@@ -132,12 +127,12 @@ mod tests {
             assert_eq!(State::decode(&bytes[..length]), None, "{length}");
         }
         let mut other = bytes;
-        other[0] = 2;
+        other[0] = 1;
         assert_eq!(State::decode(&other), None);
     }
 
     #[test]
-    fn a_lease_ends_by_itself_and_a_clock_that_was_set_back_ends_it_too() {
+    fn a_lease_ends_by_itself_and_none_is_longer_than_the_longest() {
         let longest = Duration::from_millis(20);
         assert!(state().is_leased(29, longest));
         assert!(!state().is_leased(30, longest));
@@ -148,8 +143,8 @@ mod tests {
     fn what_lies_ahead_never_was() {
         assert_eq!(State::age(100, 0), None);
         assert_eq!(State::age(100, 40), Some(Duration::from_millis(60)));
-        assert_eq!(State::age(100, 140), Some(Duration::ZERO));
-        assert_eq!(State::age(100, 100_000), None);
+        assert_eq!(State::age(100, 100), Some(Duration::ZERO));
+        assert_eq!(State::age(100, 101), None);
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::verified::VerifiedTokens;
 use crate::host::CallAnswer;
+use std::net::IpAddr;
 
 const OTHER: &[u8] = b"another secret of tests, and of nothing else: 64 bytes for hashes";
 
@@ -16,7 +17,7 @@ impl Worker {
 
     fn attempt(&self, rules: &AuthRules, token: &str) -> Attempt {
         let head = head(&[("authorization", &format!("Bearer {token}"))]);
-        Attempt::new(Presented::collect(rules, &head, None, &[]), self.host.now())
+        Attempt::new(Presented::collect(rules, &head, None, &[]))
     }
 
     fn advance(
@@ -25,7 +26,17 @@ impl Worker {
         policy: usize,
         rules: &AuthRules,
     ) -> Result<bool, AuthError> {
-        let desk = Desk { policy, ..self.desk(&NoHost) };
+        self.advance_from(IpAddr::from([192, 0, 2, 7]), attempt, policy, rules)
+    }
+
+    fn advance_from(
+        &self,
+        address: IpAddr,
+        attempt: &mut Attempt,
+        policy: usize,
+        rules: &AuthRules,
+    ) -> Result<bool, AuthError> {
+        let desk = Desk { policy, address: Some(address), ..self.desk(&NoHost) };
         let head = head(&[]);
         let wish = authorize::Wish { head: &head, path: "/ws", query: None, said: &[] };
         attempt.advance(rules, wish, desk)
@@ -129,6 +140,82 @@ fn a_token_waits_for_its_key_and_no_longer_than_the_timeout() {
     assert_eq!(worker.advance(&mut longer, 0, &rules), Err(AuthError::KeysUnavailable));
     worker.fetch(&json!([key]));
     assert_eq!(worker.advance(&mut waits, 0, &rules), Ok(true), "it has landed after all");
+}
+
+/// An hour, to and fro.
+fn jumps(host: &MemoryHost) {
+    let now = host.now().since_epoch();
+    let hour = Duration::from_secs(3_600);
+    for jumped in [now + hour, now - hour] {
+        host.set(Timestamp::from_unix(jumped));
+    }
+}
+
+#[test]
+fn no_jump_of_the_clock_turns_away_who_waits_or_keeps_anybody_waiting() {
+    let rules = published();
+    let worker = Worker::of(&rules);
+    let (token, key) = of("ed25519");
+    let mut waits = worker.attempt(&rules, &token);
+    let mut longer = worker.attempt(&rules, &token);
+    for back in [NOW, NOW + 3_600, NOW - 3_600] {
+        worker.host.set(at(back));
+        assert_eq!(worker.advance(&mut waits, 0, &rules), Ok(false), "{back}");
+        assert_eq!(worker.advance(&mut longer, 0, &rules), Ok(false), "{back}");
+        worker.host.advance(Duration::from_millis(600));
+    }
+    worker.host.advance(Duration::from_millis(200));
+    assert_eq!(worker.advance(&mut longer, 0, &rules), Err(AuthError::KeysUnavailable));
+    worker.host.set(at(NOW));
+    worker.fetch(&json!([key]));
+    assert_eq!(worker.advance(&mut waits, 0, &rules), Ok(true));
+}
+
+#[test]
+fn no_jump_of_the_clock_makes_keys_stale_or_fetches_more_of_them() {
+    let rules = published();
+    let worker = Worker::of(&rules);
+    let (token, key) = of("ed25519");
+    worker.fetch(&json!([key]));
+    for _ in 0..20 {
+        jumps(&worker.host);
+        worker.host.advance(Duration::from_secs(1));
+        worker.verifiers.on_tick();
+        assert!(worker.host.take_calls().is_empty());
+        worker.host.set(at(NOW));
+        assert!(worker.try_on(0, &rules, &token).is_ok());
+    }
+}
+
+#[test]
+fn what_was_verified_does_not_outlive_its_end_by_any_jump_of_the_clock() {
+    let (good, forged) = (with_secret(SECRET), with_secret(OTHER));
+    let worker = Worker::of(&good);
+    let token = token(json!({"exp": NOW + 60}));
+    worker.try_on(0, &good, &token).unwrap();
+    worker.host.set(at(NOW + 3_600));
+    assert_eq!(worker.try_on(0, &good, &token), Err(AuthError::Expired));
+    // Back again it is as good as the clock says.
+    worker.host.set(at(NOW + 30));
+    assert!(worker.try_on(0, &forged, &token).is_ok());
+}
+
+#[test]
+fn so_many_of_one_network_wait_for_keys_and_others_still_can() {
+    let rules = published();
+    let worker = Worker::of(&rules);
+    let token = of("ed25519").0;
+    let one = |host: u32| IpAddr::from((0x2001_0db8_u128 << 96 | u128::from(host)).to_be_bytes());
+    let waits = |address: IpAddr| {
+        let mut attempt = worker.attempt(&rules, &token);
+        worker.advance_from(address, &mut attempt, 0, &rules).map(|_| attempt)
+    };
+    let mut held: Vec<_> =
+        (0..MAX_WAITING_PER_ADDRESS).map(|host| waits(one(host)).unwrap()).collect();
+    assert_eq!(waits(one(9_999)).err(), Some(AuthError::TooManyAsked));
+    assert!(waits(IpAddr::from([192, 0, 2, 8])).is_ok());
+    held.pop();
+    assert!(waits(one(9_999)).is_ok(), "a place has become free");
 }
 
 #[test]

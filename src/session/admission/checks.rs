@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
         let left = presented.as_ref().map_or(offer, Presented::offer_left);
         let subprotocols = subprotocol::judge(rules.subprotocols.as_deref(), left)?;
         rules.compression.judge(handshake)?;
-        let attempt = presented.map(|presented| Attempt::new(presented, self.arrived));
+        let attempt = presented.map(Attempt::new);
         Ok(Entered { subprotocols, attempt })
     }
 

@@ -8,10 +8,10 @@ use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind};
 use crate::frame::Sender;
 use crate::guard::HandshakeResult;
+use crate::handshake::RefuseWith;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
 use crate::handshake::host::HostError;
 use crate::handshake::path::PathError;
-use crate::handshake::{HeadEdits, RefuseWith};
 use crate::quota::bans::Banned;
 use crate::quota::connections::QuotaExceeded;
 use crate::quota::rate::RateExceeded;
@@ -134,18 +134,19 @@ impl Request<'_> {
             }),
         };
         let target = match &admission {
-            Admission::Refused(_) => rules.and_then(|rules| self.target_without_credentials(rules)),
+            Admission::Refused(_) => self.target_without_credentials(rules),
             _ => None,
         };
         Admitted { admission, policy, reason: Some(reason), target }
     }
 
-    /// What access logs may show of a request that never reaches upstream.
-    fn target_without_credentials(&self, policy: &Policy) -> Option<Vec<u8>> {
-        let mut edits = HeadEdits::default();
-        auth::strip(policy.auth.as_ref()?, self.head(), self.query)
-            .add_to(self.raw_path, &mut edits);
-        edits.set.into_iter().find(|(name, _)| name == ":path").map(|(_, target)| target)
+    /// What access logs may show of a request that never reaches upstream. Where no
+    /// policy was found for it, it may have been meant for any.
+    fn target_without_credentials(&self, policy: Option<&Policy>) -> Option<Vec<u8>> {
+        let all = &self.guard.config().policies;
+        let rules = policy.map_or(&**all, std::slice::from_ref);
+        let rules = rules.iter().filter_map(|policy| policy.auth.as_ref());
+        auth::target_without_credentials(rules, self.raw_path, self.query)
     }
 }
 

@@ -4,6 +4,8 @@ use super::checks::Entered;
 use super::denial::Denial;
 use super::request::Request;
 use super::{Admission, Admitted, Arrival};
+use crate::auth;
+use crate::config::Mode;
 use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::form::ValidHandshake;
 use crate::host::{CallAnswer, CallId, Timestamp};
@@ -34,12 +36,18 @@ impl PendingAdmission {
     ) -> Admitted {
         let guard = request.guard;
         let mut charge = Charge::new(guard.budget());
-        let mode = guard.policy(policy).map_or(guard.config().mode, |policy| policy.mode);
+        let rules = guard.policy(policy);
+        let mode = rules.map_or(guard.config().mode, |policy| policy.mode);
         if charge.grow(bytes(request.arrival)).is_err() {
             let detail = "no memory is left to hold the handshake".to_owned();
             let denial = Denial::new(Reason::Overloaded, detail);
             return request.deny(Some(policy), mode, Some(&handshake), denial);
         }
+        // The client may leave while it waits. What goes on is edited once more.
+        let auth = rules.and_then(|policy| policy.auth.as_ref());
+        let auth = auth.filter(|auth| mode == Mode::Enforce && !auth.forward);
+        let (path, query) = (request.raw_path, request.query);
+        let target = auth::target_without_credentials(auth.into_iter(), path, query);
         let pending = Self {
             guard: Rc::clone(guard),
             arrival: request.arrival.clone(),
@@ -50,7 +58,7 @@ impl PendingAdmission {
             _charge: charge,
         };
         let admission = Admission::Waiting(Box::new(pending));
-        Admitted { admission, policy: Some(policy), reason: None, target: None }
+        Admitted { admission, policy: Some(policy), reason: None, target }
     }
 
     /// Decides if that can be done now; to be called on every tick, and when an

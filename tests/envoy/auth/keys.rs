@@ -51,6 +51,7 @@ fn handshakes_that_wait_go_on_when_the_keys_land() {
     let slow = Reply::new(200, jwks().to_string()).after(Duration::from_millis(1_500));
     let service = Service::fixed(slow);
     let rig = Rig::start(&document(&json!({"timeout": "10s"})), &service);
+    let before = rig.envoy.resident_kib();
     let begin = Instant::now();
     let request = bearer("ed25519").bytes();
     let (http, stream) = (rig.http(), rig.stream());
@@ -65,6 +66,11 @@ fn handshakes_that_wait_go_on_when_the_keys_land() {
     }
     assert!(begin.elapsed() > Duration::from_millis(300), "nobody had to wait");
     assert_eq!(service.asked().len(), 1, "one fetch for all");
+    rig.envoy.metric("wsguard_buffered_bytes{} 0");
+    // An open connection takes 50 KiB, two sockets' buffers beside; nothing of
+    // the waiting stays.
+    let grown = rig.envoy.resident_kib().saturating_sub(before);
+    assert!(grown < 500 * 150, "{grown} KiB");
 }
 
 #[test]
@@ -92,6 +98,13 @@ fn an_issuer_that_is_down_at_the_start_is_asked_again() {
         wait_for("one more fetch", || (service.asked().len() > before).then_some(()));
         rig.refuses(&bearer("ed25519"), 503, "auth_unavailable");
     }
+    // Each of them is let go: the next tries come after 1, 2, 4 s.
+    let (before, asked) = (rig.envoy.resident_kib(), service.asked().len());
+    wait_for("three more of the long answers", || {
+        (service.asked().len() > asked + 2).then_some(())
+    });
+    let grown = rig.envoy.resident_kib().saturating_sub(before);
+    assert!(grown < 25 << 10, "{grown} KiB");
     service.answers(Reply::new(200, jwks().to_string()));
     wait_for("the keys", || {
         (Client::ask(rig.http(), &bearer("ed25519")).1.status == 101).then_some(())
@@ -108,6 +121,7 @@ fn a_rotated_key_is_fetched_when_a_token_names_it_and_keys_outlive_their_issuer(
     let service = Service::fixed(only("ed25519"));
     let rig = Rig::start(&document(&json!({})), &service);
     rig.opens(rig.http(), &bearer("ed25519"));
+    let mut open = [rig.http(), rig.stream()].map(|at| Client::open(at, &bearer("ed25519")));
     service.answers(only("rsa").after(Duration::from_millis(300)));
     std::thread::scope(|scope| {
         for address in [rig.http(), rig.stream(), rig.http(), rig.stream()] {
@@ -119,6 +133,8 @@ fn a_rotated_key_is_fetched_when_a_token_names_it_and_keys_outlive_their_issuer(
     // A worker on which nobody waited sees that half a second later.
     std::thread::sleep(Duration::from_secs(1));
     rig.refuses(&bearer("ed25519"), 401, "credentials_invalid");
+    assert!(open.iter_mut().all(Client::ends), "what the key opened has ended, too");
+    rig.envoy.event("refused", Some("credentials_revoked"));
     service.answers(Reply::new(500, ""));
     rig.opens(rig.http(), &bearer("rsa"));
     assert_eq!(service.asked().len(), 2);

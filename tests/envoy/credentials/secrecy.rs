@@ -7,6 +7,7 @@ use crate::support::{Envoy, bootstrap, wait_for};
 use crate::upstream::{Recorder, Script};
 use crate::{TEST_API_KEY, TEST_SECRET};
 use serde_json::{Value, json};
+use std::path::Path;
 
 fn document() -> Value {
     let policy = |name: &str, path: &str, mode: &str, refuse_with: &str| {
@@ -97,10 +98,36 @@ fn requests(path: &str, credential: &str) -> Vec<Request> {
     requests
 }
 
+/// An access log with every form of the path.
+fn access_log_at(path: &Path) -> Value {
+    let forms = ["%REQ(:PATH)%", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", "%RESPONSE_CODE%"];
+    json!([{"name": "envoy.access_loggers.file", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        "path": path,
+        "log_format": {"text_format_source": {"inline_string": forms.join(" ") + "\n"}},
+    }}])
+}
+
+/// Its lines, without those that cannot be otherwise: of a parameter that is none
+/// of the places, and of the policy in mode report.
+fn accesses(path: &Path) -> String {
+    let log = wait_for("the access log", || {
+        let log = std::fs::read_to_string(path).unwrap_or_default();
+        (log.lines().filter(|line| line.contains("/close")).count() > 20).then_some(log)
+    });
+    let told = |line: &&str| !line.contains("tokens=") && !line.contains("/report");
+    log.lines().filter(told).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn no_credential_stands_in_a_log_an_event_an_answer_or_a_metric() {
     let upstream = Recorder::start(Script::Accept(Vec::new()));
-    let envoy = Envoy::start(&bootstrap(&document(), upstream.address));
+    let folder = tempfile::TempDir::new().unwrap();
+    let access_log = folder.path().join("access");
+    let mut bootstrap = bootstrap(&document(), upstream.address);
+    let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    bootstrap.pointer_mut(manager).unwrap()["access_log"] = access_log_at(&access_log);
+    let envoy = Envoy::start(&bootstrap);
     envoy.set_log_level("wasm", "trace");
     let mut secrets = vec![TEST_SECRET.to_owned()];
     let mut answers = String::new();
@@ -125,9 +152,12 @@ fn no_credential_stands_in_a_log_an_event_an_answer_or_a_metric() {
     });
     let metrics = envoy.get("/stats/prometheus");
     let log = envoy.log();
+    let accesses = accesses(&access_log);
     assert!(log.contains("[trace][wasm]"), "the filter's calls are logged");
     for secret in secrets {
-        for (place, text) in [("log", &log), ("answer", &answers), ("metric", &metrics)] {
+        for (place, text) in
+            [("log", &log), ("answer", &answers), ("metric", &metrics), ("access log", &accesses)]
+        {
             // A client's own subprotocol may be named to it again, no token is.
             assert!(!text.contains(&secret), "{secret} stands in a {place}");
         }

@@ -5,10 +5,13 @@ use super::{ISSUER, claims, edge, issuer, jwks, mint};
 use crate::TEST_SECRET;
 use crate::client::Request;
 use crate::edge::{Site, detail};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 const SHARED: &str = "https://shared.example.com";
 const BOTH: &str = "https://both.example.com";
+const HMAC: &str = "https://hmac.example.com";
 
 pub(super) fn sites() -> Vec<Site> {
     let secret = json!({
@@ -21,14 +24,18 @@ pub(super) fn sites() -> Vec<Site> {
     let both = json!({
         "issuer": BOTH, "algorithms": ["RS256", "ES256", "HS256"], "keys": {"jwks": keys},
     });
+    let hmac = json!({
+        "issuer": HMAC, "algorithms": ["HS256", "HS384", "HS512"],
+        "keys": {"jwks": {"keys": [{"kty": "oct", "kid": "shared", "k": OCT}]}},
+    });
     let auth = json!({
         "credentials": [{"header": "authorization"}],
-        "jwt": [issuer(), secret, both],
+        "jwt": [issuer(), secret, both, hmac],
     });
     vec![Site::new("tokens", json!({"policies": [{"name": "tokens", "auth": auth}]}))]
 }
 
-/// 64 bytes of "k".
+/// 64 bytes of "k", and the end of a line.
 const OCT: &str =
     "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2trawo";
 
@@ -49,7 +56,11 @@ fn tokens_of_every_configured_algorithm_open_the_websocket() {
     let edge = edge("tokens");
     for (alg, key) in [
         ("RS256", "rsa"),
+        ("RS384", "rsa"),
+        ("RS512", "rsa"),
         ("PS256", "rsa"),
+        ("PS384", "rsa"),
+        ("PS512", "rsa"),
         ("ES256", "p256"),
         ("ES384", "p384"),
         ("EdDSA", "ed25519"),
@@ -63,6 +74,54 @@ fn tokens_of_every_configured_algorithm_open_the_websocket() {
             assert_eq!(event["user"], format!("{ISSUER}#alice"), "{alg}");
             assert_eq!((&event["credential"], &event["key_id"]), (&json!("jwt"), &json!(key)));
             assert!(event["authenticated_at"].as_str().is_some_and(|at| at.ends_with('Z')));
+        }
+    }
+}
+
+/// The token with another signature, header or payload; by what was changed.
+fn mutations(token: &str) -> Vec<(&'static str, String)> {
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("{token}");
+    };
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+    let with = |part: &str, member: &str, value: &str| {
+        let mut json: Value = serde_json::from_slice(&decoded(part)).unwrap();
+        json[member] = json!(value);
+        URL_SAFE_NO_PAD.encode(json.to_string())
+    };
+    let flipped = |place: fn(usize) -> usize| {
+        let mut bytes = decoded(signature);
+        let place = place(bytes.len());
+        bytes[place] ^= 1;
+        format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(bytes))
+    };
+    vec![
+        ("the first byte of the signature", flipped(|_| 0)),
+        ("a byte within the signature", flipped(|length| length / 2)),
+        ("the last byte of the signature", flipped(|length| length - 1)),
+        ("the header", format!("{}.{payload}.{signature}", with(header, "typ", "at+jwt"))),
+        ("a claim", format!("{header}.{}.{signature}", with(payload, "sub", "mallory"))),
+    ]
+}
+
+#[test]
+fn a_token_of_any_algorithm_that_was_changed_opens_nothing() {
+    let edge = edge("tokens");
+    let secret = String::from_utf8(URL_SAFE_NO_PAD.decode(OCT).unwrap()).unwrap();
+    for alg in [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256",
+        "HS384", "HS512",
+    ] {
+        let token = if alg.starts_with("HS") {
+            let claims = claims(&json!({"iss": HMAC}));
+            mint(&json!({"alg": alg, "secret": secret, "claims": claims}))
+        } else {
+            mint(&asked(json!({"alg": alg})))
+        };
+        crate::client::Client::open(edge.address, &edge.marked_as_passing(&bearer(&token)));
+        for (what, changed) in mutations(&token) {
+            let answer = edge.refuses(&bearer(&changed), 401, "credentials_invalid");
+            assert!(detail(&answer).contains("signature"), "{alg}, {what}: {}", detail(&answer));
         }
     }
 }
@@ -141,7 +200,10 @@ fn a_forged_or_unusual_header_is_refused() {
         (json!({"header": {"kid": ""}}), "`kid` names no key"),
         (json!({"header": {"kid": "rsa"}}), "does not go with the key"),
         (json!({"alg": "ES256", "header": {"kid": "p384"}}), "does not go with the key"),
-        (json!({"alg": "RS384", "key": "rsa"}), "`alg` is not allowed"),
+        (
+            json!({"alg": "RS384", "key": "rsa", "claims": claims(&json!({"iss": BOTH}))}),
+            "`alg` is not allowed",
+        ),
         (json!({"key": "other ed25519"}), "signature"),
         (json!({"alg": "RS256", "key": "other rsa"}), "signature"),
         (json!({"alg": "PS256", "key": "other rsa"}), "signature"),
