@@ -19,6 +19,7 @@ mod upstream;
 
 mod auth;
 mod bounds;
+mod browser;
 mod compressed;
 mod config;
 mod credentials;

@@ -1,4 +1,4 @@
-"""A client of the `websockets` library: talk.py PORT [STEP...]
+"""A client of the `websockets` library: talk.py URL [STEP...]
 
 A step sends a message and waits for the next one that comes: `say:WORDS`,
 `text:CHARACTERS`, `binary:BYTES`; or it sends and does not wait, `send:WORDS`; or
@@ -46,10 +46,9 @@ class Counting(ClientConnection):
         super().process_event(event)
 
 
-async def main(port, steps):
+async def main(url, steps):
     connection = await connect(
-        f"ws://127.0.0.1:{port}/ws", max_size=None, ping_interval=None, proxy=None,
-        create_connection=Counting,
+        url, max_size=None, ping_interval=None, proxy=None, create_connection=Counting,
     )
     got = []
     try:
@@ -79,4 +78,4 @@ async def main(port, steps):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2:]))
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))
