@@ -34,6 +34,7 @@ mod peers;
 mod push;
 mod quotas;
 mod rates;
+mod readme;
 mod report;
 mod smuggling;
 mod stream;

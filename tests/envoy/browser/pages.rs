@@ -27,7 +27,7 @@ impl Pages {
         format!("http://{host}:{}", self.port)
     }
 
-    /// A page of this host that knows `talk`.
+    /// A page of this host that knows the functions of tests/peers/page.
     pub fn page(&self, host: &str) -> String {
         format!("{}/page", self.origin(host))
     }
@@ -45,7 +45,9 @@ fn serve(stream: &TcpStream) -> Option<()> {
     let line = lines.next()?;
     lines.find(String::is_empty)?;
     let target = line.split(' ').nth(1)?;
-    let page = || b"<!doctype html><title>a page</title><script src=/talk.js></script>".to_vec();
+    let page = || {
+        b"<!doctype html><script src=/talk.js></script><script src=/client.js></script>".to_vec()
+    };
     let mut cookie = String::new();
     let (kind, body) = match target.split_once('?').unwrap_or((target, "")) {
         ("/page", _) => ("text/html", page()),
@@ -53,7 +55,9 @@ fn serve(stream: &TcpStream) -> Option<()> {
             cookie = format!("set-cookie: {}\r\n", set.replace('+', " "));
             ("text/html", page())
         }
-        ("/talk.js", _) => ("text/javascript", std::fs::read(peer("page/talk.js")).unwrap()),
+        ("/talk.js" | "/client.js", _) => {
+            ("text/javascript", std::fs::read(peer(&format!("page{target}"))).unwrap())
+        }
         (path, _) => ("text/javascript", std::fs::read(module(path)?).ok()?),
     };
     let head = format!(

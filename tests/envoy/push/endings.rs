@@ -67,77 +67,116 @@ fn site(name: &str, ending: &str, limits: (u32, u32), cluster: &str, lasts: Dura
     listener
 }
 
-/// A client, where it connects, and what it is to see.
-struct Connection<'a> {
+type Ending = &'static (&'static str, u16, &'static str);
+
+/// An Envoy with a listener for every ending at each pair of limits.
+struct Rig {
+    envoy: Envoy,
+    /// Name of the listener, its ending and limits.
+    sites: Vec<(String, Ending, (u32, u32))>,
+    _servers: [Echo; 2],
+}
+
+impl Rig {
+    fn start(pairs: &[(u32, u32)], lasts: Duration) -> Self {
+        let servers = [Echo::of(Maker::Python), Echo::of(Maker::Node)];
+        let (mut listeners, mut clusters, mut sites) = (vec![], vec![], vec![]);
+        for (index, (limits, server)) in pairs.iter().zip(servers.iter().cycle()).enumerate() {
+            let name = format!("upstream-{index}");
+            let mut cluster = cluster(server.address);
+            cluster["name"] = json!(name);
+            cluster["load_assignment"]["cluster_name"] = json!(name);
+            cluster["per_connection_buffer_limit_bytes"] = json!(limits.1);
+            clusters.push(cluster);
+            for ending in &ENDINGS {
+                let listener = format!("{}-{index}", ending.0);
+                listeners.push(site(&listener, ending.0, *limits, &name, lasts));
+                sites.push((listener, ending, *limits));
+            }
+        }
+        let mut bootstrap = bootstrap_of(&listeners, servers[0].address);
+        bootstrap["static_resources"]["clusters"] = json!(clusters);
+        Self { envoy: Envoy::start(&bootstrap), sites, _servers: servers }
+    }
+
+    /// A connection of this client's to each listener, each with a user and steps
+    /// of its own.
+    fn connections(&self, client: &str, lasts: Duration, large: &str) -> Vec<Connection> {
+        let connect = |(listener, ending, limits): &(String, Ending, (u32, u32))| {
+            let lasts = if ending.0 == "expiry" { lasts.as_secs() } else { 3600 };
+            let context = format!("{client}, {}, {limits:?}", ending.0);
+            let claims = claims(&json!({"sub": context, "exp": now() + lasts}));
+            let token = mint(&json!({"claims": claims}));
+            let url = format!("ws://{}/ws?token={token}", self.envoy.listener(listener));
+            let answer = format!("say:{ANSWER}");
+            let last = if ending.0 == "ban" { format!("send:{BAN}") } else { "wait:1".to_owned() };
+            let steps = [large, &answer, large, &answer, &last, "wait:120000"];
+            let steps = steps.iter().map(ToString::to_string).collect();
+            Connection { url, steps, ending, context }
+        };
+        self.sites.iter().map(connect).collect()
+    }
+}
+
+/// A client's connection, and how it is to end.
+struct Connection {
     url: String,
-    ending: &'a (&'static str, u16, &'static str),
+    steps: Vec<String>,
+    ending: Ending,
     context: String,
+}
+
+impl Connection {
+    fn steps(&self) -> Vec<&str> {
+        self.steps.iter().map(String::as_str).collect()
+    }
+
+    /// Whether all of its messages came before the end, which then must be as it
+    /// should. In the middle of a message there is no place for a Close.
+    fn check(&self, close: (u64, &str), messages: &[&str], large: &str) -> bool {
+        let expected = |(message, number): (&&str, usize)| match number % 2 {
+            0 => *message == large,
+            _ => message.contains("rule_matched"),
+        };
+        assert!(messages.iter().zip(0..).all(expected), "{}: {messages:?}", self.context);
+        let in_time = messages.len() == 4;
+        if in_time {
+            let (_, code, reason) = *self.ending;
+            assert_eq!(close, (u64::from(code), reason), "{}", self.context);
+        }
+        in_time
+    }
 }
 
 /// The same, all at the same time, with lifetimes and tokens that last so long;
 /// whether all messages were through by then.
 fn every_ending_at(pairs: &[(u32, u32)], lasts: Duration) -> bool {
-    let servers = [Echo::of(Maker::Python), Echo::of(Maker::Node)];
-    let (mut listeners, mut clusters, mut sites) = (vec![], vec![], vec![]);
-    for (index, (limits, server)) in pairs.iter().zip(servers.iter().cycle()).enumerate() {
-        let name = format!("upstream-{index}");
-        let mut cluster = cluster(server.address);
-        cluster["name"] = json!(name);
-        cluster["load_assignment"]["cluster_name"] = json!(name);
-        cluster["per_connection_buffer_limit_bytes"] = json!(limits.1);
-        clusters.push(cluster);
-        for ending in &ENDINGS {
-            let listener = format!("{}-{index}", ending.0);
-            listeners.push(site(&listener, ending.0, *limits, &name, lasts));
-            sites.push((listener, ending, limits));
-        }
-    }
-    let mut bootstrap = bootstrap_of(&listeners, servers[0].address);
-    bootstrap["static_resources"]["clusters"] = json!(clusters);
-    let envoy = Envoy::start(&bootstrap);
+    let rig = Rig::start(pairs, lasts);
     let (pages, browser) = (Pages::start(), Browser::start());
     browser.open(&pages.page("app.localhost"));
+    let (step, name) = long_binary(3 << 20);
 
-    let connections = |client: &str| -> Vec<Connection<'_>> {
-        let connect = |(listener, ending, limits): &(String, &'static (_, _, _), &(u32, u32))| {
-            let lasts = if ending.0 == "expiry" { lasts.as_secs() } else { 3600 };
-            let context = format!("{client}, {}, {limits:?}", ending.0);
-            let claims = claims(&json!({"sub": context, "exp": now() + lasts}));
-            let token = mint(&json!({"claims": claims}));
-            let url = format!("ws://{}/ws?token={token}", envoy.listener(listener));
-            Connection { url, ending, context }
-        };
-        sites.iter().map(connect).collect()
-    };
-    let (binary, binary_name) = long_binary(3 << 20);
-    let steps = |ending: &str| -> Vec<String> {
-        let last = if ending == "ban" { format!("send:{BAN}") } else { "wait:1".to_owned() };
-        let answer = format!("say:{ANSWER}");
-        let steps = [&binary, &answer, &binary, &answer, &last, "wait:120000"];
-        steps.iter().map(ToString::to_string).collect()
-    };
+    let talks: Vec<_> = [Maker::Python, Maker::Node]
+        .into_iter()
+        .flat_map(|maker| {
+            let connections = rig.connections(&format!("{maker:?}"), lasts, &step);
+            connections.into_iter().map(move |c| (Talk::at(maker, &c.url, &c.steps()), c))
+        })
+        .collect();
+    let of_pages = rig.connections("Chromium", lasts, &step);
+    let steps: Vec<_> = of_pages.iter().map(Connection::steps).collect();
+    let sockets: Vec<_> =
+        of_pages.iter().zip(&steps).map(|(c, s)| (c.url.clone(), json!([]), &s[..])).collect();
+    let seen_by_pages = browser.talk(&sockets);
+
     let mut in_time = true;
-    let mut check = |connection: &Connection<'_>, close: (u64, &str), messages: &[&str]| {
-        let expected = |(message, number): (&&str, usize)| match number % 2 {
-            0 => *message == binary_name,
-            _ => message.contains("rule_matched"),
-        };
-        assert!(messages.iter().zip(0..).all(expected), "{}: {messages:?}", connection.context);
-        if messages.len() < 4 {
-            // In the middle of a message there is no place for a Close.
-            in_time = false;
-            return;
-        }
-        let (_, code, reason) = *connection.ending;
-        assert_eq!(close, (u64::from(code), reason), "{}", connection.context);
-    };
     for (connection, saw) in of_pages.iter().zip(&seen_by_pages) {
-        check(connection, saw.close(), &saw.messages());
+        in_time &= connection.check(saw.close(), &saw.messages(), &name);
     }
     for (talk, connection) in talks {
         let saw = talk.saw();
         let (code, reason) = saw.close().unwrap_or_default();
-        check(&connection, (u64::from(code), reason), &saw.messages());
+        in_time &= connection.check((u64::from(code), reason), &saw.messages(), &name);
     }
     in_time
 }
