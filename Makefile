@@ -60,7 +60,7 @@ test: wasm wasm-trap envoy tools browser ## Unit, property and integration tests
 
 .PHONY: soak
 soak: wasm wasm-trap envoy tools browser ## The tests that take minutes: thousands of connections, a million addresses
-	@$(TOOLS)/cargo.sh test --locked --test envoy -- --ignored --nocapture --test-threads=1
+	@$(TOOLS)/cargo.sh test --locked --test envoy --test fleet -- --ignored --nocapture --test-threads=1
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)

@@ -47,7 +47,7 @@ mod verify;
 pub use ask::{MAX_ASKED, MAX_ASKED_PER_ADDRESS};
 pub use attempt::{Attempt, Desk, Verifiers};
 pub use authorize::template::fuzz_template;
-pub use authorize::{AskedFor, asked_by, check_asked, check_message};
+pub use authorize::{AskedFor, Inquiry, asked_by, check_asked, check_message};
 pub use awaited::AwaitedCredential;
 pub use cookie::fuzz_cookie;
 pub use error::{AuthError, Claim};

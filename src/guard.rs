@@ -10,7 +10,7 @@ use crate::host::{CallAnswer, CallId, Host, Level, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
 use crate::message::budget::Budget;
-use crate::quota::rate::{ConnectionRates, MessageRates, RateClient, RateExceeded};
+use crate::quota::rate::{ConnectionRates, MessageRates, Moment, RateClient, RateExceeded};
 use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
 use crate::session::Scratch;
@@ -168,7 +168,7 @@ impl Guard {
     /// Takes one message of `sender` of so many payload bytes from the rates
     /// that are written in `rules`, those of its direction: to be asked once for
     /// each message, ping and pong, before it goes on. `connection` is what this
-    /// direction of the connection has taken.
+    /// direction of the connection has taken, with the time of the callback.
     ///
     /// # Errors
     /// The first rate that is used up; then the message counts in none.
@@ -177,7 +177,7 @@ impl Guard {
         policy: &Policy,
         (sender, rules): (Sender, &MessageRules),
         (address, user): (Option<IpAddr>, Option<&str>),
-        connection: &mut ConnectionRates,
+        connection: (&mut ConnectionRates, &mut Moment),
         payload_bytes: u64,
     ) -> Result<(), RateExceeded> {
         let client = RateClient { address, ipv6_prefix: policy.quotas.ipv6_prefix, user };
@@ -266,6 +266,14 @@ impl Guard {
     /// The same for a policy that may be another document's; without a name for
     /// what no policy matches.
     fn tell_of<'a>(&'a self, policy: Option<usize>, name: &'a str, mut event: Event<'a>) {
+        let level = match event.event {
+            Kind::Opened | Kind::Closed => Level::Info,
+            _ => Level::Warn,
+        };
+        // Most connections break no rule; what nobody sees of them needs no words.
+        if level == Level::Info && !self.host.writes(level) {
+            return;
+        }
         event.policy = Some(name).filter(|name| !name.is_empty());
         let index = policy.unwrap_or(self.config.policies.len());
         let Some(admitted) =
@@ -274,16 +282,16 @@ impl Guard {
             return;
         };
         self.tell_suppressed(index, admitted.suppressed, event.ts);
-        if admitted.write && !self.quotas.may_write(name) {
-            if let Some(limiter) = self.limiters.borrow_mut().get_mut(index) {
-                limiter.leave_out();
+        if !admitted.write {
+            return;
+        }
+        match self.quotas.take_line(name) {
+            Ok(()) => self.host.write(level, &event.line()),
+            Err(wait) => {
+                if let Some(limiter) = self.limiters.borrow_mut().get_mut(index) {
+                    limiter.leave_out(event.ts, wait);
+                }
             }
-        } else if admitted.write {
-            let level = match event.event {
-                Kind::Opened | Kind::Closed => Level::Info,
-                _ => Level::Warn,
-            };
-            self.host.write(level, &event.line());
         }
     }
 

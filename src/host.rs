@@ -61,8 +61,8 @@ pub trait SharedData {
     fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch>;
 }
 
-/// How loud an event line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How loud an event line is, the quietest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Something happened that is no violation (a connection opened or closed).
     Info,
@@ -76,6 +76,8 @@ pub enum Level {
 pub trait Log {
     /// Writes one line.
     fn write(&self, level: Level, line: &str);
+    /// Whether lines of this level are written at all now.
+    fn writes(&self, level: Level) -> bool;
 }
 
 /// What a metric is (Envoy's kinds).

@@ -2,10 +2,15 @@
 //! left of a message when what they find is cut out.
 
 use pattern::{Pattern, PatternError};
+use prefilter::Prefilter;
 use regex_automata::meta::Regex;
 use regex_automata::{Input, MatchKind, PatternSet};
 
+mod fuzz;
 pub mod pattern;
+mod prefilter;
+
+pub use fuzz::fuzz_rules;
 
 /// Most bytes that one sanitizing reads, over all its cuts: each cut searches on
 /// to the next place, and a pattern may have to read to the end to find none.
@@ -61,6 +66,8 @@ pub struct RuleSpec {
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    /// Tells most messages in which there is nothing to find.
+    prefilter: Option<Prefilter>,
     automaton: Regex,
     /// The patterns of the rules that sanitize, if there are any.
     cuts: Option<Regex>,
@@ -128,6 +135,7 @@ impl RuleSet {
         // `All`, or a search for every pattern that matches would stop at the
         // leftmost-first one and a stricter rule would go unseen.
         let automaton = compile(&patterns, MatchKind::All)?;
+        let prefilter = Prefilter::new(&patterns);
         let sanitizing = rules.iter().zip(patterns);
         let sanitizing: Vec<_> = sanitizing
             .filter_map(|(rule, pattern)| (rule.action == Action::Sanitize).then_some(pattern))
@@ -136,13 +144,16 @@ impl RuleSet {
             .then(|| compile(&sanitizing, MatchKind::LeftmostFirst))
             .transpose()?;
         let rules = rules.into_iter().map(|r| Rule { name: r.name, action: r.action }).collect();
-        Ok(Self { rules, automaton, cuts })
+        Ok(Self { rules, prefilter, automaton, cuts })
     }
 
     /// The most severe rule that finds its pattern in `message`, the first in
     /// the list among equals.
     #[must_use]
     pub fn find(&self, message: &[u8]) -> Option<Match> {
+        if self.prefilter.as_ref().is_some_and(|prefilter| !prefilter.may_match(message)) {
+            return None;
+        }
         let input = Input::new(message);
         if !self.automaton.is_match(input.clone()) {
             return None;

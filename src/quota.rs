@@ -55,11 +55,11 @@
 //!
 //! # What is given back when
 //!
-//! A [`Permit`] gives back when it is dropped, but others see it at the next
-//! callback of this VM ([`Quotas::settle`], at most one tick later): while Envoy
-//! tears a stream down it tells the filter first and closes upstream's
-//! connection after that, and a client of another worker must not be there
-//! earlier than that.
+//! A [`Permit`] gives back when it is dropped, but others see it at the next tick
+//! of this VM ([`Quotas::settle`]), or when it next takes something of the same
+//! shard: while Envoy tears a stream down it tells the filter first and closes
+//! upstream's connection after that, and a client of another worker must not be
+//! there earlier than that.
 //!
 //! # What is not counted
 //!
@@ -80,8 +80,8 @@ use crate::event::limiter::LINES_PER_SECOND;
 use crate::host::Common;
 use bans::BanTable;
 use rate::{
-    Asked, ConnectionRates, Measure, MessageRates, Per, Rate, RateClient, RateExceeded, RateTable,
-    RuleId, SubjectId,
+    Asked, ConnectionRates, Measure, MessageRates, Moment, Per, Rate, RateClient, RateExceeded,
+    RateTable, RuleId, SubjectId,
 };
 use std::cell::RefCell;
 use std::fmt;
@@ -134,13 +134,19 @@ impl Quotas {
         self.table.borrow().salt().subject(scope, dimension)
     }
 
-    /// To be called at the beginning of ticks, and of whatever else begins
-    /// after a stream has been torn down: gives back what permits held that
-    /// were dropped.
+    /// To be called at the beginning of ticks: gives back what permits held that
+    /// were dropped, and tells the others.
     pub fn settle(&self) {
+        self.release_ended();
+        self.table.borrow_mut().tell();
+    }
+
+    /// The same for this VM alone. What it takes next tells the others of the same
+    /// shard, and the next tick of all.
+    fn release_ended(&self) {
         let ended = self.ended.take();
         if !ended.is_empty() {
-            self.table.borrow_mut().give_back(&ended);
+            self.table.borrow_mut().release(&ended);
         }
     }
 
@@ -170,7 +176,8 @@ impl Quotas {
     }
 
     /// Takes one message of so many bytes from all rates of its direction in a
-    /// policy, or from none of them.
+    /// policy, or from none of them. `connection` is what this direction of the
+    /// connection has taken, with the time of the callback.
     ///
     /// # Errors
     /// The first that is used up, or can't be counted.
@@ -178,24 +185,30 @@ impl Quotas {
         &self,
         rates: MessageRates<'_>,
         client: RateClient<'_>,
-        connection: &mut ConnectionRates,
+        connection: (&mut ConnectionRates, &mut Moment),
         payload_bytes: u64,
     ) -> Result<(), RateExceeded> {
         rates.take(self, client, connection, payload_bytes)
     }
 
-    /// Whether one more event line of a policy may be written, of all workers
-    /// together (see [`crate::event::limiter`]); without a name, of what no
-    /// policy matches. When that can't be counted, it may.
-    #[must_use]
-    pub fn may_write(&self, policy: &str) -> bool {
+    /// Takes one event line of a policy from those of all workers together (see
+    /// [`crate::event::limiter`]); without a name, of what no policy matches.
+    /// When that can't be counted, it may be written.
+    ///
+    /// # Errors
+    /// It may not, and nor may any other for so long.
+    pub fn take_line(&self, policy: &str) -> Result<(), Duration> {
         let lines = u64::from(LINES_PER_SECOND);
-        let Some(rate) = Rate::new(lines, Duration::from_secs(1)) else { return true };
+        let Some(rate) = Rate::new(lines, Duration::from_secs(1)) else { return Ok(()) };
         let salt = self.salt();
         let rule = RuleId::of(salt, Scope::Document, "lines", &rate, false);
         let asked = Asked { rule, rate, measure: Measure::Messages, per: Per::User };
-        let taken = self.rates.take(SubjectId::lines(salt, policy), &[asked], 0);
-        !matches!(taken, Err(RateExceeded::Reached { .. }))
+        match self.rates.take(SubjectId::lines(salt, policy), &[asked], 0) {
+            Err(RateExceeded::Reached { retry_after, .. }) => {
+                Err(retry_after.unwrap_or(rate.period()))
+            }
+            Ok(()) | Err(RateExceeded::Unavailable(_)) => Ok(()),
+        }
     }
 
     /// This VM holds so many message bytes `now`, where it held `before`.
@@ -295,7 +308,10 @@ impl Permit {
     /// The first that is refused; then none of these is held, and what was held
     /// before still is.
     pub fn take(&mut self, limits: &[(Subject, u64)]) -> Result<(), Refused> {
-        self.quotas.settle();
+        if limits.is_empty() {
+            return Ok(());
+        }
+        self.quotas.release_ended();
         let mut table = self.quotas.table.borrow_mut();
         let before = self.subjects.len();
         for (place, (subject, limit)) in limits.iter().enumerate() {
@@ -312,8 +328,8 @@ impl Permit {
         Ok(())
     }
 
-    /// Counts one more of a subject that has no limit; others see it at the
-    /// next round.
+    /// Counts one more of a subject that has no limit; others see it at the next
+    /// tick.
     pub fn count(&mut self, subject: Subject) {
         self.quotas.table.borrow_mut().count(subject);
         self.subjects.push(subject);

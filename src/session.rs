@@ -22,7 +22,8 @@ use crate::quota::Permit;
 use crate::quota::rate::ConnectionRates;
 use crate::reason::Reason;
 use answered::Answered;
-use bench::Bench;
+use asking::Asking;
+use bench::{Bench, Who};
 use both::Both;
 use flow::{CloseSeen, Flow, Surroundings, to_u64};
 use forward::Forward;
@@ -36,6 +37,7 @@ use verdict::{Judge, Stopped};
 
 mod admission;
 mod answered;
+mod asking;
 mod bench;
 mod both;
 mod content;
@@ -60,7 +62,7 @@ pub(crate) use flow::Scratch;
 pub use admission::{Admission, Admitted, Arrival, PendingAdmission, admit};
 pub use answered::SILENCE_TIMEOUT;
 pub use forward::Forwarded;
-pub use fuzz::fuzz_session;
+pub use fuzz::{fuzz_asking, fuzz_session};
 pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
 pub use refusal::Refusal;
@@ -89,6 +91,8 @@ pub struct Session {
     life: Life,
     /// What of each end waits for its turn.
     queues: Both<Queue>,
+    /// What of it waits for a service to grant what it asks for.
+    asking: Asking,
     /// What each end has taken of its rates.
     taken: Both<ConnectionRates>,
     messages: PerDirection,
@@ -118,16 +122,16 @@ enum Phase {
     NoTunnel,
     /// The same, while an answer passes whose end Envoy does not see.
     Answered(Answered),
-    /// Frames go both ways.
-    Open(Timestamp),
+    /// Frames go both ways, since this time of the steady clock.
+    Open(Duration),
     /// Mode report after a framing error, or with an extension that can't be
     /// read: bytes pass unseen.
-    Unseen(Timestamp),
+    Unseen(Duration),
     /// We are ending it: only what is in the outboxes still goes on.
     Closing {
-        /// When it was opened.
-        opened: Timestamp,
-        /// When we began to end it, by the steady clock.
+        /// When it was opened, by the steady clock.
+        opened: Duration,
+        /// When we began to end it, by the same.
         since: Duration,
     },
 }
@@ -255,7 +259,8 @@ impl Session {
         let mut with = Surroundings { rules, budget, scratch: &mut scratch };
         let mut bench = {
             let taken = (self.taken.of(sender), self.queues.of(sender));
-            let who = (self.gate.as_mut(), self.identity.as_ref());
+            let (gate, identity) = (self.gate.as_mut(), self.identity.as_ref());
+            let who = Who { gate, identity, asking: &mut self.asking };
             Bench::new(
                 &guard,
                 self.policy,
@@ -279,8 +284,8 @@ impl Session {
         guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));
         drop(scratch);
         match done {
-            Ok(()) if sender == Sender::Client && self.gate.is_some() => {
-                self.before_the_gate(refused, forward)
+            Ok(()) if sender == Sender::Client && (self.gate.is_some() || self.is_asking()) => {
+                self.while_waiting(refused, forward)
             }
             Ok(()) => Outcome { refused, ..Outcome::forward(forward.finish()) },
             Err(Stopped) => self.stop(sender, refused, forward),
@@ -325,24 +330,16 @@ impl Session {
             return unchanged;
         }
         let refusal = pending.refusal(Reason::ProtocolError);
+        let first = !std::mem::replace(&mut pending.early, true);
+        let counts = first && !std::mem::replace(&mut pending.counted, true);
         let mut refused = None;
-        if !std::mem::replace(&mut pending.early, true) {
-            let about = &self.about;
-            let boxes = &mut self.outboxes;
-            let taken = (&mut self.taken.client, &mut self.queues.client);
-            let mut bench = Bench::new(
-                &self.guard,
-                self.policy,
-                (about, self.user.as_deref()),
-                Sender::Client,
-                boxes,
-                taken,
-                (None, None),
-            );
+        if first {
+            let guard = Rc::clone(&self.guard);
+            let mut bench = Bench::of(self, &guard, Sender::Client);
             // Which mode it is decides below what follows.
             let _ = bench.violation(Violation::Early, 0);
             refused = bench.refused;
-            if !std::mem::replace(&mut pending.counted, true) {
+            if counts {
                 let result = match self.mode() {
                     Mode::Enforce => HandshakeResult::Refused,
                     Mode::Report => HandshakeResult::Reported,

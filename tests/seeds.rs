@@ -9,13 +9,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use wsguard::{auth, config, frame, handshake, http1, quota, session};
+use wsguard::{auth, config, frame, handshake, http1, inspect, quota, session};
 
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 25] = [
+const TARGETS: [(&str, Entry); 27] = [
     ("answer", handshake::answer::fuzz_answer),
+    ("asking", session::fuzz_asking),
     ("ban_shard", quota::bans::fuzz_ban_shard),
     ("config", config::fuzz_config),
     ("cookie", auth::fuzz_cookie),
@@ -35,6 +36,7 @@ const TARGETS: [(&str, Entry); 25] = [
     ("query", auth::fuzz_query),
     ("rate", config::fuzz_rate),
     ("rate_shard", quota::rate::fuzz_rate_shard),
+    ("rules", inspect::fuzz_rules),
     ("session", session::fuzz_session),
     ("shard", quota::fuzz_shard),
     ("template", auth::fuzz_template),

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Most questions under way for clients of one address (of IPv6, one /64) on one
-/// worker: made-up credentials must not become a flood at the service.
+/// worker, of handshakes and messages together: made-up credentials, and clients
+/// that ask for whatever comes to mind, must not become a flood at the service.
 pub const MAX_ASKED_PER_ADDRESS: u32 = 32;
 
 /// Most questions under way on one worker.
@@ -29,6 +30,41 @@ pub(super) struct UnderWay {
     total: u32,
     /// None is 0.
     by_address: HashMap<Option<IpAddr>, u32>,
+    /// Of those, the ones that nobody waits for any more.
+    left: Vec<Left>,
+}
+
+/// A question whose client has gone. The service goes on with it, and the answer
+/// comes to nobody: so it counts until it can't come any more, or clients that come
+/// and go would be a flood at the service all the same.
+#[derive(Debug)]
+struct Left {
+    since: Timestamp,
+    limit: Duration,
+    address: Option<IpAddr>,
+}
+
+impl UnderWay {
+    /// Gives back the places of questions that nobody waited for.
+    fn settle(&mut self, now: Timestamp) {
+        // A clock that was set back must not keep a place for ever.
+        let ends = |left: &Left| now.since(left.since) >= left.limit || now < left.since;
+        let (ended, left) = std::mem::take(&mut self.left).into_iter().partition(ends);
+        self.left = left;
+        for Left { address, .. } in ended {
+            self.give_back(address);
+        }
+    }
+
+    fn give_back(&mut self, address: Option<IpAddr>) {
+        self.total = self.total.saturating_sub(1);
+        let left = self.by_address.get(&address).map_or(0, |here| here.saturating_sub(1));
+        if left == 0 {
+            self.by_address.remove(&address);
+        } else {
+            self.by_address.insert(address, left);
+        }
+    }
 }
 
 /// One question's place among those, given back when it is dropped.
@@ -36,6 +72,8 @@ pub(super) struct UnderWay {
 struct Slot {
     of: Rc<RefCell<UnderWay>>,
     address: Option<IpAddr>,
+    /// Of a question that has been left, and so counts on.
+    left: bool,
 }
 
 impl Slot {
@@ -48,19 +86,20 @@ impl Slot {
         }
         under_way.total += 1;
         under_way.by_address.insert(address, here + 1);
-        Ok(Self { of: Rc::clone(of), address })
+        Ok(Self { of: Rc::clone(of), address, left: false })
+    }
+
+    /// Counts on for so long.
+    fn leave(&mut self, since: Timestamp, limit: Duration) {
+        self.left = true;
+        self.of.borrow_mut().left.push(Left { since, limit, address: self.address });
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut under_way = self.of.borrow_mut();
-        under_way.total = under_way.total.saturating_sub(1);
-        let left = under_way.by_address.get(&self.address).map_or(0, |here| here - 1);
-        if left == 0 {
-            under_way.by_address.remove(&self.address);
-        } else {
-            under_way.by_address.insert(self.address, left);
+        if !self.left {
+            self.of.borrow_mut().give_back(self.address);
         }
     }
 }
@@ -80,7 +119,9 @@ pub(super) struct Asked {
     since: Timestamp,
     limit: Duration,
     answer: Option<CallAnswer>,
-    _slot: Slot,
+    /// The answer has come.
+    answered: bool,
+    slot: Slot,
 }
 
 impl Asked {
@@ -95,15 +136,18 @@ impl Asked {
         address: Option<IpAddr>,
         otherwise: AuthError,
     ) -> Result<Self, AuthError> {
+        under_way.borrow_mut().settle(now);
         let slot = Slot::take(under_way, address)?;
         let id = calls.call(call).map_err(|_| otherwise)?;
-        Ok(Self { id, since: now, limit: call.timeout + MARGIN, answer: None, _slot: slot })
+        let limit = call.timeout + MARGIN;
+        Ok(Self { id, since: now, limit, answer: None, answered: false, slot })
     }
 
     /// Hands over an answer, which may be somebody else's.
     pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
         if self.id == id {
             self.answer = Some(answer.clone());
+            self.answered = true;
         }
     }
 
@@ -112,6 +156,14 @@ impl Asked {
         // A clock that was set back must not keep anybody waiting.
         let late = now.since(self.since) >= self.limit || now < self.since;
         self.answer.take().or_else(|| late.then_some(CallAnswer::Reset))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.slot.leave(self.since, self.limit);
+        }
     }
 }
 
@@ -198,6 +250,12 @@ mod tests {
         Asked::ask(&call(), (host, host.now()), under_way, Some(address), otherwise)
     }
 
+    fn answered(asked: impl IntoIterator<Item = Asked>) {
+        for mut asked in asked.into_iter().collect::<Vec<_>>() {
+            asked.on_answer(asked.id, &CallAnswer::Reset);
+        }
+    }
+
     #[test]
     fn a_network_can_ask_so_much_and_others_still_can() {
         let (host, under_way) = (MemoryHost::at(Timestamp::default()), Rc::default());
@@ -207,10 +265,32 @@ mod tests {
             .collect();
         assert_eq!(ask(&host, &under_way, one(99)).err(), Some(AuthError::TooManyAsked));
         assert!(ask(&host, &under_way, [0x2001, 0xdb8, 0, 1, 0, 0, 0, 1]).is_ok());
-        drop(asked);
-        assert!(ask(&host, &under_way, one(99)).is_ok());
+        answered(asked);
+        answered([ask(&host, &under_way, one(99)).unwrap()]);
+        host.advance(Duration::from_secs(3));
+        under_way.borrow_mut().settle(host.now());
         assert!(under_way.borrow().by_address.is_empty(), "nothing is left");
         assert_eq!(under_way.borrow().total, 0);
+    }
+
+    /// The service goes on with it.
+    #[test]
+    fn what_nobody_waits_for_any_more_counts_until_its_time_is_over() {
+        let at = |seconds| Timestamp::from_unix(Duration::from_secs(seconds));
+        let (host, under_way) = (MemoryHost::at(at(100)), Rc::default());
+        for _ in 0..MAX_ASKED_PER_ADDRESS {
+            drop(ask(&host, &under_way, [1; 8]).unwrap());
+        }
+        host.advance(Duration::from_millis(2999));
+        assert_eq!(ask(&host, &under_way, [1; 8]).err(), Some(AuthError::TooManyAsked));
+        assert!(ask(&host, &under_way, [2; 8]).is_ok());
+        host.advance(Duration::from_millis(1));
+        answered((0..MAX_ASKED_PER_ADDRESS).map(|_| ask(&host, &under_way, [1; 8]).unwrap()));
+        drop(ask(&host, &under_way, [1; 8]).unwrap());
+        host.set(at(1));
+        drop(ask(&host, &under_way, [1; 8]).unwrap());
+        assert_eq!(under_way.borrow().left.len(), 1, "set back");
+        assert_eq!(under_way.borrow().total, 1);
     }
 
     #[test]
@@ -220,7 +300,7 @@ mod tests {
         let most = u16::try_from(MAX_ASKED).unwrap();
         let asked: Vec<_> = (0..most).map(|net| ask(&host, &under_way, of(net)).unwrap()).collect();
         assert_eq!(ask(&host, &under_way, of(most)).err(), Some(AuthError::TooManyAsked));
-        drop(asked);
+        answered(asked);
         assert!(ask(&host, &under_way, of(most)).is_ok());
     }
 

@@ -8,10 +8,11 @@ use super::identity::{Identity, hash_prefix};
 use super::jws::Compact;
 use super::presented::Presented;
 use super::remote::{Held, RemoteKeys, Want};
-use super::verified::{TokenHash, VerifiedTokens};
+use super::verified::VerifiedTokens;
 use super::{AuthRules, Issuer, IssuerKeys, KeysUri, SessionRules, jwt};
 use crate::host::{Call, CallAnswer, CallId, Calls, Host, Level, Log, Signatures, Timestamp};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -191,8 +192,7 @@ impl Attempt {
         desk: Desk<'_>,
     ) -> Result<Option<Identity>, AuthError> {
         let credential = self.presented.credential()?;
-        let hash = TokenHash::of(desk.policy, credential);
-        if let Some(identity) = desk.verifiers.verified.borrow().find(rules, &desk, hash) {
+        if let Some(identity) = desk.verifiers.verified.borrow().find(rules, &desk, credential) {
             return Ok(Some(identity));
         }
         let (issuer, token, claims) = match issued(rules, credential) {
@@ -202,7 +202,7 @@ impl Attempt {
                     return Ok(Some(Identity::of_api_key(key, desk.now)));
                 }
                 let session = rules.session.as_ref().ok_or(no_token)?;
-                return by_service(session, credential, hash, desk, &mut self.asked);
+                return by_service(session, credential, desk, &mut self.asked);
             }
         };
         let Some((mut identity, generation)) =
@@ -213,21 +213,29 @@ impl Attempt {
         if identity.key_id.is_empty() {
             identity.key_id = hash_prefix(credential);
         }
-        desk.verifiers.verified.borrow_mut().keep(hash, &identity, generation, credential.len());
+        let token = (desk.policy, credential);
+        desk.verifiers.verified.borrow_mut().keep(token, &identity, generation);
         Ok(Some(identity))
     }
+}
+
+/// What answers about a credential are kept under: another policy may ask another
+/// service.
+fn question_hash(policy: usize, credential: &[u8]) -> [u8; 32] {
+    let policy = u64::try_from(policy).unwrap_or(u64::MAX).to_be_bytes();
+    Sha256::new().chain_update(policy).chain_update(credential).finalize().into()
 }
 
 /// Asks the session service, unless that was done a while ago.
 fn by_service(
     session: &SessionRules,
     credential: &[u8],
-    TokenHash(hash): TokenHash,
     desk: Desk<'_>,
     asked: &mut Option<Asked>,
 ) -> Result<Option<Identity>, AuthError> {
     let verifiers = desk.verifiers;
     let call = session.question(credential)?;
+    let hash = question_hash(desk.policy, credential);
     let Some(question) = asked else {
         if let Some(known) = verifiers.sessions.borrow().find(&hash, desk.now) {
             let identity = Identity { authenticated_at: desk.now, ..known.clone() };
@@ -270,6 +278,8 @@ fn by_issuer(
     desk: Desk<'_>,
     (since, awaited): (Timestamp, &mut Option<(u64, Duration)>),
 ) -> Result<Option<(Identity, u64)>, AuthError> {
+    let header = jwt::check_header(issuer, token)?;
+    let token = (token, &header);
     let uri = match &issuer.keys {
         IssuerKeys::Fixed(keys) => {
             let identity = jwt::verify(issuer, keys, token, claims, desk.now, desk.signatures)?;
@@ -277,7 +287,6 @@ fn by_issuer(
         }
         IssuerKeys::Published(uri) => uri,
     };
-    jwt::check_header(issuer, token)?;
     let set = desk.verifiers.remote.find(uri).ok_or(AuthError::KeysUnavailable)?;
     let (rounds, failed) = set.rounds();
     let waiting = awaited.is_some_and(|(round, limit)| {

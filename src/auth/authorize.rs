@@ -1,6 +1,5 @@
 //! Whether a credential reaches to what is asked for: `auth.authorize`.
 
-use super::ask::{Asked, MAX_NO};
 use super::attempt::Desk;
 use super::error::AuthError;
 use super::first_message::When;
@@ -9,21 +8,19 @@ use super::pointer::Pointer;
 use super::strip::same_name;
 use super::{jwt, query};
 use crate::handshake::RequestHead;
-use crate::host::{Call, CallAnswer, CallId};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use crate::host::{CallAnswer, CallId};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
+mod inquiry;
 mod message;
 pub mod template;
 
+pub use inquiry::Inquiry;
 pub use message::{Asked as AskedFor, asked_by, check_asked, check_message};
 
 use template::PathTemplate;
-
-/// What stands in a path segment as it is (RFC 3986 §2.3).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Longest value that is asked about, in bytes.
 const MAX_VALUE_BYTES: usize = 1024;
@@ -46,7 +43,8 @@ pub enum Asking {
     Header(String),
     /// Segments of the path.
     Path(PathTemplate),
-    /// A message of the open connection; not asked for in the handshake.
+    /// A message of the open connection. Of what the handshake asks for only where
+    /// it carries the credential.
     Message {
         /// Where it says so.
         pointer: Pointer,
@@ -79,7 +77,10 @@ pub struct Callout {
     pub cache: Option<Duration>,
 }
 
-/// What a handshake asks for.
+/// What is asked for, by the names that a callout's path has for it.
+type Named<'a> = Vec<(&'a str, String)>;
+
+/// What a client asks for before it is let in.
 #[derive(Clone, Copy)]
 pub struct Wish<'a> {
     /// The request's head.
@@ -88,6 +89,8 @@ pub struct Wish<'a> {
     pub path: &'a str,
     /// What follows the `?`.
     pub query: Option<&'a [u8]>,
+    /// What the first message asks for, where that carries the credential.
+    pub said: &'a [AskedFor],
 }
 
 /// How far the rules have been followed.
@@ -95,14 +98,12 @@ pub struct Wish<'a> {
 pub(super) struct Authorization {
     /// Place of the rule whose turn it is.
     rule: usize,
-    asked: Option<Asked>,
+    inquiry: Inquiry,
 }
 
 impl Authorization {
     pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(asked) = &mut self.asked {
-            asked.on_answer(id, answer);
-        }
+        self.inquiry.on_answer(id, answer);
     }
 
     /// Follows the rules as far as that can be done now; `false`: it waits.
@@ -114,69 +115,14 @@ impl Authorization {
         desk: Desk<'_>,
     ) -> Result<bool, AuthError> {
         while let Some(rule) = rules.get(self.rule) {
-            if matches!(rule.from, Asking::Message { .. }) {
-                self.rule += 1;
-                continue;
-            }
-            let values = rule.from.values(wish)?;
-            match &rule.grant {
-                Grant::Claim(claim) => {
-                    let granted = identity.claim(claim);
-                    let one =
-                        |(_, value): &(&str, String)| granted.is_some_and(|c| holds(c, value));
-                    if !values.iter().all(one) {
-                        return Err(AuthError::NotGranted);
-                    }
-                }
-                Grant::Callout(callout) => {
-                    if !self.follow(callout, identity, &values, desk)? {
-                        return Ok(false);
-                    }
-                }
+            if let Some(values) = rule.from.values(wish, self.rule)?
+                && !self.inquiry.follow(&rule.grant, identity, &values, desk)?
+            {
+                return Ok(false);
             }
             self.rule += 1;
         }
         Ok(true)
-    }
-
-    fn follow(
-        &mut self,
-        callout: &Callout,
-        identity: &Identity,
-        values: &[(&str, String)],
-        desk: Desk<'_>,
-    ) -> Result<bool, AuthError> {
-        let call = callout.question(identity, values)?;
-        let question: [u8; 32] = Sha256::new()
-            .chain_update([call.cluster.as_str(), &call.authority, &call.path].join("\n"))
-            .finalize()
-            .into();
-        let verifiers = desk.verifiers;
-        let Some(asked) = &mut self.asked else {
-            if let Some(yes) = verifiers.granted.borrow().find(&question, desk.now) {
-                return if *yes { Ok(true) } else { Err(AuthError::NotGranted) };
-            }
-            let otherwise = AuthError::CalloutUnavailable;
-            let with = (desk.calls, desk.now);
-            self.asked =
-                Some(Asked::ask(&call, with, &verifiers.under_way, desk.address, otherwise)?);
-            return Ok(false);
-        };
-        let Some(answer) = asked.answer(desk.now) else { return Ok(false) };
-        self.asked = None;
-        let yes = match answer {
-            CallAnswer::Whole { status: 200..=299, .. } => true,
-            CallAnswer::Whole { status: 401 | 403 | 404, .. } => false,
-            other => {
-                verifiers.tell("authorize callout", &call, &other, desk);
-                return Err(AuthError::CalloutUnavailable);
-            }
-        };
-        if let Some(time) = callout.cache {
-            let time = if yes { time } else { time.min(MAX_NO) };
-            verifiers.granted.borrow_mut().keep(question, (yes, 0), desk.now, time);
-        }
-        if yes { Ok(true) } else { Err(AuthError::NotGranted) }
     }
 }
 
@@ -187,23 +133,24 @@ impl Asking {
         match self {
             Self::Query(name) | Self::Header(name) => vec![name],
             Self::Path(template) => template.names(),
-            Self::Message { .. } => Vec::new(),
+            Self::Message { pointer, .. } => vec![pointer.last()],
         }
     }
 
-    /// What is asked for, by name; once each, and never nothing.
-    fn values<'a>(&'a self, wish: Wish<'_>) -> Result<Vec<(&'a str, String)>, AuthError> {
+    /// What is asked for by the rule of this `place`, by name; once each, and
+    /// never nothing. `None`: only messages are meant, and none has been sent.
+    fn values<'a>(&'a self, wish: Wish<'_>, place: usize) -> Result<Option<Named<'a>>, AuthError> {
         let read = |value| String::from_utf8(value).map_err(|_| AuthError::NotAsked).and_then(fit);
         let single = |mut values: Box<dyn Iterator<Item = Vec<u8>> + '_>| {
             let value = values.next().ok_or(AuthError::NotAsked)?;
             if values.next().is_some() { Err(AuthError::NotAsked) } else { Ok(value) }
         };
-        match self {
+        Ok(Some(match self {
             Self::Query(name) => {
                 let values = query::values(wish.query.unwrap_or_default(), name);
                 let value =
                     single(Box::new(values.map(|value| query::decode(value).into_owned())))?;
-                Ok(vec![(name, read(value)?)])
+                vec![(name, read(value)?)]
             }
             Self::Header(name) => {
                 // `x_room` too: many an upstream takes it for `x-room`.
@@ -212,40 +159,20 @@ impl Asking {
                     return Err(AuthError::NotAsked);
                 }
                 let lines = same().map(|(_, line)| line.trim_ascii().to_vec());
-                Ok(vec![(name, read(single(Box::new(lines))?)?)])
+                vec![(name, read(single(Box::new(lines))?)?)]
             }
             Self::Path(template) => {
                 let segments = template.capture(wish.path).ok_or(AuthError::NotAsked)?;
                 let decode = |(name, segment): (&'a str, &str)| {
                     Ok((name, read(percent_decode_str(segment).collect())?))
                 };
-                segments.into_iter().map(decode).collect()
+                segments.into_iter().map(decode).collect::<Result<_, _>>()?
             }
-            Self::Message { .. } => Err(AuthError::NotAsked),
-        }
-    }
-}
-
-impl Callout {
-    fn question(&self, identity: &Identity, values: &[(&str, String)]) -> Result<Call, AuthError> {
-        let subject = identity.claim("sub").and_then(text);
-        let segment = |name: &str| {
-            let value = match values.iter().find(|(known, _)| *known == name) {
-                Some((_, value)) => Some(value),
-                None => subject.as_ref().filter(|_| name == "sub"),
-            };
-            let value = value.filter(|value| !["", ".", ".."].contains(&value.as_str()))?;
-            Some(utf8_percent_encode(value, UNRESERVED).to_string())
-        };
-        Ok(Call {
-            cluster: self.cluster.clone(),
-            method: "GET",
-            authority: self.host.clone(),
-            path: self.path.fill(segment).ok_or(AuthError::NotAsked)?,
-            headers: vec![("user-agent", "wsguard".to_owned())],
-            body: Vec::new(),
-            timeout: self.timeout,
-        })
+            Self::Message { pointer, .. } => {
+                let said = wish.said.iter().find(|(said, _)| *said == place);
+                return Ok(said.map(|(_, value)| vec![(pointer.last(), value.clone())]));
+            }
+        }))
     }
 }
 
@@ -263,6 +190,13 @@ fn text(claim: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// Whether the claim holds all of the values.
+fn claimed(identity: &Identity, claim: &str, values: &[(&str, String)]) -> Result<(), AuthError> {
+    let granted = identity.claim(claim).ok_or(AuthError::NotGranted)?;
+    let all = values.iter().all(|(_, value)| holds(granted, value));
+    if all { Ok(()) } else { Err(AuthError::NotGranted) }
 }
 
 /// Whether a claim is this value, a list with it, or names it among others that

@@ -2,7 +2,7 @@
 //! been verified.
 
 use super::AuthRules;
-use super::authorize::{Asking, Wish};
+use super::authorize::{AskedFor, Asking, Wish};
 use super::strip::same_name;
 use crate::handshake::{Headers, RequestHead};
 use std::fmt;
@@ -40,10 +40,11 @@ impl AwaitedCredential {
         Self { head, path: wish.path.to_owned(), query }
     }
 
-    /// What the handshake asked for, for [`super::Attempt::advance`].
+    /// What the handshake asked for, and `said` in its first message, for
+    /// [`super::Attempt::advance`].
     #[must_use]
-    pub fn wish(&self) -> Wish<'_> {
-        Wish { head: &self.head, path: &self.path, query: self.query.as_deref() }
+    pub fn wish<'a>(&'a self, said: &'a [AskedFor]) -> Wish<'a> {
+        Wish { head: &self.head, path: &self.path, query: self.query.as_deref(), said }
     }
 }
 

@@ -208,7 +208,7 @@ impl fmt::Display for AuthError {
             Self::SessionUnavailable => "sessions can't be checked now; try again later",
             Self::SessionExpired => "the session has expired",
             Self::TooManyAsked => {
-                "so many credentials of this network are being checked; try again later"
+                "so many questions about clients of this network are under way; try again later"
             }
             Self::NotAsked => {
                 "the handshake or message does not say, once and as a plain value, what it asks for"

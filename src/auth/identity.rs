@@ -6,6 +6,7 @@ use crate::host::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::rc::Rc;
 
 /// Somebody whose credential verified.
 #[derive(Clone, PartialEq)]
@@ -26,8 +27,9 @@ pub struct Identity {
     /// never.
     pub expires: Option<Timestamp>,
     /// What the credential says: a token's claims; for an API key `sub` alone;
-    /// a session service's answer, with the subject as `sub`.
-    pub claims: Map<String, Value>,
+    /// a session service's answer, with the subject as `sub`. Shared with what is
+    /// kept for the next time.
+    pub claims: Rc<Map<String, Value>>,
     /// What it was verified by.
     pub proof: Proof,
 }
@@ -89,7 +91,7 @@ impl Identity {
             key_id: id.to_owned(),
             authenticated_at: now,
             expires: None,
-            claims,
+            claims: Rc::new(claims),
             proof: Proof::ApiKey(hash),
         }
     }
@@ -181,7 +183,7 @@ mod tests {
             key_id: String::new(),
             authenticated_at: Timestamp::default(),
             expires: None,
-            claims,
+            claims: Rc::new(claims),
             proof: Proof::Session,
         };
         identity.header_value("c")

@@ -7,13 +7,15 @@ use super::jwk::KeySet;
 use super::jws::{Compact, Header};
 use crate::host::{Signatures, Timestamp};
 use serde_json::{Map, Value};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Last second of the year 9999. A time beyond it is a mistake (milliseconds,
 /// mostly), and one that would never expire.
 const MAX_UNIX_SECONDS: Duration = Duration::from_secs(253_402_300_799);
 
-/// Verifies a token by the rules of the issuer that it claims to be of.
+/// Verifies a token by the rules of the issuer that it claims to be of; its header
+/// has passed [`check_header`].
 ///
 /// The signature comes first, so that nobody without a key learns anything
 /// about the claims that are wanted; expiry comes last, so that
@@ -21,12 +23,11 @@ const MAX_UNIX_SECONDS: Duration = Duration::from_secs(253_402_300_799);
 pub(super) fn verify(
     issuer: &Issuer,
     keys: &KeySet,
-    token: &Compact<'_>,
+    (token, header): (&Compact<'_>, &Header),
     claims: Map<String, Value>,
     now: Timestamp,
     host: &dyn Signatures,
 ) -> Result<Identity, AuthError> {
-    let header = check_header(issuer, token)?;
     let named = (header.algorithm, header.kid.as_deref());
     let key = keys.verify(named, token.signed(), &token.signature()?, host)?;
     check_issuer(issuer, &claims)?;
@@ -41,7 +42,7 @@ pub(super) fn verify(
         key_id: key.kid().unwrap_or_default().to_owned(),
         authenticated_at: now,
         expires,
-        claims,
+        claims: Rc::new(claims),
         proof: Proof::Key { issuer: issuer.issuer.clone(), fingerprint: key.fingerprint() },
     })
 }

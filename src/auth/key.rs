@@ -26,6 +26,7 @@ pub(super) struct Key {
     /// `alg`: the only algorithm it may be used with.
     only: Option<Algorithm>,
     material: Material,
+    fingerprint: [u8; 32],
 }
 
 /// What is wrong, and with which member; an empty one is the key itself.
@@ -45,7 +46,7 @@ impl Key {
         check_purpose(jwk)?;
         let only = only(jwk, &material)?;
         let kid = jwk.contains_key("kid").then(|| text(jwk, "kid")).transpose()?;
-        Ok(Self { kid: kid.map(str::to_owned), only, material })
+        Ok(Self::new(kid.map(str::to_owned), only, material))
     }
 
     /// Takes a shared secret as it is.
@@ -53,12 +54,17 @@ impl Key {
         if secret.len() < MIN_SECRET_BYTES {
             return Err(KeyError::SecretTooShort { bytes: MIN_SECRET_BYTES });
         }
-        Ok(Self { kid: None, only: None, material: Material::Secret(secret.into()) })
+        Ok(Self::new(None, None, Material::Secret(secret.into())))
+    }
+
+    fn new(kid: Option<String>, only: Option<Algorithm>, material: Material) -> Self {
+        let fingerprint = material.fingerprint();
+        Self { kid, only, material, fingerprint }
     }
 
     /// SHA-256 of the key itself, whatever it is called.
-    pub(super) fn fingerprint(&self) -> [u8; 32] {
-        self.material.fingerprint()
+    pub(super) const fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
     }
 
     pub(super) fn kid(&self) -> Option<&str> {

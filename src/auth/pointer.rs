@@ -34,6 +34,11 @@ impl Pointer {
         names.map(String::as_str).next().unwrap_or("")
     }
 
+    /// Its last step.
+    pub(super) fn last(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
+    }
+
     /// What stands there.
     pub(super) fn find<'a>(&self, document: &'a RawValue) -> Found<'a> {
         find(document, &self.0, Case::Exact)

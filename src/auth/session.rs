@@ -8,6 +8,7 @@ use crate::host::{Call, CallAnswer, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// What `application/x-www-form-urlencoded` leaves as it is.
@@ -144,7 +145,7 @@ impl SessionRules {
             key_id: hash_prefix(credential),
             authenticated_at: now,
             expires,
-            claims,
+            claims: Rc::new(claims),
             proof: Proof::Session,
         })
     }

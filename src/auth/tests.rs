@@ -3,7 +3,7 @@
 use super::*;
 use crate::handshake::{Headers, RequestHead};
 use crate::host::memory::MemoryHost;
-use crate::host::{Hash, Signatures, Timestamp};
+use crate::host::{Clock, Hash, Signatures, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
@@ -103,6 +103,32 @@ pub(super) fn present(
     authenticate(rules, Presented::collect(rules, &head, None, &[]), now, host)
 }
 
+/// A worker that has verified nothing yet.
+pub(super) struct Worker {
+    pub(super) host: Rc<MemoryHost>,
+    verifiers: Verifiers,
+}
+
+impl Worker {
+    pub(super) fn of(rules: &AuthRules) -> Self {
+        let host = Rc::new(MemoryHost::at(at(NOW)));
+        let auth = std::iter::once(rules);
+        Self { verifiers: Verifiers::open(Rc::<MemoryHost>::clone(&host), auth), host }
+    }
+
+    pub(super) fn desk<'a>(&'a self, signatures: &'a dyn Signatures) -> Desk<'a> {
+        Desk {
+            now: self.host.now(),
+            signatures,
+            calls: &*self.host,
+            log: &*self.host,
+            address: None,
+            verifiers: &self.verifiers,
+            policy: 0,
+        }
+    }
+}
+
 /// Verifies what needs nobody else's answer, by a worker that has verified
 /// nothing before.
 pub(super) fn authenticate(
@@ -111,21 +137,12 @@ pub(super) fn authenticate(
     now: Timestamp,
     signatures: &dyn Signatures,
 ) -> Result<Identity, AuthError> {
-    let host = Rc::new(MemoryHost::at(now));
-    let verifiers = Verifiers::open(Rc::<MemoryHost>::clone(&host), std::iter::once(rules));
-    let desk = Desk {
-        now,
-        signatures,
-        calls: &*host,
-        log: &*host,
-        address: None,
-        verifiers: &verifiers,
-        policy: 0,
-    };
+    let worker = Worker::of(rules);
+    worker.host.set(now);
     let mut attempt = Attempt::new(presented, now);
     let head = head(&[]);
-    let wish = authorize::Wish { head: &head, path: "/ws", query: None };
-    assert!(attempt.advance(rules, wish, desk)?, "nothing to wait for");
+    let wish = authorize::Wish { head: &head, path: "/ws", query: None, said: &[] };
+    assert!(attempt.advance(rules, wish, worker.desk(signatures))?, "nothing to wait for");
     Ok(attempt.take_identity().unwrap())
 }
 

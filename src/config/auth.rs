@@ -29,6 +29,8 @@ pub(super) struct Checked<'a> {
     pub(super) cookies: Vec<Node<'a>>,
     /// The first message, where the policy has one.
     pub(super) first_message: Option<first_message::Checked<'a>>,
+    /// Where callouts for what messages ask for stand.
+    pub(super) message_callouts: Vec<Node<'a>>,
     /// The identity headers and where they stand.
     pub(super) identity: Vec<(String, Node<'a>)>,
 }
@@ -50,6 +52,7 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
         },
         cookies: Vec::new(),
         first_message: None,
+        message_callouts: Vec::new(),
         identity: Vec::new(),
     };
     let Some(auth) = node.object(KEYS) else { return checked };
@@ -69,6 +72,7 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
     }
     if let Some(node) = auth.get("authorize") {
         checked.rules.authorize = authorize::read(node);
+        checked.message_callouts = authorize::message_callouts(node);
     }
     if let Some(close) = auth.get("close_at_expiry").and_then(Node::flag) {
         checked.rules.close_at_expiry = close;

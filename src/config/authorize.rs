@@ -16,17 +16,21 @@ pub(super) fn read(node: &Node<'_>) -> Vec<AuthorizeRule> {
     node.list_of(rule).unwrap_or_default()
 }
 
+/// Where it names services for what messages ask for: these wait for the answers.
+pub(super) fn message_callouts<'a>(node: &Node<'a>) -> Vec<Node<'a>> {
+    let callout = |rule: &Node<'a>| {
+        let asks = rule.member("from").is_some_and(|from| from.has_member("message"));
+        rule.member("callout").filter(|_| asks)
+    };
+    node.plain_items().iter().filter_map(callout).collect()
+}
+
 fn rule(node: &Node<'_>) -> Option<AuthorizeRule> {
     let rule = node.object(&["from", "claim", "callout"])?;
     let write = "where it is said what is asked for, like {query: room}";
     let from = rule.require("from", write).and_then(asking);
-    let message = matches!(from, Some(Asking::Message { .. }));
     let grant = match rule.one_of(&["claim", "callout"])? {
         ("claim", node) => Some(Grant::Claim(node.line()?.to_owned())),
-        (_, node) if message => {
-            node.report(Fault::NotSupportedYet(None));
-            None
-        }
         (_, node) => callout(node, from.as_ref()).map(Grant::Callout),
     };
     Some(AuthorizeRule { from: from?, grant: grant? })

@@ -3,7 +3,7 @@
 use super::fault::{Fault, Name, Shape};
 use super::node::Node;
 use super::object::Object;
-use super::relations::{NotInStream, Relation};
+use super::relations::Relation;
 use super::units::Bound;
 use super::{FilterKind, handshake, lifetime};
 use crate::auth::first_message::{FirstMessageRules, Form, When};
@@ -62,13 +62,7 @@ impl Checked<'_> {
         push: lifetime::Push,
         filter: FilterKind,
     ) {
-        match (filter, push) {
-            (FilterKind::Stream, _) => {
-                self.node.report(Relation::Stream(NotInStream::Holds));
-            }
-            (FilterKind::Http, lifetime::Push::Without) => self.node.report(Relation::NeedsPush),
-            (FilterKind::Http, lifetime::Push::With | lifetime::Push::Wrong) => {}
-        }
+        push.check(&self.node, filter);
         let passes = handshake.rules.plain_http == PlainHttp::Pass;
         if passes && self.form == Some(Form::SocketIo) {
             self.node.report(Relation::PollingPasses);

@@ -20,6 +20,17 @@ pub(super) enum Push {
     Wrong,
 }
 
+impl Push {
+    /// Holds that what holds messages until an answer has come can let them go.
+    pub(super) fn check(self, node: &Node<'_>, filter: FilterKind) {
+        match (filter, self) {
+            (FilterKind::Stream, _) => node.report(Relation::Stream(NotInStream::Holds)),
+            (FilterKind::Http, Self::Without) => node.report(Relation::NeedsPush),
+            (FilterKind::Http, Self::With | Self::Wrong) => {}
+        }
+    }
+}
+
 /// Reads `lifetime`, if it is written.
 pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> (Lifetime, Push) {
     let mut rules = Lifetime::default();

@@ -65,6 +65,9 @@ pub(super) fn read<'a>(
     if let Some(first) = auth.as_ref().and_then(|auth| auth.first_message.as_ref()) {
         first.check(&handshake, push, filter);
     }
+    for callout in auth.iter().flat_map(|auth| &auth.message_callouts) {
+        push.check(callout, filter);
+    }
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
     let client = messages::read(policy.get("client"), users);
     let server = messages::read(policy.get("server"), users);

@@ -37,8 +37,9 @@ pub(super) struct HttpStream {
     /// A request without a session that asked for no upgrade, until it is
     /// answered: its headers can't be read any more then.
     plain: Option<Box<Plain>>,
-    /// We have answered in upstream's place: what follows is our own answer.
-    answered: bool,
+    /// The status that we have answered with in upstream's place: what follows is
+    /// our own answer.
+    answered: Option<u16>,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,
 }
@@ -85,9 +86,9 @@ impl HttpStream {
     }
 
     /// Whether somebody else's answer is waited for: about its request, which is
-    /// held, or about its first message.
+    /// held, about its first message, or about what its messages ask for.
     pub(super) fn is_waiting(&self) -> bool {
-        self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_verifying())
+        self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_waiting())
     }
 
     /// Hands over the answer of a call that was made for it.
@@ -109,7 +110,7 @@ impl HttpStream {
             if self.apply(admitted) == Action::Continue {
                 host::resume_request();
             }
-        } else if let Some(session) = self.session.as_mut().filter(|s| s.is_verifying()) {
+        } else if let Some(session) = self.session.as_mut().filter(|s| s.is_waiting()) {
             let outcome = session.advance();
             if let Some(reason) = outcome.refused {
                 self.tell_reason(reason);
@@ -150,7 +151,7 @@ impl HttpStream {
 
     fn refuse(&mut self, refusal: &Refusal) -> Action {
         self.tell_reason(refusal.reason);
-        self.answered = true;
+        self.answered = Some(refusal.status);
         host::respond(refusal);
         Action::Pause
     }
@@ -163,7 +164,7 @@ impl HttpStream {
     }
 
     fn on_body(&mut self, which: Body, size: usize, ends: bool) -> Action {
-        if self.answered {
+        if self.answered.is_some() {
             // Upstream may still be there; whatever the client sends is for
             // nobody.
             if matches!(which, Body::Request) && !host::replace_body(which, size, &[]) {
@@ -313,8 +314,10 @@ impl HttpContext for HttpFilter {
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         let mut stream = self.stream.borrow_mut();
-        if stream.answered {
-            host::tidy_switch();
+        if let Some(status) = stream.answered {
+            if status == 101 {
+                host::tidy_switch();
+            }
             return Action::Continue;
         }
         let Some(session) = &mut stream.session else { return stream.on_plain_answer() };

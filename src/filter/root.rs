@@ -88,7 +88,7 @@ pub(super) struct Worker {
     ticks: Cell<u32>,
     /// By context id.
     live: RefCell<BTreeMap<u32, Live>>,
-    /// Of those, the ones whose request is held.
+    /// Of those, the ones that wait for somebody else's answer.
     waiting: RefCell<BTreeSet<u32>>,
     /// Of those, the ones whose client has to be written more.
     behind: RefCell<BTreeSet<u32>>,
@@ -112,7 +112,7 @@ impl Worker {
         self.live.borrow_mut().insert(id, live);
     }
 
-    /// Lets ticks look whether its request can be decided.
+    /// Lets ticks look whether what waits in it can be decided.
     pub(super) fn wait(&self, id: u32) {
         self.waiting.borrow_mut().insert(id);
     }

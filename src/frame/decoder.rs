@@ -79,6 +79,20 @@ impl Decoder {
         }
     }
 
+    /// The frame at the front of `input`, if it begins and ends there and its
+    /// header breaks no rule: header, payload as it came, and the length of both in
+    /// bytes. Nothing is taken: whoever has no use for more goes on behind it.
+    #[inline]
+    #[must_use]
+    pub fn whole<'a>(&self, input: &'a [u8]) -> Option<(FrameHeader, &'a [u8], usize)> {
+        if self.frame.is_some() || self.partial_bytes != 0 {
+            return None;
+        }
+        let (header, length) = FrameHeader::parse(input, self.sender, self.compression).ok()??;
+        let payload = input.get(length..)?.get(..usize::try_from(header.payload_bytes).ok()?)?;
+        Some((header, payload, length + payload.len()))
+    }
+
     fn header<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, FrameError> {
         if self.partial_bytes == 0
             && let Some((header, length)) =

@@ -83,6 +83,7 @@ impl FrameHeader {
     ///
     /// # Errors
     /// The first rule of RFC 6455 §5 that the header breaks.
+    #[inline]
     pub fn parse(
         bytes: &[u8],
         sender: Sender,

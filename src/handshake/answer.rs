@@ -80,6 +80,12 @@ impl Agreement {
         Self { accept: None, ..self }
     }
 
+    /// The accept that upstream's answer must carry, where it got a key.
+    #[must_use]
+    pub fn accept(&self) -> Option<&str> {
+        self.accept.as_deref()
+    }
+
     /// Judges upstream's answer.
     #[must_use]
     pub fn judge(&self, status: u16, headers: &Headers) -> Answer {

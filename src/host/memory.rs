@@ -29,6 +29,7 @@ pub struct MemoryHost {
     monotonic: Cell<Duration>,
     shared: Rc<RefCell<Shared>>,
     lines: RefCell<Vec<(Level, String)>>,
+    least_level: Cell<Level>,
     metrics: RefCell<Vec<Metric>>,
     calls: RefCell<Vec<(CallId, Call)>>,
     called: Cell<u32>,
@@ -44,6 +45,7 @@ impl MemoryHost {
             monotonic: Cell::default(),
             shared: Rc::default(),
             lines: RefCell::default(),
+            least_level: Cell::new(Level::Info),
             metrics: RefCell::default(),
             calls: RefCell::default(),
             called: Cell::default(),
@@ -83,6 +85,11 @@ impl MemoryHost {
     /// Takes the lines logged so far.
     pub fn take_lines(&self) -> Vec<(Level, String)> {
         self.lines.take()
+    }
+
+    /// Leaves out lines that are quieter than this from now on.
+    pub fn set_least_level(&self, level: Level) {
+        self.least_level.set(level);
     }
 
     /// Takes the calls made so far; nobody but the test answers them.
@@ -157,7 +164,13 @@ impl SharedData for MemoryHost {
 
 impl Log for MemoryHost {
     fn write(&self, level: Level, line: &str) {
-        self.lines.borrow_mut().push((level, line.to_owned()));
+        if self.writes(level) {
+            self.lines.borrow_mut().push((level, line.to_owned()));
+        }
+    }
+
+    fn writes(&self, level: Level) -> bool {
+        level >= self.least_level.get()
     }
 }
 

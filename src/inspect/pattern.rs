@@ -39,6 +39,11 @@ impl Pattern {
         }
         Ok(Self(with_ascii_words(hir)))
     }
+
+    /// As it was parsed.
+    pub(super) const fn hir(&self) -> &Hir {
+        &self.0
+    }
 }
 
 /// Compiles patterns into one automaton of at most `limit_bytes`.

@@ -58,6 +58,13 @@ impl Charge {
         Ok(())
     }
 
+    /// Gives `bytes` of it back.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(self.bytes);
+        self.budget.used_bytes.set(self.budget.used_bytes.get().saturating_sub(bytes));
+        self.bytes -= bytes;
+    }
+
     /// Gives everything back.
     pub fn release(&mut self) {
         let used = self.budget.used_bytes.get();

@@ -20,10 +20,11 @@
 //! where there is no room, those who are the farthest from the threshold are
 //! forgotten, and nobody gets strikes that others made. Bans have a table of
 //! their own, 256 shards of at most 16 KiB, each one key, made when the first
-//! document is loaded: room for some 60,000. In a shard that is full, first those
-//! go that have ended, then the one that ends first, which `unbanned` tells. So
-//! to free one address, an attacker must get as many others banned as there is
-//! room for, each by a threshold of strikes, within the duration.
+//! document is loaded: room for 40,000 addresses at least. In a shard that is
+//! full, first those go that have ended, then the one that ends first, which
+//! `unbanned` tells. So to free one address, an attacker must get as many others
+//! banned as there is room for, each by a threshold of strikes, within the
+//! duration.
 //!
 //! The time is that of the steady clock, so no jump of the wall clock bans or
 //! frees anybody. Nobody owns a ban: a VM that traps has banned or has not, and

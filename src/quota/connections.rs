@@ -173,9 +173,11 @@ fn limits_of(
         (Limit::PerUser, rules.per_user, client.user.map(Dimension::User)),
         (Limit::Total, rules.total, Some(Dimension::Total)),
     ];
+    // A subject is a hash: none is made of what has no limit.
     let asked = limits.into_iter().filter_map(|(limit, most, dimension)| {
-        let subject = quotas.subject(scope, dimension?);
-        Some(Asked { subject, limit, most: most?, document: scope == Scope::Document })
+        let (most, dimension) = most.zip(dimension)?;
+        let subject = quotas.subject(scope, dimension);
+        Some(Asked { subject, limit, most, document: scope == Scope::Document })
     });
     asked.collect()
 }

@@ -28,6 +28,9 @@
 //! after the other, and nobody owns anything: a VM that traps has taken all of
 //! what it took, or nothing.
 //!
+//! A message takes no part in that where its worker holds a *lease* of the rate:
+//! see [`lease`], also for who may be refused because of others' leases.
+//!
 //! A window that has run out is worth nothing, is left out as soon as its room
 //! is needed, and at the latest by the sweeps that each worker makes through the
 //! table every twenty seconds.
@@ -49,11 +52,12 @@ use std::fmt;
 use std::time::Duration;
 
 mod connection;
+mod lease;
 mod shard;
 mod table;
 mod window;
 
-pub use connection::{ConnectionRates, MessageRates, RateClient};
+pub use connection::{ConnectionRates, MessageRates, Moment, RateClient};
 pub use shard::fuzz_rate_shard;
 pub(super) use table::{Asked, RateTable, RuleId, SubjectId};
 pub use window::RateWindow;

@@ -191,6 +191,29 @@ mod tests {
         assert_ne!(subject(Salt([1; 16])), subject(Salt([2; 16])));
     }
 
+    /// Whoever has a whole network, or chooses names, fills all shards alike.
+    #[test]
+    fn subjects_in_whatever_order_spread_over_all_shards() {
+        let prefix = Ipv6Addr::from(0x2001_0db8_u128 << 96).to_bits();
+        let network = |number: u128| {
+            let address = IpAddr::V6(Ipv6Addr::from_bits(prefix | number << 64));
+            SALT.subject(Scope::Policy("chat"), Dimension::Address(Network::of(Some(address), 64)))
+        };
+        let user = |number: u128| {
+            SALT.subject(Scope::Policy("chat"), Dimension::User(&number.to_string()))
+        };
+        // One after the other, and with the same lowest bits.
+        let orders: [&dyn Fn(u128) -> Subject; 3] = [&network, &|n| network(n << 10), &user];
+        for subjects in orders {
+            let mut shards = vec![0u32; usize::from(crate::quota::SHARDS)];
+            for number in 0..40_000 {
+                shards[usize::from(subjects(number).shard())] += 1;
+            }
+            // 39 on average, and a standard deviation of 6.
+            assert!(shards.iter().all(|count| (8..80).contains(count)), "{shards:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_prefix_keeps_its_bits_and_no_more(bits: u128, flip in 0u32..128, prefix in 0u8..=128) {

@@ -134,7 +134,7 @@ impl Table {
         Err(Unavailable::Contended.into())
     }
 
-    /// Counts one more, whatever there is; others see it after the next round.
+    /// Counts one more, whatever there is; others see it when they are told.
     pub(super) fn count(&mut self, subject: Subject) {
         self.ledger.add(subject);
         self.ledger.touch(subject.shard());
@@ -151,14 +151,25 @@ impl Table {
 
     /// Gives back. What cannot be told to the others now, the next round tells.
     pub(super) fn give_back(&mut self, subjects: &[Subject]) {
-        let mut shards: Vec<u16> = subjects.iter().map(|subject| subject.shard()).collect();
+        self.release(subjects);
+        self.tell();
+    }
+
+    /// Gives back; others see it when they are told ([`Self::tell`]), or with what
+    /// is taken next of the same shard.
+    pub(super) fn release(&mut self, subjects: &[Subject]) {
         for subject in subjects {
             self.ledger.remove(*subject);
         }
-        shards.sort_unstable();
-        shards.dedup();
-        for shard in shards {
-            let _ = self.publish(shard);
+    }
+
+    /// Tells the others what they don't know yet.
+    pub(super) fn tell(&mut self) {
+        for index in self.ledger.unpublished() {
+            // Who owns nothing can tell nothing.
+            if self.publish(index) == Err(Unavailable::NoPlace) {
+                return;
+            }
         }
     }
 
@@ -188,7 +199,7 @@ impl Table {
         if self.beat(true).is_err() {
             return;
         }
-        self.publish_all();
+        self.tell();
         for _ in 0..SWEPT {
             self.sweep(self.sweep_at);
             self.sweep_at += 1;
@@ -209,12 +220,6 @@ impl Table {
         }
         if !current.shard.is_empty() {
             self.fullest_so_far = self.fullest_so_far.max(bytes);
-        }
-    }
-
-    fn publish_all(&mut self) {
-        for index in self.ledger.unpublished() {
-            let _ = self.publish(index);
         }
     }
 
@@ -246,7 +251,7 @@ impl Table {
     /// and tells the others all that we hold.
     fn join(&mut self) -> Result<(), Unavailable> {
         self.beat(false)?;
-        self.publish_all();
+        self.tell();
         Ok(())
     }
 

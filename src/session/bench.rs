@@ -1,11 +1,13 @@
 //! The judge of an open connection: counts and tells what a flow finds, and
 //! says by mode and action what follows.
 
+use super::Session;
+use super::asking::Asking;
 use super::both::Both;
 use super::content::write_message;
 use super::gate::{Gate, Passage};
 use super::outbox::{Outbox, Probe};
-use super::queue::{Full, Queue};
+use super::queue::{Full, Queue, Turn};
 use super::verdict::{Judge, Verdict};
 use crate::auth::{Identity, check_message};
 use crate::config::Mode;
@@ -14,7 +16,7 @@ use crate::frame::{Opcode, Sender};
 use crate::guard::{Guard, effective};
 use crate::inspect::Action;
 use crate::message::{MessageRules, MessageType, Violation};
-use crate::quota::rate::ConnectionRates;
+use crate::quota::rate::{ConnectionRates, Moment};
 use crate::reason::Reason;
 use serde::Serialize;
 
@@ -29,12 +31,15 @@ pub(super) struct Bench<'a> {
     sender: Sender,
     outboxes: &'a mut Both<Outbox>,
     taken: &'a mut ConnectionRates,
+    moment: Moment,
     queue: &'a mut Queue,
-    gate: Option<&'a mut Gate>,
-    /// Who it is, where messages have to ask for what that may have.
-    identity: Option<&'a Identity>,
+    who: Who<'a>,
     /// The message in hand need not wait for the gate.
     at_once: bool,
+    /// It has to wait until a service has granted what it asks for.
+    asks: bool,
+    /// It has been counted in the rates, and need not be when its turn has come.
+    counted: bool,
     /// A rate is used up: what comes now waits.
     slowed: bool,
     /// What goes on in the place of the message that vanished last.
@@ -45,6 +50,16 @@ pub(super) struct Bench<'a> {
     pub(super) controls: u64,
     /// Why bytes were first refused, or in mode report would have been.
     pub(super) refused: Option<Reason>,
+}
+
+/// What is known of the client, by which its messages are judged.
+pub(super) struct Who<'a> {
+    /// Where it has still to say who it is.
+    pub(super) gate: Option<&'a mut Gate>,
+    /// Who it is, where messages have to ask for what that may have.
+    pub(super) identity: Option<&'a Identity>,
+    /// What services are asked about.
+    pub(super) asking: &'a mut Asking,
 }
 
 /// What goes on in the place of a message that vanishes.
@@ -73,7 +88,7 @@ impl<'a> Bench<'a> {
         sender: Sender,
         outboxes: &'a mut Both<Outbox>,
         (taken, queue): (&'a mut ConnectionRates, &'a mut Queue),
-        (gate, identity): (Option<&'a mut Gate>, Option<&'a Identity>),
+        who: Who<'a>,
     ) -> Self {
         let mode = guard.policy(policy).map_or(Mode::Enforce, |policy| policy.mode);
         Self {
@@ -85,16 +100,30 @@ impl<'a> Bench<'a> {
             sender,
             outboxes,
             taken,
+            moment: Moment::default(),
             queue,
-            gate,
-            identity,
+            who,
             at_once: false,
+            asks: false,
+            counted: false,
             slowed: false,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
             controls: 0,
             refused: None,
         }
+    }
+
+    /// For what is found between two chunks.
+    pub(super) fn of(session: &'a mut Session, guard: &'a Guard, sender: Sender) -> Self {
+        let who = Who {
+            gate: session.gate.as_mut(),
+            identity: session.identity.as_ref(),
+            asking: &mut session.asking,
+        };
+        let about = (&session.about, session.user.as_deref());
+        let taken = (session.taken.of(sender), session.queues.of(sender));
+        Self::new(guard, session.policy, about, sender, &mut session.outboxes, taken, who)
     }
 
     /// Whether a Close has to wait for the gate: a client that is being verified
@@ -183,31 +212,39 @@ impl Judge for Bench<'_> {
     }
 
     fn waits(&self) -> bool {
-        let gate = self.gate.is_some() && self.mode == Mode::Enforce;
+        let gate = self.who.gate.is_some() && self.mode == Mode::Enforce;
         let at_once = self.at_once && !self.slowed;
         !at_once && (gate || self.close_waits())
     }
 
     fn close_waits(&self) -> bool {
-        match &self.gate {
+        match &self.who.gate {
             Some(gate) => self.holds_close(gate),
-            None => self.slowed || !self.queue.is_empty(),
+            None => self.slowed || self.asks || !self.queue.is_empty(),
         }
     }
 
     fn reads(&self) -> bool {
         let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
         let reads = rules.is_some_and(|rules| rules.first_message.is_some());
-        self.gate.is_some() || self.sender == Sender::Client && (reads || self.identity.is_some())
+        let asks = self.who.identity.is_some();
+        self.who.gate.is_some() || self.sender == Sender::Client && (reads || asks)
     }
 
-    fn read(&mut self, kind: MessageType, message: &[u8]) -> Result<Passage, Violation> {
+    fn read(
+        &mut self,
+        kind: MessageType,
+        message: &[u8],
+        offset: u64,
+    ) -> Result<Passage, Violation> {
+        self.counted = !self.waits();
         let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
         let Some(rules) = rules else { return Ok(Passage::AsItIs) };
-        let mut passage = Passage::AsItIs;
+        let (mut passage, mut asked) = (Passage::AsItIs, Vec::new());
         if let Some(first) = &rules.first_message {
-            if let Some(gate) = &mut self.gate {
-                passage = gate.read(first, (self.sender, kind), message, self.guard.now())?;
+            if let Some(gate) = &mut self.who.gate {
+                let from = (self.sender, kind);
+                (passage, asked) = gate.read((rules, first), from, message, self.guard.now())?;
             } else if self.sender == Sender::Client {
                 passage = first.cut_out(message).map_or(passage, Passage::Instead);
             }
@@ -216,14 +253,15 @@ impl Judge for Bench<'_> {
         if self.at_once && !self.queue.is_empty() {
             passage = Passage::Ahead;
         }
-        match (self.identity, &mut self.gate) {
-            _ if self.sender == Sender::Server || matches!(passage, Passage::Nowhere) => {}
-            (Some(identity), _) => {
-                check_message(rules, identity, message).map_err(Violation::Credential)?;
-            }
-            (None, Some(gate)) => gate.keep_asked(rules, message)?,
-            (None, None) => {}
+        if let (Sender::Client, Some(identity)) = (self.sender, self.who.identity) {
+            let desk = self.guard.desk(self.policy, self.about.ip);
+            let left = check_message(rules, identity, message, desk);
+            asked = left.map_err(Violation::Credential)?;
         }
+        // Mode report asks as well, and lets pass what asks.
+        self.asks = !asked.is_empty() && self.mode == Mode::Enforce;
+        let taken = self.who.asking.push(offset, asked);
+        taken.map_err(|Full| Violation::QueueFull(Reason::Overloaded))?;
         Ok(passage)
     }
 
@@ -232,8 +270,14 @@ impl Judge for Bench<'_> {
         payload_bytes: Option<u64>,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
-        let queued = self.queue.push(payload_bytes, write);
-        let reason = if self.gate.is_some() { Reason::Overloaded } else { Reason::MessageRate };
+        let turn = match payload_bytes {
+            Some(_) if self.counted => Turn::Counted,
+            Some(bytes) => Turn::Counts(bytes),
+            None => Turn::Close,
+        };
+        let queued = self.queue.push(turn, self.asks, write);
+        let answers = self.who.gate.is_some() || !self.who.asking.is_empty();
+        let reason = if answers { Reason::Overloaded } else { Reason::MessageRate };
         queued.map_err(|Full| Violation::QueueFull(reason))
     }
 
@@ -245,13 +289,14 @@ impl Judge for Bench<'_> {
         }
         let who = (self.about.ip, self.user);
         let from = (self.sender, rules);
-        let taken = self.guard.message_rates(policy, from, who, self.taken, payload_bytes);
+        let taken = (&mut *self.taken, &mut self.moment);
+        let taken = self.guard.message_rates(policy, from, who, taken, payload_bytes);
         taken.map_err(Violation::Rate)
     }
 
     fn message(&mut self, payload_bytes: u64) {
         self.messages += 1;
-        self.at_once = false;
+        (self.at_once, self.asks, self.counted) = (false, false, false);
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
 
@@ -262,6 +307,7 @@ impl Judge for Bench<'_> {
         let shut = self.sender == Sender::Client
             && self.mode == Mode::Enforce
             && self
+                .who
                 .gate
                 .as_ref()
                 .is_some_and(|gate| opcode != Opcode::Close || !self.holds_close(gate));

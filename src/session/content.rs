@@ -85,7 +85,7 @@ impl Content {
         payload: &'a [u8],
         rules: &MessageRules,
         work: &'a mut Workspace,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
         offset: u64,
     ) -> Result<Delivery<'a>, Stopped> {
         let Workspace { inflated, sanitized } = work;
@@ -159,7 +159,7 @@ impl Compression {
     }
 }
 
-fn refused(judge: &mut dyn Judge, violation: Violation, offset: u64) -> Stopped {
+fn refused(judge: &mut impl Judge, violation: Violation, offset: u64) -> Stopped {
     // Whatever the verdict: there is no way on from here.
     let _ = judge.violation(violation, offset);
     Stopped
@@ -169,11 +169,11 @@ fn refused(judge: &mut dyn Judge, violation: Violation, offset: u64) -> Stopped 
 fn passage(
     message: &Message,
     plain: &[u8],
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
     offset: u64,
 ) -> Result<Passage, Stopped> {
     let waited = judge.waits();
-    let passage = match judge.read(message.kind(), plain) {
+    let passage = match judge.read(message.kind(), plain, offset) {
         Ok(passage) => passage,
         Err(violation) => {
             return match judge.violation(violation, offset) {
@@ -197,7 +197,7 @@ fn verdict(
     message: &Message,
     plain: &[u8],
     rules: &MessageRules,
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
     offset: u64,
 ) -> Result<Verdict, Stopped> {
     if message.fate() == Fate::Vanishes {
@@ -205,13 +205,25 @@ fn verdict(
     }
     // What was held has been judged as it came.
     let known = !message.is_compressed() && !message.is_fresh();
-    let utf8 = if known { Ok(()) } else { judge_utf8(message.kind(), plain) };
-    let violation = utf8.and_then(|()| judge_rules(plain, rules));
-    match violation.map_err(|violation| judge.violation(violation, offset)) {
+    let judged = match known {
+        true => judge_rules(plain, rules),
+        false => judge_plain(message.kind(), plain, rules),
+    };
+    match judged.map_err(|violation| judge.violation(violation, offset)) {
         Ok(()) => Ok(Verdict::Pass),
         Err(Verdict::Stop) => Err(Stopped),
         Err(verdict) => Ok(verdict),
     }
+}
+
+/// Judges the content of a message, by itself.
+pub(super) fn judge_plain(
+    kind: MessageType,
+    plain: &[u8],
+    rules: &MessageRules,
+) -> Result<(), Violation> {
+    judge_utf8(kind, plain)?;
+    judge_rules(plain, rules)
 }
 
 fn judge_utf8(kind: MessageType, plain: &[u8]) -> Result<(), Violation> {
@@ -233,8 +245,7 @@ fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
 /// What is left of a message that was changed: any rule that still matches, but
 /// those that only report, closes.
 fn judge_again(kind: MessageType, left: &[u8], rules: &MessageRules) -> Result<(), Violation> {
-    judge_utf8(kind, left)?;
-    match judge_rules(left, rules) {
+    match judge_plain(kind, left, rules) {
         Err(Violation::RuleMatched { action: Action::Report, .. }) | Ok(()) => Ok(()),
         Err(Violation::RuleMatched { rule, .. }) => {
             Err(Violation::RuleMatched { rule, action: Action::Close })

@@ -9,6 +9,9 @@ use crate::frame::{Sender, close};
 use crate::guard::HandshakeResult;
 use crate::reason::Reason;
 
+/// What `closed` says of a connection that ended before what it held had gone on.
+const CUT_SHORT: &str = "messages that had waited for their turn did not go on";
+
 impl Session {
     /// To be called on every tick: whether to reset the connection now, and why
     /// if that is news. There may be something to push afterwards.
@@ -41,16 +44,26 @@ impl Session {
         let ours = self.ended_for.and_then(Reason::close_code);
         let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);
         event.reason = self.ended_for;
+        event.detail = self.is_cut_short().then(|| CUT_SHORT.to_owned());
         event.closed = Some(Closed {
             messages: self.messages,
             bytes: PerDirection {
                 client: self.client.stream_bytes(),
                 server: self.server.stream_bytes(),
             },
-            duration: now.since(since),
+            duration: self.guard.monotonic().saturating_sub(since),
             code: ours.or_else(|| self.first_close.and_then(|close| close.code)),
         });
         self.guard.tell(Some(self.policy), event);
+    }
+
+    /// Whether something whose turn had not come, or could not be taken, has not
+    /// gone on, and the connection has not ended because of it.
+    fn is_cut_short(&self) -> bool {
+        let (queues, outboxes) = (&self.queues, &self.outboxes);
+        let waits = !queues.client.is_empty() || !queues.server.is_empty();
+        let left = outboxes.client.holds_released() || outboxes.server.holds_released();
+        self.ended_for.is_none() && (waits || left)
     }
 
     /// The sender broke a rule that ends the connection.
@@ -62,7 +75,7 @@ impl Session {
     ) -> Outcome {
         let opened = match self.phase {
             Phase::Open(opened) => opened,
-            _ => self.arrived,
+            _ => self.life.opened,
         };
         // Nothing of what either side holds will go on.
         self.discard();
@@ -106,6 +119,7 @@ impl Session {
         self.server.discard();
         self.queues.client.discard();
         self.queues.server.discard();
+        self.asking.discard();
         if let Some(gate) = &mut self.gate {
             gate.discard();
         }

@@ -69,7 +69,7 @@ mod tests {
             key_id: "a".to_owned(),
             authenticated_at: at(0),
             expires,
-            claims: serde_json::Map::new(),
+            claims: Rc::default(),
             proof: Proof::ApiKey(sha2::Sha256::digest(b"the-key-called-A_KEY").into()),
         }
     }

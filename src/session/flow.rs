@@ -11,6 +11,7 @@ use crate::message::{Fate, Message, MessageRules, MessageType, Violation, begins
 use std::rc::Rc;
 
 mod control;
+mod short;
 
 /// What a flow works with; the same for every chunk of a connection.
 pub(super) struct Surroundings<'a> {
@@ -109,7 +110,7 @@ impl Flow {
         input: &[u8],
         forward: &mut Forward<'_>,
         with: &mut Surroundings<'_>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         let done = self.walk(input, forward, with, judge);
         self.count(to_u64(input.len()));
@@ -121,13 +122,21 @@ impl Flow {
         input: &[u8],
         forward: &mut Forward<'_>,
         with: &mut Surroundings<'_>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         let mut rest = input;
         // Where in `input` the frame in progress begins, if all of it is there.
         let mut begin = None;
         while self.close.is_none() {
             let before = input.len() - rest.len();
+            if let Some(length) = self.good_message(rest, with, judge) {
+                forward.pass(before, before + length);
+                rest = rest.get(length..).unwrap_or_default();
+                if rest.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            }
             let partial = self.decoder.partial_header_bytes();
             let item = match self.decoder.next(&mut rest) {
                 Ok(Some(item)) => item,
@@ -170,7 +179,7 @@ impl Flow {
         header: &FrameHeader,
         forward: &mut Forward<'_>,
         with: &Surroundings<'_>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         if header.opcode.is_control() {
             self.control.clear();
@@ -205,7 +214,7 @@ impl Flow {
         piece: &Piece<'_>,
         forward: &mut Forward<'_>,
         with: &mut Surroundings<'_>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         let Some(message) = &mut self.message else { return Err(Stopped) };
         let offset = self.frame_offset;
@@ -249,7 +258,7 @@ impl Flow {
         &mut self,
         forward: &mut Forward<'_>,
         with: &mut Surroundings<'_>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         let Some(message) = &mut self.message else { return Err(Stopped) };
         let offset = self.frame_offset;
@@ -275,7 +284,7 @@ fn take_rate(
     message: &mut Message,
     offset: u64,
     forward: &mut Forward<'_>,
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
 ) -> Result<(), Stopped> {
     let counts = match message.fate() {
         // What waits is counted when its turn has come.
@@ -298,23 +307,24 @@ fn whole<'a>(
     piece: &Piece<'a>,
     content: &mut Content,
     with: &'a mut Surroundings<'_>,
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
     offset: u64,
 ) -> Result<Delivery<'a>, Stopped> {
     if content::needs_no_reading(message, with.rules) && !judge.reads() {
         return Ok(Delivery::AsItCame);
     }
     let Scratch { unmasked, work } = &mut *with.scratch;
-    let payload = match piece.header.mask {
-        None => piece.data,
-        Some(key) => {
-            unmasked.clear();
-            unmasked.extend_from_slice(piece.data);
-            mask::apply(unmasked, key, 0);
-            unmasked
-        }
-    };
+    let payload = unmask(piece.header.mask, piece.data, unmasked);
     content.judge(message, payload, with.rules, work, judge, offset)
+}
+
+/// The payload of a frame as it was before it was masked, in `room` where it was.
+fn unmask<'a>(key: Option<[u8; 4]>, payload: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+    let Some(key) = key else { return payload };
+    room.clear();
+    room.extend_from_slice(payload);
+    mask::apply(room, key, 0);
+    room
 }
 
 /// Lets a message go on that does not go on as it came.
@@ -322,7 +332,7 @@ fn deliver(
     message: &Message,
     delivery: Delivery<'_>,
     forward: &mut Forward<'_>,
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
     offset: u64,
 ) -> Result<(), Stopped> {
     match delivery {
@@ -338,7 +348,7 @@ fn deliver(
 /// Lets the frames of `message` go on that `write` appends, now or in their turn.
 fn send(
     forward: &mut Forward<'_>,
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
     (message, offset): (&Message, u64),
     mut write: impl FnMut(&mut Vec<u8>),
 ) -> Result<(), Stopped> {
@@ -351,7 +361,7 @@ fn send(
 }
 
 /// Tells the judge of a violation that leaves no way on.
-fn stop(judge: &mut dyn Judge, violation: Violation, offset: u64) -> Stopped {
+fn stop(judge: &mut impl Judge, violation: Violation, offset: u64) -> Stopped {
     let _ = judge.violation(violation, offset);
     Stopped
 }

@@ -16,7 +16,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+mod asking;
 mod model;
+
+pub use asking::fuzz_asking;
 
 /// Limits of the documents that are tried, low enough for a fuzzer to meet.
 const MAX_FRAME_BYTES: u64 = 100;
@@ -25,6 +28,8 @@ const MAX_FRAGMENTS: usize = 3;
 
 /// Text that the rule of these documents looks for.
 const NEEDLE: &str = "<s";
+
+const DEFLATE: &str = "permessage-deflate";
 
 /// Longest time a connection lives once it is refused.
 const PATIENCE: Duration = super::CLOSE_TIMEOUT;
@@ -112,7 +117,9 @@ fn run(setting: &Setting, pieces: &[&[u8]]) -> Seen {
         told: Vec::new(),
         lines: Vec::new(),
     };
-    let Some(mut session) = guard.as_ref().and_then(|guard| open(guard, setting)) else {
+    let extension = setting.compression.then_some(("sec-websocket-extensions", DEFLATE));
+    let more = extension.as_slice();
+    let Some(mut session) = guard.as_ref().and_then(|guard| open(guard, more, more)) else {
         assert!(guard.is_none(), "a proper handshake was refused");
         return seen;
     };
@@ -200,36 +207,41 @@ fn parsed(document: String) -> Option<Config> {
     })
 }
 
-/// A connection that is open, by the example of RFC 6455 §1.3.
-fn open(guard: &Rc<Guard>, setting: &Setting) -> Option<Session> {
-    let lines = |lines: &[(&str, &str)]| {
-        let mut all = lines.to_vec();
-        if setting.compression {
-            all.push(("sec-websocket-extensions", "permessage-deflate"));
-        }
-        Headers::new(all.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect())
+/// Header lines.
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
+/// A connection that is open, by the example of RFC 6455 §1.3, with more lines in
+/// its request and its answer.
+fn open(guard: &Rc<Guard>, asks: Lines<'_>, answers: Lines<'_>) -> Option<Session> {
+    let lines = |lines: Lines<'_>, more: Lines<'_>| {
+        let all = lines.iter().chain(more);
+        Headers::new(all.map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect())
     };
     let head = RequestHead {
         method: b"GET".to_vec(),
         target: b"/".to_vec(),
         authority: b"chat.example.com".to_vec(),
-        headers: lines(&[
-            ("upgrade", "websocket"),
-            ("connection", "Upgrade"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("sec-websocket-version", "13"),
-        ]),
+        headers: lines(
+            &[
+                ("upgrade", "websocket"),
+                ("connection", "Upgrade"),
+                ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                ("sec-websocket-version", "13"),
+            ],
+            asks,
+        ),
         source: None,
         https: false,
         http2: false,
     };
     let arrival = Arrival { head, connection: None, request_id: None };
     let Admission::Guarded(mut session, _) = admit(guard, &arrival).admission else { return None };
-    let answer = lines(&[
+    let switching = [
         ("upgrade", "websocket"),
         ("connection", "Upgrade"),
         ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-    ]);
+    ];
+    let answer = lines(&switching, answers);
     matches!(session.on_response(101, &answer), Opening::Open(_) | Opening::Pass)
         .then_some(*session)
 }

@@ -33,9 +33,11 @@ pub(super) struct Gate {
     awaited: AwaitedCredential,
     /// Its credential is being verified.
     attempt: Option<Attempt>,
+    /// What the message asks for that carried it, which is verified with it.
+    said: Vec<AskedFor>,
     /// What it is told once that is done.
     ack: Option<Vec<u8>>,
-    /// What its messages so far ask for, which it must be granted.
+    /// What its other messages so far ask for, which a claim must grant.
     asked: BTreeSet<AskedFor>,
     charge: Charge,
     /// Mode report: it has been told what enforce would have done.
@@ -60,7 +62,8 @@ pub(super) enum Passage {
 impl Gate {
     pub(super) fn new(awaited: AwaitedCredential, budget: &Rc<Budget>) -> Self {
         let (asked, charge) = (BTreeSet::new(), Charge::new(budget));
-        Self { awaited, attempt: None, ack: None, asked, charge, reported: false }
+        let said = Vec::new();
+        Self { awaited, attempt: None, said, ack: None, asked, charge, reported: false }
     }
 
     /// Whether the credential is still to come.
@@ -69,16 +72,21 @@ impl Gate {
     }
 
     /// Keeps what a message of the client asks for until it is known who that is:
-    /// what is held is not read again.
-    pub(super) fn keep_asked(
+    /// what is held is not read again. What services are asked about goes with the
+    /// message.
+    fn keep_asked(
         &mut self,
         rules: &AuthRules,
         message: &[u8],
-    ) -> Result<(), Violation> {
+    ) -> Result<Vec<AskedFor>, Violation> {
         if self.reported {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        for asked in asked_by(rules, message).map_err(Violation::Credential)? {
+        let asked = asked_by(rules, message).map_err(Violation::Credential)?;
+        let is_for_a_service = |asked: &AskedFor| rules.is_for_a_service(asked);
+        let (for_services, for_claims): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(is_for_a_service);
+        for asked in for_claims {
             if self.asked.contains(&asked) {
                 continue;
             }
@@ -89,53 +97,77 @@ impl Gate {
             self.charge.grow(bytes).map_err(|_| Violation::Overloaded)?;
             self.asked.insert(asked);
         }
+        Ok(for_services)
+    }
+
+    /// The same of the message that carries the credential: it is part of what is
+    /// verified.
+    fn keep_said(&mut self, rules: &AuthRules, message: &[u8]) -> Result<(), Violation> {
+        let said = asked_by(rules, message).map_err(Violation::Credential)?;
+        let bytes = said.iter().map(|(_, value)| value.len() + size_of::<AskedFor>()).sum();
+        self.charge.grow(bytes).map_err(|_| Violation::Overloaded)?;
+        self.said = said;
         Ok(())
     }
 
     /// Gives back what was kept: nothing of what is held will go on.
     pub(super) fn discard(&mut self) {
-        self.asked = BTreeSet::new();
+        (self.asked, self.said) = (BTreeSet::new(), Vec::new());
         self.charge.release();
     }
 
-    /// Reads a whole message of `sender`.
+    /// Reads a whole message of `sender`, and what services are to be asked about
+    /// before it goes on.
     pub(super) fn read(
         &mut self,
-        rules: &FirstMessageRules,
+        (rules, first): (&AuthRules, &FirstMessageRules),
         (sender, kind): (Sender, MessageType),
         message: &[u8],
         since: Timestamp,
-    ) -> Result<Passage, Violation> {
+    ) -> Result<(Passage, Vec<AskedFor>), Violation> {
         if sender == Sender::Server {
-            let passes = kind == MessageType::Text && rules.passes_before(message);
-            return Ok(if passes { Passage::AtOnce } else { Passage::AsItIs });
+            let passes = kind == MessageType::Text && first.passes_before(message);
+            return Ok((if passes { Passage::AtOnce } else { Passage::AsItIs }, Vec::new()));
         }
-        if !self.awaits() {
-            return Ok(rules.cut_out(message).map_or(Passage::AsItIs, Passage::Instead));
-        }
-        match rules.read(kind == MessageType::Text, message) {
-            Reading::Heartbeat => Ok(Passage::AtOnce),
-            Reading::Other => Ok(Passage::AsItIs),
-            Reading::Malformed(error) => Err(Violation::Credential(error)),
-            Reading::Credential { credential, forward } => {
-                self.attempt = Some(Attempt::new(Presented::of_message(credential), since));
-                Ok(match forward {
-                    Forwarding::AsItIs => Passage::AsItIs,
-                    Forwarding::Instead(content) => Passage::Instead(content),
-                    Forwarding::Swallow { ack } => {
-                        self.ack = ack;
-                        Passage::Nowhere
-                    }
-                })
+        let passage = if !self.awaits() {
+            first.cut_out(message).map_or(Passage::AsItIs, Passage::Instead)
+        } else {
+            match first.read(kind == MessageType::Text, message) {
+                Reading::Heartbeat => Passage::AtOnce,
+                Reading::Other => Passage::AsItIs,
+                Reading::Malformed(error) => return Err(Violation::Credential(error)),
+                Reading::Credential { credential, forward } => {
+                    self.attempt = Some(Attempt::new(Presented::of_message(credential), since));
+                    self.keep_said(rules, message)?;
+                    return Ok((self.forwarding(forward), Vec::new()));
+                }
+            }
+        };
+        Ok((passage, self.keep_asked(rules, message)?))
+    }
+
+    /// What becomes of the message that carries the credential.
+    fn forwarding(&mut self, forward: Forwarding) -> Passage {
+        match forward {
+            Forwarding::AsItIs => Passage::AsItIs,
+            Forwarding::Instead(content) => Passage::Instead(content),
+            Forwarding::Swallow { ack } => {
+                self.ack = ack;
+                Passage::Nowhere
             }
         }
     }
 }
 
 impl Session {
-    /// Whether somebody else's answer about its credential is waited for.
+    /// Whether somebody else's answer is waited for: about its credential, or about
+    /// what its messages ask for.
     #[must_use]
-    pub fn is_verifying(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
+        self.is_verifying() || self.is_asking()
+    }
+
+    fn is_verifying(&self) -> bool {
         let ended = !matches!(self.phase, Phase::Open(_) | Phase::Unseen(_));
         !ended && self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
     }
@@ -145,15 +177,22 @@ impl Session {
         if let Some(attempt) = self.gate.as_mut().and_then(|gate| gate.attempt.as_mut()) {
             attempt.on_answer(id, answer);
         }
+        self.asking.on_answer(id, answer);
     }
 
-    /// Verifies the first message's credential as far as that can be done now;
-    /// to be called when an answer has come, and on every short tick while
-    /// [`Self::is_verifying`]. There may be something to push afterwards.
+    /// Verifies the first message's credential, and asks for what messages ask
+    /// for, as far as that can be done now; to be called when an answer has come,
+    /// and on every short tick while [`Self::is_waiting`]. There may be something to
+    /// push afterwards.
     pub fn advance(&mut self) -> Outcome {
-        let outcome = self.verify();
+        let outcome = self.proceed();
         self.ask_for_turn();
         outcome
+    }
+
+    fn proceed(&mut self) -> Outcome {
+        let verified = self.verify();
+        if verified.refused.is_some() { verified } else { self.inquire() }
     }
 
     fn verify(&mut self) -> Outcome {
@@ -167,12 +206,15 @@ impl Session {
         let (Some(rules), Some(gate)) = (&policy.auth, &mut self.gate) else { return goes_on };
         let Some(attempt) = &mut gate.attempt else { return goes_on };
         let desk = guard.desk(self.policy, self.about.ip);
-        let verified = attempt.advance(rules, gate.awaited.wish(), desk);
+        let verified = attempt.advance(rules, gate.awaited.wish(&gate.said), desk);
         let identity = attempt.identity().cloned();
+        if let (Ok(true) | Err(_), Some(identity)) = (&verified, &identity) {
+            admission::name(&mut self.about, identity);
+        }
+        let user = identity.as_ref().and_then(|identity| identity.user.clone());
         let admitted = match (verified, identity) {
-            (Ok(false), _) => return goes_on,
+            (Ok(false), _) | (Ok(true), None) => return goes_on,
             (Ok(true), Some(identity)) => self.admit_user(identity),
-            (Ok(true), None) => return goes_on,
             (Err(error), _) => Err((error.reason(), error.to_string())),
         };
         let Err((reason, detail)) = admitted else { return goes_on };
@@ -180,19 +222,21 @@ impl Session {
             gate.reported = true;
             gate.discard();
         }
-        self.guard.strike(self.policy, reason, &self.about, None);
+        self.asking.discard();
+        self.guard.strike(self.policy, reason, &self.about, user.as_deref());
         self.end_for(reason, Some(detail))
     }
 
-    /// The client has sent something, and nothing of it has gone up yet.
-    pub(super) fn before_the_gate(
+    /// The client has sent something, which waits for somebody else's answer, or
+    /// for its credential.
+    pub(super) fn while_waiting(
         &mut self,
         refused: Option<Reason>,
         mut forward: Forward<'_>,
     ) -> Outcome {
         let mut ended = Outcome::forward(Forwarded::Unchanged);
-        if self.is_verifying() {
-            ended = self.verify();
+        if self.is_waiting() {
+            ended = self.proceed();
         } else if self.client.close_seen().is_some() && self.mode() == Mode::Enforce {
             self.leave();
         }
@@ -220,13 +264,13 @@ impl Session {
         let Some(policy) = guard.policy(self.policy) else { return Ok(()) };
         let user = identity.user.as_deref();
         let denied = |reason, detail: String| Err((reason, detail));
-        admission::name(&mut self.about, &identity);
         if let Err(banned) = guard.check_user_ban(policy, user) {
             return denied(Reason::Banned, banned.to_string());
         }
         if let (Some(gate), Some(rules)) = (&self.gate, &policy.auth) {
-            let granted = gate.asked.iter().try_for_each(|a| check_asked(rules, &identity, a));
-            if let Err(error) = granted {
+            let desk = guard.desk(self.policy, self.about.ip);
+            let check = |asked| check_asked(rules, &identity, asked, desk).map(|_| ());
+            if let Err(error) = gate.asked.iter().try_for_each(check) {
                 return denied(error.reason(), error.to_string());
             }
         }

@@ -42,7 +42,7 @@ const MISSED_PINGS: u32 = 2;
 /// What is remembered of an open connection; times of the steady clock.
 #[derive(Debug)]
 pub(super) struct Life {
-    opened: Duration,
+    pub(super) opened: Duration,
     /// When activity was last seen, as of the last tick.
     active: Duration,
     /// There was some since then.
@@ -151,7 +151,9 @@ impl Session {
     /// The same, with what events say was wrong.
     pub(super) fn end_for(&mut self, reason: Reason, detail: Option<String>) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
-        let (Phase::Open(opened) | Phase::Unseen(opened)) = self.phase else { return goes_on };
+        if !matches!(self.phase, Phase::Open(_) | Phase::Unseen(_)) {
+            return goes_on;
+        }
         if self.mode() == Mode::Report {
             let first = !std::mem::replace(&mut self.life.reported, true);
             if first {
@@ -160,6 +162,14 @@ impl Session {
             return Outcome { refused: first.then_some(reason), ..goes_on };
         }
         self.tell_end(reason, (Action::Close, Kind::Refused), detail);
+        self.close_both(reason)
+    }
+
+    /// Ends an open connection between messages: with `push` both ends are told,
+    /// without it the answer is to reset it now.
+    pub(super) fn close_both(&mut self, reason: Reason) -> Outcome {
+        let goes_on = Outcome::forward(Forwarded::Unchanged);
+        let (Phase::Open(opened) | Phase::Unseen(opened)) = self.phase else { return goes_on };
         self.discard();
         self.ended_for = Some(reason);
         let told =

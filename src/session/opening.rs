@@ -43,13 +43,14 @@ impl Pending {
         identity: Option<&Identity>,
     ) -> Self {
         let upstream = policy.handshake.upstream;
+        let accept = agreement.accept().filter(|_| !handshake.is_http2()).map(str::to_owned);
         let agreement = match upstream {
             Upstream::Http1 => agreement,
             Upstream::Http2 => agreement.without_accept(),
         };
         Self {
             agreement,
-            accept: handshake.accept_for_client(),
+            accept,
             offered: nameable(policy, handshake.subprotocols()).map(str::to_owned),
             upstream,
             key_id: identity.map(|identity| identity.key_id.clone()),
@@ -207,8 +208,9 @@ impl Session {
     /// Frames go both ways from now on; `unread` says why they can't be read.
     fn open(&mut self, pending: &Pending, now: Timestamp, unread: Option<&str>) {
         let unseen = unread.is_some() || pending.early;
-        self.life = Life::begin(self.guard.monotonic());
-        self.phase = if unseen { Phase::Unseen(now) } else { Phase::Open(now) };
+        let opened = self.guard.monotonic();
+        self.life = Life::begin(opened);
+        self.phase = if unseen { Phase::Unseen(opened) } else { Phase::Open(opened) };
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), HandshakeResult::Accepted, None);
         }

@@ -23,6 +23,8 @@ const PROVE_BYTES: usize = 16 << 10;
 pub(super) struct Outbox {
     /// Whole frames. Ours are at most [`MAX_DUE_BYTES`], and a Close behind them.
     due: Vec<u8>,
+    /// Some of them are the other end's, whose turn it was.
+    holds_released: bool,
     charge: Charge,
     /// A Close has gone there or is due: it is the last frame.
     sealed: bool,
@@ -55,6 +57,7 @@ impl Outbox {
         let random = RandomState::new();
         Self {
             due: Vec::new(),
+            holds_released: false,
             charge,
             sealed: false,
             probe,
@@ -98,6 +101,11 @@ impl Outbox {
         self.due.is_empty()
     }
 
+    /// Whether frames of the other end's, whose turn it was, have not gone there.
+    pub(super) const fn holds_released(&self) -> bool {
+        self.holds_released
+    }
+
     /// Puts a frame in that `write` appends, if there is room for it.
     pub(super) fn add(&mut self, frame: &[u8]) {
         let fits = self.due.len().saturating_add(frame.len()) <= MAX_DUE_BYTES;
@@ -115,6 +123,7 @@ impl Outbox {
             // they still take none that they had not.
             let _ = self.charge.grow(frames.len());
             self.due.extend_from_slice(frames);
+            self.holds_released = true;
         }
     }
 
@@ -134,6 +143,7 @@ impl Outbox {
     pub(super) fn seal(&mut self) {
         self.sealed = true;
         self.due = Vec::new();
+        self.holds_released = false;
         self.charge.release();
     }
 
@@ -141,6 +151,7 @@ impl Outbox {
     pub(super) fn take_into(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.due);
         self.due = Vec::new();
+        self.holds_released = false;
         self.charge.release();
     }
 

@@ -28,8 +28,20 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) frames: Vec<u8>,
-    /// Payload that counts in the rates; `None`: a Close, which counts in none.
-    pub(super) payload_bytes: Option<u64>,
+    pub(super) turn: Turn,
+    /// What they ask for has not been granted yet.
+    pub(super) asks: bool,
+}
+
+/// What has to be done when their turn has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// So many bytes of payload count in the rates then.
+    Counts(u64),
+    /// They have been counted as they came.
+    Counted,
+    /// They are a Close, which counts in none.
+    Close,
 }
 
 /// The queue is full.
@@ -46,10 +58,12 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Puts frames in that `write` appends.
+    /// Puts frames in that `write` appends; with `asks` they go nowhere before
+    /// [`Self::grant`].
     pub(super) fn push(
         &mut self,
-        payload_bytes: Option<u64>,
+        turn: Turn,
+        asks: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Full> {
         let mut frames = Vec::new();
@@ -62,19 +76,28 @@ impl Queue {
         }
         self.charge.grow(bytes).map_err(|_| Full)?;
         self.bytes = self.bytes.saturating_add(bytes);
-        self.waiting.push_back(Waiting { frames, payload_bytes });
+        self.waiting.push_back(Waiting { frames, turn, asks });
         Ok(())
     }
 
-    /// Payload of what is first, if something waits.
+    /// What is first, if something waits.
     pub(super) fn first(&self) -> Option<&Waiting> {
         self.waiting.front()
+    }
+
+    /// The first of what asks has been granted what it asks for.
+    pub(super) fn grant(&mut self) {
+        if let Some(first) = self.waiting.iter_mut().find(|waiting| waiting.asks) {
+            first.asks = false;
+        }
     }
 
     /// Takes out what is first.
     pub(super) fn take(&mut self) -> Option<Waiting> {
         let first = self.waiting.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(first.frames.len().saturating_add(ENTRY_BYTES));
+        let bytes = first.frames.len().saturating_add(ENTRY_BYTES);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.charge.shrink(bytes);
         if self.waiting.is_empty() {
             self.discard();
         }
@@ -98,29 +121,44 @@ mod tests {
         let budget = Budget::new(4 << 20);
         let mut queue = Queue::new(&budget);
         for n in 0..3u8 {
-            queue.push(Some(u64::from(n)), |out| out.push(n)).unwrap();
+            queue.push(Turn::Counts(u64::from(n)), false, |out| out.push(n)).unwrap();
         }
         assert!(budget.used_bytes() >= 3);
         for n in 0..3u8 {
-            assert_eq!(queue.first().unwrap().payload_bytes, Some(u64::from(n)));
+            assert_eq!(queue.first().unwrap().turn, Turn::Counts(u64::from(n)));
             assert_eq!(queue.take().unwrap().frames, [n]);
         }
         assert!(queue.take().is_none() && budget.used_bytes() == 0);
         // One message may be as large as the policy allows.
-        queue.push(Some(0), |out| out.resize(2 << 20, 0)).unwrap();
-        assert_eq!(queue.push(Some(0), |out| out.push(0)), Err(Full));
+        queue.push(Turn::Counted, false, |out| out.resize(2 << 20, 0)).unwrap();
+        assert_eq!(queue.push(Turn::Counted, false, |out| out.push(0)), Err(Full));
         queue.discard();
-        let fits = (0..5000).take_while(|_| queue.push(Some(0), |out| out.push(0)).is_ok());
+        let fits =
+            (0..5000).take_while(|_| queue.push(Turn::Counted, false, |out| out.push(0)).is_ok());
         assert_eq!(fits.count(), MAX_WAITING);
         drop(queue);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    /// Or a client that is slowed all day would use up the worker's account.
+    #[test]
+    fn what_has_gone_on_is_given_back_while_others_wait() {
+        let budget = Budget::new(1000);
+        let mut queue = Queue::new(&budget);
+        for _ in 0..100 {
+            queue.push(Turn::Counted, false, |out| out.resize(300, 0)).unwrap();
+            if budget.used_bytes() > 700 {
+                queue.take().unwrap();
+            }
+        }
+        assert!(!queue.is_empty());
     }
 
     #[test]
     fn a_full_worker_takes_no_more() {
         let budget = Budget::new(1000);
         let mut queue = Queue::new(&budget);
-        assert_eq!(queue.push(Some(0), |out| out.resize(2000, 0)), Err(Full));
+        assert_eq!(queue.push(Turn::Counted, false, |out| out.resize(2000, 0)), Err(Full));
         assert!(queue.is_empty() && budget.used_bytes() == 0);
     }
 }

@@ -1,13 +1,15 @@
-//! Messages that wait for a rate (`slow`), and their turn.
+//! Messages that wait for a rate (`slow`) or behind others, and their turn.
 
 use super::Session;
+use super::queue::Turn;
 use crate::config::Mode;
 use crate::frame::Sender;
+use crate::quota::rate::Moment;
 use std::rc::Rc;
 
 impl Session {
     /// Lets what waits of `sender` go to the other end's outbox, as far as the
-    /// rates allow now.
+    /// rates allow now and what it asks for has been granted.
     pub(super) fn release(&mut self, sender: Sender) {
         let shut = self.gate.is_some() && self.mode() == Mode::Enforce;
         if shut || self.queues.of(sender).is_empty() {
@@ -18,14 +20,20 @@ impl Session {
         let from = (sender, policy.messages(sender));
         let who = (self.about.ip, self.user.as_deref());
         let queue = self.queues.of(sender);
+        let mut moment = Moment::default();
         while let Some(first) = queue.first() {
-            let taken = first.payload_bytes.map_or(Ok(()), |bytes| {
-                guard.message_rates(policy, from, who, self.taken.of(sender), bytes)
-            });
-            let Some(turn) = taken.ok().and_then(|()| queue.take()) else { return };
+            let may_go = match first.turn {
+                _ if first.asks => false,
+                Turn::Counts(bytes) => {
+                    let taken = (self.taken.of(sender), &mut moment);
+                    guard.message_rates(policy, from, who, taken, bytes).is_ok()
+                }
+                Turn::Counted | Turn::Close => true,
+            };
+            let Some(first) = may_go.then(|| queue.take()).flatten() else { return };
             let outbox = self.outboxes.of(sender.other());
-            outbox.release(&turn.frames);
-            if turn.payload_bytes.is_none() {
+            outbox.release(&first.frames);
+            if first.turn == Turn::Close {
                 outbox.end();
                 self.life.half_close(guard.monotonic());
             }

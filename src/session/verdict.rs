@@ -42,9 +42,14 @@ pub(super) trait Judge {
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
     /// Whether [`Self::read`] wants to see every message.
     fn reads(&self) -> bool;
-    /// A whole message that breaks no rule, and what becomes of it by who its
-    /// sender is.
-    fn read(&mut self, kind: MessageType, message: &[u8]) -> Result<Passage, Violation>;
+    /// A whole message that breaks no rule, whose last frame begins `offset` bytes
+    /// into the stream, and what becomes of it by who its sender is.
+    fn read(
+        &mut self,
+        kind: MessageType,
+        message: &[u8],
+        offset: u64,
+    ) -> Result<Passage, Violation>;
     /// A whole control frame, with its unmasked payload: whether it goes on. One
     /// that answers a Ping of ours does not.
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool;
@@ -54,16 +59,29 @@ pub(super) trait Judge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stopped;
 
-/// Tells the judge of a violation of `message` before its content was read.
-/// Where it may pass, what is beyond a limit or unreadable is not looked at any
-/// further.
+/// Tells the judge of a violation of `message` before its content was read, if
+/// there is one. Where it may pass, what is beyond a limit or unreadable is not
+/// looked at any further.
+#[inline]
 pub(super) fn settle(
     outcome: Result<(), Violation>,
     message: &mut Message,
     offset: u64,
-    judge: &mut dyn Judge,
+    judge: &mut impl Judge,
 ) -> Result<Verdict, Stopped> {
-    let Err(violation) = outcome else { return Ok(Verdict::Pass) };
+    match outcome {
+        Ok(()) => Ok(Verdict::Pass),
+        Err(violation) => settle_violation(violation, message, offset, judge),
+    }
+}
+
+#[cold]
+fn settle_violation(
+    violation: Violation,
+    message: &mut Message,
+    offset: u64,
+    judge: &mut impl Judge,
+) -> Result<Verdict, Stopped> {
     let verdict = judge.violation(violation, offset);
     match verdict {
         Verdict::Stop | Verdict::Sanitize => return Err(Stopped),

@@ -6,6 +6,7 @@
 //! | `service` | a service that answers by script and counts |
 //! | `keys` | `jwks_uri` |
 //! | `sessions` | `session`, `authorize`, `close_at_expiry` |
+//! | `messages` | `authorize` for what messages ask for |
 
 use super::client::{Client, Request, text};
 use super::credentials::{claims, mint};
@@ -16,6 +17,7 @@ use service::Service;
 use std::net::SocketAddr;
 
 mod keys;
+mod messages;
 mod service;
 mod sessions;
 
@@ -32,10 +34,7 @@ impl Rig {
         before_tcp["filter"] = json!("stream");
         let listeners = [listener(document), stream_listener(&before_tcp)];
         let mut bootstrap = bootstrap_of(&listeners, upstream.address);
-        let mut auth = cluster(service.address);
-        auth["name"] = json!("auth");
-        auth["load_assignment"]["cluster_name"] = json!("auth");
-        bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(auth);
+        add_service(&mut bootstrap, service);
         Self { envoy: Envoy::start(&bootstrap), upstream }
     }
 
@@ -71,6 +70,14 @@ impl Rig {
         client.send(&request.bytes());
         assert!(client.ends(), "not closed");
     }
+}
+
+/// Adds the cluster `auth`.
+fn add_service(bootstrap: &mut Value, service: &Service) {
+    let mut auth = cluster(service.address);
+    auth["name"] = json!("auth");
+    auth["load_assignment"]["cluster_name"] = json!("auth");
+    bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(auth);
 }
 
 /// An upgrade with a minted token of alice's.

@@ -1,11 +1,15 @@
 //! Bans over the workers of an Envoy.
 
 use super::client::{Client, Request};
-use super::support::{Envoy, bootstrap, wait_for};
+use super::frames::counter;
+use super::push::allocated;
+use super::support::{Envoy, behind_a_proxy, bootstrap, wait_for};
 use super::upstream::{Recorder, Script};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+mod open;
 
 fn status(address: SocketAddr, path: &str, key: &str) -> (u16, String, Option<u64>) {
     let (_, answer) = Client::ask(address, &Request::upgrade(path).with("x-api-key", key));
@@ -17,10 +21,7 @@ fn status(address: SocketAddr, path: &str, key: &str) -> (u16, String, Option<u6
 fn bad_credentials_ban_an_address_on_all_workers_until_the_ban_ends() {
     const DURATION: Duration = Duration::from_secs(4);
     let upstream = Recorder::start(Script::Accept(Vec::new()));
-    let users = json!({
-        "credentials": [{"header": "x-api-key"}],
-        "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-    });
+    let users = crate::by_api_key();
     let document = json!({"policies": [
         {
             "name": "chat", "match": {"paths": ["/chat"]}, "auth": users,
@@ -65,18 +66,13 @@ fn bad_credentials_ban_an_address_on_all_workers_until_the_ban_ends() {
 fn flooded(upstream: SocketAddr) -> Value {
     let document = json!({"policies": [{
         "name": "chat",
-        "auth": {
-            "credentials": [{"header": "x-api-key"}],
-            "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
-        },
+        "auth": crate::by_api_key(),
         "quotas": {"handshakes": {"per_ip": "5/1m"}, "connections": {"per_ip": 5}},
         "bans": {"threshold": 1, "duration": "1h"},
     }]});
-    let mut bootstrap = bootstrap(&document, upstream);
+    let mut bootstrap = behind_a_proxy(bootstrap(&document, upstream));
     let listener = &mut bootstrap["static_resources"]["listeners"][0];
     listener["address"]["socket_address"]["address"] = "0.0.0.0".into();
-    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-    manager["xff_num_trusted_hops"] = 1.into();
     bootstrap
 }
 
@@ -102,15 +98,36 @@ fn flood(address: SocketAddr, addresses: std::ops::Range<u32>) {
     });
 }
 
+/// What a flood of so many addresses leaves behind, of which the first `warm`
+/// may have filled what there is to fill.
 fn memory_stays_flat(warm: u32, addresses: u32, most_kib: u64) {
+    let begin = Instant::now();
     let upstream = Recorder::start(Script::Accept(Vec::new()));
     let envoy = Envoy::start(&flooded(upstream.address));
     flood(envoy.address(), 0..warm);
-    let before = envoy.resident_kib();
+    let (before, held) = (envoy.resident_kib(), allocated(&envoy));
     flood(envoy.address(), warm..addresses);
     let grown = envoy.resident_kib().saturating_sub(before);
-    eprintln!("{addresses} addresses: {before} KiB, and {grown} KiB more");
+    let held_more = allocated(&envoy).saturating_sub(held) >> 10;
+    // The gauges are a second behind.
+    let what = "every ban, or as many as there is room for";
+    let bans = wait_for(what, || {
+        let bans = counter(&envoy, "wsguard_bans_active");
+        (bans >= 100_000.min(addresses as usize)).then_some(bans)
+    });
+    let fill = counter(&envoy, "wsguard_table_fill");
+    let (lines, seconds) =
+        (envoy.events().len(), usize::try_from(begin.elapsed().as_secs()).unwrap());
+    eprintln!(
+        "{addresses} addresses in {seconds} s: {before} KiB resident after {warm}, and {grown} \
+         KiB more, of which Envoy's allocator holds {held_more}; {bans} bans, tables {fill}% full, \
+         {lines} event lines"
+    );
     assert!(grown < most_kib, "{grown} KiB more than {before}");
+    assert!(bans <= 150_000 && (1..=100).contains(&fill), "{bans} bans, {fill}%");
+    // At most a hundred in a second, and of each of two workers one that says how
+    // many were left out.
+    assert!(lines <= (seconds + 2) * 102, "{lines} lines in {seconds} s");
     // Who came last is banned, whoever came after.
     let last = std::net::Ipv4Addr::from(0x2000_0000 + addresses - 1).to_string();
     let request = Request::upgrade("/ws").with("x-forwarded-for", last);

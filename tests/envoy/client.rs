@@ -123,6 +123,11 @@ impl Client {
         Self { stream, rest: Vec::new() }
     }
 
+    /// The same connection, to be written to by another thread.
+    pub fn sharing(other: &Self) -> Self {
+        Self { stream: other.stream.try_clone().unwrap(), rest: Vec::new() }
+    }
+
     /// Sends a request and reads its answer.
     pub fn ask(address: SocketAddr, request: &Request) -> (Self, Answer) {
         let mut client = Self::connect(address);

@@ -36,8 +36,8 @@ fn script(name: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a client to its end; the line that it prints.
-fn client(name: &str, arguments: &[&str]) -> Value {
+/// Runs a client of `tests/peers` to its end; the line that it prints.
+pub fn client(name: &str, arguments: &[&str]) -> Value {
     let mut child = script(name, arguments).stderr(Stdio::piped()).spawn().unwrap();
     let status = wait_for("the client to end", || child.try_wait().unwrap());
     let output = child.wait_with_output().unwrap();

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 mod closing;
 mod memory;
 pub mod pair;
+mod patterns;
 mod splits;
 mod unseen;
 

@@ -12,11 +12,13 @@
 
 mod bans;
 mod client;
+mod clock;
 mod edge;
 mod lds;
 mod support;
 mod upstream;
 
+mod attackers;
 mod auth;
 mod bounds;
 mod browser;
@@ -29,6 +31,7 @@ mod first_message;
 mod frames;
 mod handshake;
 mod http2;
+mod lifetimes;
 mod metrics;
 mod peers;
 mod push;
@@ -44,3 +47,12 @@ mod verdicts;
 /// What the module's environment holds for documents that name secrets.
 pub const TEST_SECRET: &str = "a-secret-of-tests-that-is-long-enough-for-hs256";
 pub const TEST_API_KEY: &str = "an-api-key-of-tests";
+
+/// The section `auth` by which that key, in the header `x-api-key`, is the user
+/// `key:robot`.
+pub fn by_api_key() -> serde_json::Value {
+    serde_json::json!({
+        "credentials": [{"header": "x-api-key"}],
+        "api_keys": [{"id": "robot", "key": {"env": "TEST_API_KEY"}}],
+    })
+}

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+mod actions;
+mod messages;
+
 fn policy(name: &str, rate: &str) -> Value {
     json!({
         "name": name,

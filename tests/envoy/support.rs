@@ -12,7 +12,10 @@ use tempfile::TempDir;
 #[path = "support/bootstrap.rs"]
 mod bootstrap;
 
-pub use bootstrap::{bootstrap, bootstrap_of, cluster, listener, socket_address, stream_listener};
+pub use bootstrap::{
+    balanced, behind_a_proxy, bootstrap, bootstrap_of, cluster, listener, socket_address,
+    stream_listener, trust_a_proxy,
+};
 
 /// How long anything that must happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,7 +30,7 @@ pub struct Envoy {
 }
 
 /// Worker threads, where a test does not say how many.
-const WORKERS: u8 = 2;
+pub const WORKERS: u8 = 2;
 
 /// `make test` says where things are; without it, where it puts them.
 fn tool(variable: &str, fallback: &str) -> PathBuf {

@@ -10,6 +10,9 @@
     reason = "a test that can't go on should say where"
 )]
 
+mod flood;
+mod points;
 mod quotas;
 mod random;
 mod rates;
+mod rules;

@@ -4,6 +4,7 @@
 //! shared data, as they would at once.
 
 use super::random::Random;
+use super::rules;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use wsguard::frame::Sender;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
-use wsguard::quota::bans::{BanRules, Strike, Suspect};
-use wsguard::quota::rate::{ConnectionRates, MessageRates, Rate, RateClient, RateExceeded, Rates};
+use wsguard::quota::bans::{Strike, Suspect};
+use wsguard::quota::rate::{
+    ConnectionRates, MessageRates, Moment, Rate, RateClient, RateExceeded, Rates,
+};
 use wsguard::quota::{Network, Quotas, Salt};
 use wsguard::reason::Reason;
 
@@ -26,12 +29,20 @@ const HANDSHAKES: u64 = 6;
 const PER_IP: u64 = 9;
 const PER_USER: u64 = 12;
 const BYTES_PER_USER: u64 = 300;
+/// So many that workers take ahead of use.
+const CROWD: u64 = 3000;
+const CROWD_BYTES: u64 = 26_000;
 const THRESHOLD: u64 = 4;
 const BAN: Duration = Duration::from_secs(40);
 
-/// One in how many calls to shared data others run before it, and one traps.
+/// One in how many stores others run before it, and one traps before or behind
+/// it.
 const INTERLEAVED: u64 = 5;
 const TRAPPED: u64 = 60;
+
+/// The same of loads, of which a tick makes hundreds.
+const INTERLEAVED_LOADS: u64 = 200;
+const TRAPPED_LOADS: u64 = 4000;
 
 /// What unwinds out of a trapped worker.
 struct Trap;
@@ -39,6 +50,8 @@ struct Trap;
 struct Worker {
     host: Rc<Interleaved>,
     quotas: Rc<Quotas>,
+    /// Of each address, one that sends much.
+    crowds: [ConnectionRates; ADDRESSES as usize],
 }
 
 /// Something that was let through: when, and how much.
@@ -52,6 +65,8 @@ struct Fleet {
     messages: RefCell<[Passed; ADDRESSES as usize]>,
     of_user: RefCell<[Passed; USERS.len()]>,
     bytes_of_user: RefCell<[Passed; USERS.len()]>,
+    crowds: RefCell<[Passed; ADDRESSES as usize]>,
+    bytes_of_crowds: RefCell<[Passed; ADDRESSES as usize]>,
     /// Until when an address must be refused, as whoever banned it was told.
     banned: RefCell<[Duration; ADDRESSES as usize]>,
     depth: Cell<u32>,
@@ -85,6 +100,8 @@ impl Fleet {
             messages: RefCell::default(),
             of_user: RefCell::default(),
             bytes_of_user: RefCell::default(),
+            crowds: RefCell::default(),
+            bytes_of_crowds: RefCell::default(),
             banned: RefCell::default(),
             depth: Cell::new(0),
             random: Random::new(seed),
@@ -113,7 +130,7 @@ impl Fleet {
         let quotas = Quotas::open(Rc::clone(&host) as _, Salt([2; 16]));
         self.busy.set(busy);
         self.traps.set(traps);
-        Worker { host, quotas }
+        Worker { host, quotas, crowds: Default::default() }
     }
 
     fn turn(self: &Rc<Self>, index: usize, act: impl FnOnce(&Self, &mut Worker)) {
@@ -133,16 +150,20 @@ impl Fleet {
         self.workers.borrow_mut()[index] = Some(worker);
     }
 
-    /// Runs around each call of shared data.
-    fn between(self: &Rc<Self>) {
-        if self.busy.get() && self.depth.get() < 3 && self.random.below(INTERLEAVED) == 0 {
+    /// Runs before each call of shared data.
+    fn between(self: &Rc<Self>, interleaved: u64, trapped: u64) {
+        if self.busy.get() && self.depth.get() < 3 && self.random.below(interleaved) == 0 {
             if !self.frozen.get() && self.random.below(4) == 0 {
                 self.pass(Duration::from_millis(self.random.below(700)));
             }
             let other = self.random.index(WORKERS);
             self.turn(other, Self::act);
         }
-        if self.traps.get() && self.depth.get() > 0 && self.random.below(TRAPPED) == 0 {
+        self.trap(trapped);
+    }
+
+    fn trap(&self, one_in: u64) {
+        if self.traps.get() && self.depth.get() > 0 && self.random.below(one_in) == 0 {
             resume_unwind(Box::new(Trap));
         }
     }
@@ -152,10 +173,11 @@ impl Fleet {
     }
 
     fn act(&self, worker: &mut Worker) {
-        match self.random.below(8) {
+        match self.random.below(10) {
             0..=2 => self.handshake(worker),
             3..=5 => self.message(worker),
-            6 => self.strike(worker),
+            6..=7 => self.crowd(worker, self.random.index(ADDRESSES.into()), 200),
+            8 => self.strike(worker),
             _ => worker.quotas.on_tick(),
         }
     }
@@ -196,18 +218,12 @@ impl Fleet {
             per_user: rate(PER_USER, by_user),
         };
         let bytes = Rates { per_user: rate(BYTES_PER_USER, by_user), ..Rates::default() };
-        let rates = MessageRates {
-            policy: "chat",
-            direction: Sender::Client,
-            messages: &messages,
-            bytes: &bytes,
-        };
-        let client =
-            RateClient { address: Some(address), ipv6_prefix: 64, user: Some(USERS[user]) };
+        let rates = rules::of_clients(&messages, &bytes);
+        let client = rules::client(address, USERS[user]);
         let payload = self.random.below(60);
-        let mut connection = ConnectionRates::default();
+        let connection = (&mut ConnectionRates::default(), &mut Moment::default());
         self.frozen.set(self.frozen.get() || by_ip && by_user);
-        match worker.quotas.take_message(rates, client, &mut connection, payload) {
+        match worker.quotas.take_message(rates, client, connection, payload) {
             Ok(()) => {
                 let at = worker.host.looked.get();
                 if by_ip {
@@ -222,17 +238,63 @@ impl Fleet {
         }
     }
 
+    /// A chunk of messages on one connection, which may have gone after it.
+    fn crowd(&self, worker: &mut Worker, place: usize, most: u64) {
+        let address = IpAddr::from([192, 0, 2, u8::try_from(place).unwrap()]);
+        let per_ip = |limit| Rates { per_ip: Rate::new(limit, PERIOD), ..Rates::default() };
+        let (messages, bytes) = (&per_ip(CROWD), &per_ip(CROWD_BYTES));
+        let direction = Sender::Server;
+        let rates = MessageRates { policy: "crowd", direction, messages, bytes };
+        let client = RateClient { address: Some(address), ipv6_prefix: 64, user: None };
+        let mut moment = Moment::default();
+        for _ in 0..=self.random.below(most) {
+            let (payload, connection) = (self.random.below(20), &mut worker.crowds[place]);
+            match worker.quotas.take_message(rates, client, (connection, &mut moment), payload) {
+                Ok(()) => {
+                    let at = worker.host.looked.get();
+                    self.crowds.borrow_mut()[place].push((at, 1));
+                    self.bytes_of_crowds.borrow_mut()[place].push((at, payload));
+                }
+                Err(error) => return self.refuse(error),
+            }
+        }
+        if self.random.below(4) == 0 {
+            worker.crowds[place] = ConnectionRates::default();
+        }
+    }
+
+    /// Everybody has given back what was taken ahead: as much as the limit passes,
+    /// on whatever workers, where no VM has taken anything to its grave.
+    fn exhausts(self: &Rc<Self>) {
+        self.busy.set(false);
+        let tick = || {
+            for index in (0..WORKERS).cycle().take(WORKERS * 2) {
+                self.turn(index, |_, worker| worker.quotas.on_tick());
+            }
+        };
+        for place in 0..usize::from(ADDRESSES) {
+            let mut refused = 0;
+            while refused < WORKERS {
+                let before = self.refused.get();
+                let index = if refused > 0 { refused } else { self.random.index(WORKERS) };
+                self.turn(index % WORKERS, |fleet, worker| fleet.crowd(worker, place, 90));
+                refused = if self.refused.get() > before { refused + 1 } else { 0 };
+                tick();
+            }
+            let slot = |at: Duration| at.as_secs() * 16 / PERIOD.as_secs();
+            let counts = |passed: &Passed| -> u64 {
+                let now = slot(self.now.get());
+                passed.iter().filter(|(at, _)| now - slot(*at) <= 16).map(|(_, n)| n).sum()
+            };
+            let messages = counts(&self.crowds.borrow()[place]);
+            let bytes = counts(&self.bytes_of_crowds.borrow()[place]);
+            assert!(messages == CROWD || bytes > CROWD_BYTES - 20, "{messages}, {bytes} bytes");
+        }
+    }
+
     fn strike(&self, worker: &mut Worker) {
         let (place, address) = self.address();
-        let rules = BanRules {
-            threshold: THRESHOLD,
-            window: PERIOD,
-            duration: BAN,
-            by_ip: true,
-            by_user: false,
-            open: false,
-            weights: Vec::new(),
-        };
+        let rules = rules::bans(THRESHOLD, PERIOD, BAN);
         let reason = Reason::CredentialsInvalid;
         let strike = Strike { policy: "chat", rules: &rules, report: false, reason };
         let begin = self.now.get();
@@ -250,8 +312,12 @@ impl Fleet {
 
     /// In no period was more let through than the limit.
     fn check(&self) {
-        let all: [(&RefCell<_>, u64); 2] =
-            [(&self.handshakes, HANDSHAKES), (&self.messages, PER_IP)];
+        let all: [(&RefCell<_>, u64); 4] = [
+            (&self.handshakes, HANDSHAKES),
+            (&self.messages, PER_IP),
+            (&self.crowds, CROWD),
+            (&self.bytes_of_crowds, CROWD_BYTES),
+        ];
         for (passed, limit) in all {
             passed.borrow().iter().for_each(|passed: &Passed| never_above(passed, limit));
         }
@@ -287,29 +353,34 @@ fn never_above(passed: &Passed, limit: u64) {
     // Those that were interrupted are noted after those that came in between.
     let mut passed = passed.clone();
     passed.sort_unstable();
-    for (place, (begin, _)) in passed.iter().enumerate() {
-        let within = passed.iter().skip(place).take_while(|(at, _)| *at - *begin <= PERIOD);
-        let sum: u64 = within.map(|(_, amount)| amount).sum();
+    let (mut first, mut sum) = (0, 0);
+    for (at, amount) in &passed {
+        sum += amount;
+        while *at - passed[first].0 > PERIOD {
+            sum -= passed[first].1;
+            first += 1;
+        }
         assert!(sum <= limit, "{sum} of {limit} in one period");
     }
 }
 
 impl SharedData for Interleaved {
     fn load(&self, key: &str) -> Option<(Vec<u8>, Cas)> {
+        if let Some(fleet) = self.fleet.upgrade() {
+            fleet.between(INTERLEAVED_LOADS, TRAPPED_LOADS);
+        }
         self.inner.load(key)
     }
 
     fn store(&self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), CasMismatch> {
         let fleet = self.fleet.upgrade();
         if let Some(fleet) = &fleet {
-            fleet.between();
+            fleet.between(INTERLEAVED, TRAPPED);
         }
         let done = self.inner.store(key, value, cas);
         if let Some(fleet) = &fleet {
             fleet.mismatches.set(fleet.mismatches.get() + u64::from(done.is_err()));
-            if fleet.traps.get() && fleet.depth.get() > 0 && fleet.random.below(TRAPPED) == 0 {
-                resume_unwind(Box::new(Trap));
-            }
+            fleet.trap(TRAPPED);
         }
         done
     }
@@ -349,6 +420,9 @@ proptest! {
         prop_assert!(fleet.refused.get() > 20, "rates were in the way");
         prop_assert!(fleet.bans.get() > 0, "somebody was banned");
         prop_assert!(!traps || fleet.trapped.get() > 3);
+        if !traps {
+            fleet.exhausts();
+        }
         fleet.settles();
     }
 }

@@ -13,6 +13,9 @@ use wsguard::reason::Reason;
 use wsguard::session::{Admission, Admitted, Arrival, Opening, PendingAdmission, Session, admit};
 
 mod authorize;
+mod messages;
+mod waiting;
+mod ways;
 
 struct Worker {
     host: Rc<MemoryHost>,
@@ -50,8 +53,10 @@ impl Worker {
         for (key, value) in over.as_object().unwrap() {
             match value {
                 Value::Object(members) => {
+                    let of_policy = ["handshake", "lifetime", "client"].contains(&key.as_str());
+                    let under = if of_policy { &mut policy } else { &mut policy["auth"] };
                     for (member, value) in members {
-                        policy["auth"][key][member] = value.clone();
+                        under[key][member] = value.clone();
                     }
                 }
                 _ if key == "mode" => policy["mode"] = value.clone(),
@@ -277,7 +282,10 @@ fn random_credentials_are_no_flood_at_the_service() {
     let mut elsewhere = with("one-more");
     elsewhere.head.source = Some([198, 51, 100, 1].into());
     worker.waits(&elsewhere);
+    // Who has gone is asked about all the same, until no answer can come any more.
     drop(waiting);
+    assert_eq!(refusal(worker.arrives(&with("one-more"))), (Reason::AuthUnavailable, 503));
+    worker.host.advance(Duration::from_secs(3));
     worker.waits(&with("one-more"));
 }
 

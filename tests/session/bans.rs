@@ -1,7 +1,7 @@
 //! Handshake rates and bans as admission keeps them: at their places among the
 //! checks, told with the time to wait, and in mode report decided the same.
 
-use crate::rig::{admitted, arrival, events};
+use crate::rig::{admitted, arrival, events, switching, told_client};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use wsguard::host::Timestamp;
 use wsguard::host::memory::MemoryHost;
 use wsguard::quota::{Quotas, Salt};
 use wsguard::reason::Reason;
-use wsguard::session::{Admission, Arrival, admit};
+use wsguard::session::{Admission, Arrival, Opening, Session, admit};
 
 const GOOD: &str = "0123456789abcdef0123456789abcdef";
 
@@ -24,7 +24,16 @@ struct Worker {
 
 impl Worker {
     fn new(document: &Value) -> Self {
-        let host = Rc::new(MemoryHost::at(Timestamp::from_unix(super::rig::BEGIN)));
+        Self::of(MemoryHost::at(Timestamp::from_unix(super::rig::BEGIN)), document)
+    }
+
+    /// Another worker of the same process.
+    fn beside(&self, document: &Value) -> Self {
+        Self::of(self.host.beside(), document)
+    }
+
+    fn of(host: MemoryHost, document: &Value) -> Self {
+        let host = Rc::new(host);
         let quotas = Quotas::open(Rc::<MemoryHost>::clone(&host), Salt([5; 16]));
         let config = Config::parse(&document.to_string(), &|_| Some(GOOD.to_owned())).unwrap();
         let guard = Guard::with_quotas(config, Rc::<MemoryHost>::clone(&host), Rc::clone(&quotas));
@@ -207,14 +216,51 @@ fn bans_span_policies_and_report_bans_nobody_elsewhere() {
 }
 
 #[test]
+fn who_is_banned_on_another_worker_loses_what_is_open_where_that_is_asked_for() {
+    let with = |open: bool, push: bool| {
+        let mut document = keyed(json!({"threshold": 1, "open": open}));
+        document["policies"][0]["lifetime"] = json!({"push": push, "idle": "1h"});
+        document
+    };
+    for (open, push) in [(true, true), (true, false), (false, true)] {
+        let one = Worker::new(&with(open, push));
+        let other = one.beside(&with(open, push));
+        let good = from("192.0.2.1", &[("x-api-key", GOOD)]);
+        let elsewhere = from("192.0.2.2", &[("x-api-key", GOOD)]);
+        let [mut struck, mut free] = [&good, &elsewhere].map(|arrival| {
+            let mut session = admitted(&one.guard, arrival);
+            assert!(matches!(session.on_response(101, &switching(&[])), Opening::Open(_)));
+            session.set_ready_to_push(push);
+            session
+        });
+        let bad = from("192.0.2.1", &[("x-api-key", "wrong")]);
+        assert_eq!(other.reason(&bad), Some(Reason::CredentialsInvalid));
+        assert!(!struck.on_tick().reset, "nobody has told this worker");
+        one.tick();
+        assert_eq!(struck.on_tick().reset, open && !push);
+        assert!(!free.on_tick().reset);
+        let pushed = |session: &mut Session| {
+            let mut out = Vec::new();
+            session.push(&mut out);
+            out
+        };
+        let told = if open && push { told_client(1008, "banned") } else { Vec::new() };
+        assert_eq!((pushed(&mut struck), pushed(&mut free)), (told, Vec::new()));
+        struck.on_end();
+        let events = events(&one.host);
+        let closed = events.iter().find(|event| event["event"] == "closed").unwrap();
+        assert_eq!(closed["reason"], if open { json!("banned") } else { Value::Null });
+        // It ends once.
+        one.tick();
+        assert!(!free.on_tick().reset);
+    }
+}
+
+#[test]
 fn event_lines_are_capped_over_all_workers() {
     let document = json!({"policies": [{"name": "chat", "handshake": {"tls": "required"}}]});
     let one = Worker::new(&document);
-    let host = Rc::new(one.host.beside());
-    let quotas = Quotas::open(Rc::<MemoryHost>::clone(&host), Salt([6; 16]));
-    let config = Config::parse(&document.to_string(), &|_| None).unwrap();
-    let guard = Guard::with_quotas(config, Rc::<MemoryHost>::clone(&host), Rc::clone(&quotas));
-    let other = Worker { host, quotas, guard };
+    let other = one.beside(&document);
     let mut plain = from("192.0.2.1", &[]);
     plain.head.https = false;
     for _ in 0..90 {

@@ -88,6 +88,31 @@ fn a_flood_is_told_in_part_and_counted_whole() {
     assert_eq!(host.metric(counted), 251);
 }
 
+/// What Envoy's log level leaves out costs no other line its place.
+#[test]
+fn where_connections_are_not_logged_they_take_nothing_of_the_cap() {
+    let rules = json!([{"name": "r", "pattern": "bad", "action": "report"}]);
+    let (host, guard) = worker(&json!({"policies": [
+        {"name": "chat", "client": {"rules": rules}},
+    ]}));
+    host.set_least_level(Level::Warn);
+    for _ in 0..150 {
+        opened(&guard).on_end();
+    }
+    let mut session = opened(&guard);
+    for _ in 0..100 {
+        hand(&mut session, Sender::Client, &text("bad"));
+    }
+    let told = events(&host);
+    assert_eq!(told.len(), 100);
+    assert!(told.iter().all(|event| event["event"] == "reported"));
+    host.set_least_level(Level::Info);
+    session.on_end();
+    host.advance(Duration::from_millis(1100));
+    guard.on_tick();
+    assert_eq!(events(&host)[0]["suppressed"], 1, "the closed one of them");
+}
+
 #[test]
 fn the_metrics_have_the_names_of_the_contract() {
     let (host, guard) = worker(&client(json!({"types": ["text"]})));

@@ -15,6 +15,7 @@ use wsguard::host::memory::MemoryHost;
 use wsguard::host::{CallAnswer, Timestamp};
 use wsguard::session::Opening;
 
+mod asks;
 mod gate;
 
 const KEY: &str = "the-api-key-of-alice";
@@ -61,18 +62,6 @@ fn ready() -> Vec<u8> {
 }
 
 impl Rig {
-    /// The client's Pong to the Ping that was pushed behind `ahead`; what goes on
-    /// in its place.
-    fn pong(&mut self, ahead: &[u8]) -> Vec<u8> {
-        let pushed = self.pushed();
-        assert_eq!(&pushed[..ahead.len()], ahead);
-        let ping = &pushed[ahead.len()..];
-        assert_eq!(ping[..2], [0x89, 8], "{ping:?}");
-        let mut payload = ping[2..].to_vec();
-        mask::apply(&mut payload, [1, 2, 3, 4], 0);
-        self.client(&[&[0x8A, 0x88, 1, 2, 3, 4][..], &payload].concat()).bytes
-    }
-
     fn ticks(&mut self, time: Duration) -> bool {
         let mut reset = false;
         for _ in 0..time.as_millis() / 500 {
@@ -163,6 +152,23 @@ fn who_says_nothing_again_and_again_is_banned_where_that_has_a_weight() {
     assert_eq!(kinds, ["banned", "refused"]);
 }
 
+/// Where a credential has named one, also the first message's.
+#[test]
+fn a_user_whom_the_first_message_named_is_struck_and_told_of() {
+    let mut document = pointer();
+    document["policies"][0]["bans"] =
+        json!({"threshold": 1, "by": ["user"], "weights": {"connections_per_user": 1}});
+    let mut rig = open_by(&document);
+    let held = admitted(&rig.guard, &arrival(&[("x-api-key", KEY)]));
+    rig.host.take_lines();
+    rig.client(&credential(KEY));
+    let told = rig.events();
+    let kinds: Vec<_> = told.iter().map(|e| (e["event"].clone(), e["user"].clone())).collect();
+    assert_eq!(kinds, ["banned", "refused"].map(|kind| (json!(kind), json!("key:alice"))));
+    assert_eq!(rig.pushed(), told_client(1008, "connections_per_user"));
+    drop(held);
+}
+
 #[test]
 fn a_credential_in_the_handshake_opens_at_once() {
     let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
@@ -222,12 +228,12 @@ fn a_service_may_take_its_time() {
     });
     let mut rig = open_by(&document);
     assert_eq!(rig.client(&[credential("opaque"), text("after")].concat()).bytes, b"");
-    assert!(rig.session.is_verifying());
+    assert!(rig.session.is_waiting());
     let (id, _) = rig.host.take_calls().pop().unwrap();
     let body = br#"{"user":"bob"}"#.to_vec();
     rig.session.on_answer(id, &CallAnswer::Whole { status: 200, body });
     assert!(!rig.session.advance().reset);
-    assert_eq!(rig.pong(&ready()), text("after"), "in the place of the Pong");
+    assert_eq!(rig.turn_behind(&ready()), text("after"), "in the place of the Pong");
     assert_eq!(rig.event()["user"], "bob");
 }
 

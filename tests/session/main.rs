@@ -23,6 +23,7 @@ mod lifetimes;
 mod limits;
 mod oracle;
 mod quotas;
+mod rates;
 mod report;
 mod rig;
 mod server;

@@ -144,6 +144,20 @@ impl Rig {
         out
     }
 
+    /// The client's Pong to the Ping that is pushed; what goes on in its place.
+    pub fn turn(&mut self) -> Vec<u8> {
+        self.turn_behind(b"")
+    }
+
+    /// The same, where the Ping is pushed behind something else.
+    pub fn turn_behind(&mut self, ahead: &[u8]) -> Vec<u8> {
+        let pushed = self.pushed();
+        assert_eq!(pushed.get(..ahead.len()), Some(ahead), "{pushed:?}");
+        let ping = &pushed[ahead.len()..];
+        assert_eq!(ping.get(..2), Some(&[0x89, 8][..]), "{ping:?}");
+        self.client(&masked(0x8A, &ping[2..])).bytes
+    }
+
     /// The server sends; what goes on to the client.
     pub fn server(&mut self, bytes: &[u8]) -> Step {
         hand(&mut self.session, Sender::Server, bytes)
@@ -173,11 +187,13 @@ impl Rig {
     }
 }
 
-/// Events that were logged since the last call.
+/// Events that were logged since the last call; without what the operator is told
+/// of services that fail.
 pub fn events(host: &MemoryHost) -> Vec<Value> {
     let parse =
         |line: String| serde_json::from_str(line.strip_prefix("wsguard ").unwrap()).unwrap();
-    host.take_lines().into_iter().map(|(_, line)| parse(line)).collect()
+    let lines = host.take_lines().into_iter().map(|(_, line)| line);
+    lines.filter(|line| !line.contains(" by cluster ")).map(parse).collect()
 }
 
 /// A frame; `first` is FIN, RSV and opcode, `key` the mask where it is one of

@@ -3,7 +3,6 @@
 use super::rig::{Rig, assert_masked_close, masked, plain, told_client};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wsguard::frame::mask;
 
 /// Two messages in any second, each way.
 fn slowed() -> Value {
@@ -26,15 +25,6 @@ impl Rig {
             self.host.advance(Duration::from_millis(500));
             assert!(!self.session.on_tick().reset);
         }
-    }
-
-    /// The client's Pong to the Ping that is pushed; what goes on in its place.
-    fn turn(&mut self) -> Vec<u8> {
-        let ping = self.pushed();
-        assert_eq!(ping[..2], [0x89, 8], "{ping:?}");
-        let mut payload = ping[2..].to_vec();
-        mask::apply(&mut payload, [1, 2, 3, 4], 0);
-        self.client(&[&[0x8A, 0x88, 1, 2, 3, 4][..], &payload].concat()).bytes
     }
 }
 
@@ -135,6 +125,30 @@ fn a_connection_that_ends_gives_back_what_waits() {
     rig.client(&texts(&["1", "2", "3"]));
     rig.client(&masked(0x83, b""));
     assert_eq!(rig.buffered(), 0);
+}
+
+/// One that answers no Ping any more once it has sent its Close, as some do,
+/// leaves no way to let go on what it sent before it.
+#[test]
+fn what_can_not_go_on_behind_a_close_is_told() {
+    let close = masked(0x88, b"\x03\xe8");
+    for (waits, due) in [(true, false), (true, true), (false, false)] {
+        let mut rig = open();
+        let sent = if waits { texts(&["1", "2", "3"]) } else { texts(&["1", "2"]) };
+        rig.client(&[sent, close.clone()].concat());
+        rig.events();
+        if due {
+            rig.wait(TURN);
+            assert_eq!(rig.pushed()[..2], [0x89, 8], "its turn has come, and it is asked");
+            rig.wait(Duration::from_secs(9));
+            rig.host.advance(Duration::from_secs(1));
+            assert!(rig.session.on_tick().reset, "ten seconds are enough");
+        }
+        rig.session.on_end();
+        let detail = "messages that had waited for their turn did not go on";
+        let expected = if waits { json!(detail) } else { Value::Null };
+        assert_eq!(rig.event()["detail"], expected, "{waits}, {due}");
+    }
 }
 
 #[test]

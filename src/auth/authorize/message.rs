@@ -1,7 +1,8 @@
 //! What the messages of an open connection ask for.
 
-use super::{Asking, AuthorizeRule, Grant, fit, holds, text};
+use super::{Asking, AuthorizeRule, Grant, Named, claimed, fit, text};
 use crate::auth::AuthRules;
+use crate::auth::attempt::Desk;
 use crate::auth::error::AuthError;
 use crate::auth::first_message::{Form, When, socketio_payload};
 use crate::auth::identity::Identity;
@@ -15,7 +16,8 @@ pub type Asked = (usize, String);
 
 /// Holds a message of a verified client, text or binary, against the rules with
 /// `from: {message: …}`; of Socket.IO's packets, their payload. To be called
-/// before any of it goes on.
+/// before any of it goes on. What is left is what services have to be asked
+/// about, by an [`Inquiry`](super::Inquiry).
 ///
 /// What is no JSON can say nothing to a reader of JSON, and passes, unless it
 /// holds a bracket or brace: a lenient reader might find an object in it that we
@@ -28,8 +30,16 @@ pub fn check_message(
     rules: &AuthRules,
     identity: &Identity,
     message: &[u8],
-) -> Result<(), AuthError> {
-    each_asked(rules, message, |asked| check_asked(rules, identity, &asked))
+    desk: Desk<'_>,
+) -> Result<Vec<Asked>, AuthError> {
+    let mut left = Vec::new();
+    each_asked(rules, message, |asked| {
+        if !check_asked(rules, identity, &asked, desk)? {
+            left.push(asked);
+        }
+        Ok(())
+    })?;
+    Ok(left)
 }
 
 /// What a message of a client asks for that has not been verified, to be held
@@ -46,21 +56,26 @@ pub fn asked_by(rules: &AuthRules, message: &[u8]) -> Result<Vec<Asked>, AuthErr
     Ok(all)
 }
 
-/// Holds what a message asked for against its rule.
+/// Holds what a message asked for against its rule; `false`: a service has to be
+/// asked.
 ///
 /// # Errors
-/// [`AuthError::NotGranted`]
+/// [`AuthError::NotGranted`], and [`AuthError::NotAsked`] for what can't be asked
+/// about.
 pub fn check_asked(
     rules: &AuthRules,
     identity: &Identity,
-    (place, value): &Asked,
-) -> Result<(), AuthError> {
-    let granted = match rules.authorize.get(*place).map(|rule| &rule.grant) {
-        Some(Grant::Claim(claim)) => identity.claim(claim).is_some_and(|c| holds(c, value)),
-        // The configuration does not allow it here.
-        Some(Grant::Callout(_)) | None => false,
-    };
-    if granted { Ok(()) } else { Err(AuthError::NotGranted) }
+    asked: &Asked,
+    desk: Desk<'_>,
+) -> Result<bool, AuthError> {
+    let (grant, values) = rules.grant_of(asked)?;
+    match grant {
+        Grant::Claim(claim) => claimed(identity, claim, &values).map(|()| true),
+        Grant::Callout(callout) => match callout.question(identity, &values)?.known(desk) {
+            Some(known) => known.map(|()| true),
+            None => Ok(false),
+        },
+    }
 }
 
 impl AuthRules {
@@ -68,6 +83,23 @@ impl AuthRules {
     #[must_use]
     pub fn asks_in_messages(&self) -> bool {
         self.authorize.iter().any(|rule| asks_in_message(rule).is_some())
+    }
+
+    /// What grants it, and its values by name.
+    pub(super) fn grant_of(
+        &self,
+        (place, value): &Asked,
+    ) -> Result<(&Grant, Named<'_>), AuthError> {
+        let rule = self.authorize.get(*place).ok_or(AuthError::NotGranted)?;
+        let named = |name| (name, value.clone());
+        Ok((&rule.grant, rule.from.names().into_iter().map(named).collect()))
+    }
+
+    /// Whether a service has to be asked about this, whoever asks for it.
+    #[must_use]
+    pub fn is_for_a_service(&self, (place, _): &Asked) -> bool {
+        let rule = self.authorize.get(*place);
+        rule.is_some_and(|rule| matches!(rule.grant, Grant::Callout(_)))
     }
 }
 
@@ -124,7 +156,7 @@ fn read(pointer: &Pointer, when: &When, document: &RawValue) -> Result<Option<St
 mod tests {
     use super::*;
     use crate::auth::first_message::FirstMessageRules;
-    use crate::auth::tests::{NOW, NoHost, at, present, token};
+    use crate::auth::tests::{NOW, NoHost, Worker, at, present, token};
     use serde_json::json;
     use std::time::Duration;
 
@@ -141,6 +173,14 @@ mod tests {
         let token = token(json!({"rooms": ["a", "b", 7]}));
         let rules = crate::auth::tests::rules(vec![crate::auth::tests::issuer()]);
         present(&rules, &token, at(NOW), &NoHost).unwrap()
+    }
+
+    /// Without a service to ask.
+    fn check(rules: &AuthRules, identity: &Identity, message: &[u8]) -> Result<(), AuthError> {
+        let worker = Worker::of(rules);
+        let left = check_message(rules, identity, message, worker.desk(&NoHost))?;
+        assert!(left.is_empty());
+        Ok(())
     }
 
     const NOT_GRANTED: Result<(), AuthError> = Err(AuthError::NotGranted);
@@ -165,7 +205,7 @@ mod tests {
             (r#"{"type":"say","type":"join","room":"c"}"#, NOT_ASKED),
             (r#"{"Type":"join","room":"c"}"#, NOT_ASKED),
         ] {
-            assert_eq!(check_message(&rules, &alice, message.as_bytes()), verdict, "{message}");
+            assert_eq!(check(&rules, &alice, message.as_bytes()), verdict, "{message}");
         }
     }
 
@@ -184,14 +224,14 @@ mod tests {
             (b"{\"other\":1}", Ok(())),
             (b"{\"room\":\"c\"}", NOT_GRANTED),
         ] {
-            assert_eq!(check_message(&rules, &alice, message), verdict, "{message:?}");
+            assert_eq!(check(&rules, &alice, message), verdict, "{message:?}");
         }
     }
 
     #[test]
     fn without_such_rules_nothing_is_read() {
         let rules = crate::auth::tests::rules(vec![crate::auth::tests::issuer()]);
-        assert_eq!(check_message(&rules, &alice(), b"{"), Ok(()));
+        assert_eq!(check(&rules, &alice(), b"{"), Ok(()));
     }
 
     #[test]
@@ -212,7 +252,7 @@ mod tests {
             ("40", Ok(())),
             ("41/chat,", Ok(())),
         ] {
-            assert_eq!(check_message(&rules, &alice(), message.as_bytes()), verdict, "{message}");
+            assert_eq!(check(&rules, &alice(), message.as_bytes()), verdict, "{message}");
         }
     }
 }

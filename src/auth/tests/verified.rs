@@ -1,24 +1,13 @@
 //! Tokens that were verified before, and keys that are published.
 
 use super::*;
-use crate::auth::verified::{TokenHash, VerifiedTokens};
-use crate::host::{CallAnswer, Clock};
+use crate::auth::verified::VerifiedTokens;
+use crate::host::CallAnswer;
 
 const OTHER: &[u8] = b"another secret of tests, and of nothing else: 64 bytes for hashes";
 
-/// A worker, which keeps what it has verified.
-struct Worker {
-    host: Rc<MemoryHost>,
-    verifiers: Verifiers,
-}
-
+/// It keeps what it has verified.
 impl Worker {
-    fn of(rules: &AuthRules) -> Self {
-        let host = Rc::new(MemoryHost::at(at(NOW)));
-        let verifiers = Verifiers::open(Rc::<MemoryHost>::clone(&host), std::iter::once(rules));
-        Self { host, verifiers }
-    }
-
     fn try_on(&self, policy: usize, rules: &AuthRules, token: &str) -> Result<Identity, AuthError> {
         let mut attempt = self.attempt(rules, token);
         assert!(self.advance(&mut attempt, policy, rules)?, "nothing to wait for");
@@ -36,17 +25,10 @@ impl Worker {
         policy: usize,
         rules: &AuthRules,
     ) -> Result<bool, AuthError> {
-        let desk = Desk {
-            now: self.host.now(),
-            signatures: &NoHost,
-            calls: &*self.host,
-            log: &*self.host,
-            address: None,
-            verifiers: &self.verifiers,
-            policy,
-        };
+        let desk = Desk { policy, ..self.desk(&NoHost) };
         let head = head(&[]);
-        attempt.advance(rules, authorize::Wish { head: &head, path: "/ws", query: None }, desk)
+        let wish = authorize::Wish { head: &head, path: "/ws", query: None, said: &[] };
+        attempt.advance(rules, wish, desk)
     }
 
     /// A tick; the keys that are fetched are these.
@@ -175,12 +157,13 @@ fn an_issuer_that_is_down_makes_no_token_invalid() {
 fn so_many_tokens_are_kept_and_so_many_bytes() {
     let identity = try_token(issuer(), &token(json!({}))).unwrap();
     let mut tokens = VerifiedTokens::default();
+    let token = |place: u32, bytes: usize| place.to_be_bytes().repeat(bytes / 4);
     for place in 0..5_000_u32 {
-        tokens.keep(TokenHash::of(0, &place.to_be_bytes()), &identity, 0, 200);
+        tokens.keep((0, &token(place, 200)), &identity, 0);
     }
     assert_eq!(tokens.len(), 4_096);
     for place in 0..500_u32 {
-        tokens.keep(TokenHash::of(1, &place.to_be_bytes()), &identity, 0, 16 << 10);
+        tokens.keep((1, &token(place, 16 << 10)), &identity, 0);
     }
     assert!(tokens.len() <= 128, "{}", tokens.len());
 }

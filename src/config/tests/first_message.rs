@@ -139,7 +139,27 @@ fn a_message_can_ask_for_what_a_claim_grants() {
     good(&rule(r#"{"from": {"message": "/room"}, "claim": "rooms"}"#));
     let place = "auth.authorize[0].from.message";
     bad(&rule(r#"{"from": {"message": "room"}, "claim": "rooms"}"#), place, "is no JSON pointer");
-    let callout =
-        r#"{"from": {"message": "/room"}, "callout": {"cluster": "a", "path": "/{sub}"}}"#;
-    not_yet(&rule(callout), "auth.authorize[0].callout");
+}
+
+#[test]
+fn a_service_can_grant_what_a_message_asks_for_where_it_can_be_let_go() {
+    let rule = |variable: &str, over: &str| {
+        let callout = format!(r#"{{"cluster": "a", "path": "/m/{{{variable}}}/{{sub}}"}}"#);
+        let from = r#"{"message": "/data/room", "when": {"/type": "join"}}"#;
+        let rule = format!(r#", "authorize": [{{"from": {from}, "callout": {callout}}}]"#);
+        with(r#"[{"header": "x-key"}]"#, &rule, over)
+    };
+    let rules = good(&rule("room", PUSH)).auth.unwrap().authorize;
+    let Grant::Callout(callout) = &rules[0].grant else { panic!() };
+    assert_eq!(callout.path.names(), ["room", "sub"]);
+    let place = "auth.authorize[0].callout";
+    bad(&rule("data", PUSH), &format!("{place}.path"), "write {room} or {sub}");
+    bad(&rule("room", r#""lifetime": {"push": false}"#), place, "needs lifetime.push");
+    let told = errors(&policy(&rule("room", r#""lifetime": {"idle": "1m"}"#)).replacen(
+        '{',
+        r#"{"filter": "stream","#,
+        1,
+    ));
+    let [told] = told.try_into().unwrap();
+    assert!(told.starts_with(&format!("policies[0].{place}: does not go with filter: stream")));
 }

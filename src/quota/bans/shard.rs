@@ -164,6 +164,20 @@ mod tests {
         fuzz_ban_shard(&bytes);
     }
 
+    /// As the README tells it.
+    #[test]
+    fn there_is_room_for_so_many() {
+        let room = |policy: usize, who: Who| {
+            let ban = Ban { policy: "p".repeat(policy), ..ban(0, who) };
+            let bytes = BanShard { bans: vec![ban] }.encode().len() - 1;
+            256 * ((MAX_SHARD_BYTES - 1) / bytes) / 1000
+        };
+        let address = |text: &str| Who::Address(Some(text.parse().unwrap()));
+        assert_eq!(room(4, address("192.0.2.1")), 144);
+        assert_eq!(room(64, address("2001:db8::1")), 41);
+        assert_eq!(room(64, Who::User("u".repeat(256))), 12);
+    }
+
     #[test]
     fn bytes_that_nobody_of_us_wrote_are_damaged() {
         let good = some().encode();

@@ -1,10 +1,12 @@
 //! The rates of messages, asked once for each of them.
 
+use super::lease::{Account, Lease};
 use super::table::{Asked, RuleId, SubjectId};
-use super::{Measure, Per, Rate, RateExceeded, RateWindow, Rates};
+use super::{Measure, Per, Rate, RateExceeded, RateWindow, Rates, micros};
 use crate::frame::Sender;
 use crate::quota::{Network, Quotas, Scope};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Who sends or is sent to: whom a connection's rates are about.
@@ -19,40 +21,35 @@ pub struct RateClient<'a> {
 }
 
 /// What one direction of a connection has taken of its rates lately; nothing
-/// at first, and no memory where nothing is limited.
+/// at first, and no memory where nothing is limited. To be used with the same
+/// rates and client always, whose user may become known later.
 #[derive(Debug, Default)]
 pub struct ConnectionRates {
-    /// Of `per_connection`, once there was a message.
-    windows: Option<Box<Windows>>,
-    /// Names in the table; they are those of one policy and client.
-    names: Option<Box<Names>>,
+    taken: Option<Box<Taken>>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Windows {
-    messages: RateWindow,
-    bytes: RateWindow,
-}
-
-/// What one message asks of a window of the connection.
-#[derive(Clone, Copy, Debug)]
-struct Own {
-    measure: Measure,
-    rate: Rate,
-    amount: u64,
-}
-
-fn own(measure: Measure, rate: Option<Rate>, amount: u64) -> Option<Own> {
-    rate.map(|rate| Own { measure, rate, amount })
-}
-
-/// Hashing costs more than all else here, so it is done once.
 #[derive(Debug)]
-struct Names {
-    /// Whether the user was known.
+struct Taken {
+    /// Whether the user was known when `shared` was made.
     user_known: bool,
-    /// Subject of the address and the rates that it has, then of the user.
-    shared: Vec<(SubjectId, Vec<Asked>)>,
+    /// Of `per_connection`.
+    own: Vec<Own>,
+    /// Of the address, then of the user. To find them is to hash, which costs
+    /// more than all else here.
+    shared: Vec<Rc<Account>>,
+}
+
+/// The time of one callback of Envoy, looked at when it is first asked for: all
+/// that comes in one chunk comes at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    us: Option<u64>,
+}
+
+impl Moment {
+    fn us(&mut self, quotas: &Quotas) -> u64 {
+        *self.us.get_or_insert_with(|| micros(quotas.rates().now()))
+    }
 }
 
 /// The rates of messages of one direction in one policy.
@@ -74,54 +71,52 @@ impl MessageRates<'_> {
         &self,
         quotas: &Quotas,
         client: RateClient<'_>,
-        connection: &mut ConnectionRates,
+        (connection, moment): (&mut ConnectionRates, &mut Moment),
         payload_bytes: u64,
     ) -> Result<(), RateExceeded> {
-        let own = self.own(payload_bytes);
-        if own.iter().any(Option::is_some) {
-            // Looked at first, and counted when the shared ones have agreed.
-            let now = quotas.rates().now();
-            connection.windows.get_or_insert_default().check(now, &own)?;
+        if !self.messages.is_set() && !self.bytes.is_set() {
+            return Ok(());
         }
-        if self.is_shared() {
-            let names = connection.names.take();
-            let names = names.filter(|names| names.user_known == client.user.is_some());
-            let names = names.unwrap_or_else(|| Box::new(self.names(quotas, client)));
-            let taken = take_shared(quotas, &names.shared, payload_bytes);
-            connection.names = Some(names);
-            taken?;
+        let user_known = client.user.is_some();
+        let taken = connection.taken.get_or_insert_with(|| {
+            Box::new(Taken { user_known, own: self.own(), shared: self.shared(quotas, client) })
+        });
+        if taken.user_known != user_known {
+            taken.user_known = user_known;
+            taken.shared = self.shared(quotas, client);
         }
-        if let Some(windows) = &mut connection.windows {
-            windows.add(&own);
+        // Looked at first, and counted when all have agreed.
+        let now_us = moment.us(quotas);
+        for own in &mut taken.own {
+            own.check(now_us, payload_bytes)?;
         }
+        take_shared(quotas, &taken.shared, moment, payload_bytes)?;
+        taken.own.iter_mut().for_each(|own| own.spend(payload_bytes));
+        taken.shared.iter().for_each(|account| account.spend(payload_bytes));
         Ok(())
     }
 
-    /// What is asked of the connection's own windows: messages, then bytes.
-    fn own(&self, payload_bytes: u64) -> [Option<Own>; 2] {
-        [
-            own(Measure::Messages, self.messages.per_connection, 1),
-            own(Measure::Bytes, self.bytes.per_connection, payload_bytes),
-        ]
+    fn own(&self) -> Vec<Own> {
+        let both = [
+            (Measure::Messages, self.messages.per_connection),
+            (Measure::Bytes, self.bytes.per_connection),
+        ];
+        both.into_iter().filter_map(|(measure, rate)| Some(Own::new(measure, rate?))).collect()
     }
 
-    fn is_shared(&self) -> bool {
-        [self.messages, self.bytes].iter().any(|r| r.per_ip.is_some() || r.per_user.is_some())
-    }
-
-    fn names(&self, quotas: &Quotas, client: RateClient<'_>) -> Names {
-        let salt = quotas.salt();
+    fn shared(&self, quotas: &Quotas, client: RateClient<'_>) -> Vec<Rc<Account>> {
+        let (table, salt) = (quotas.rates(), quotas.salt());
         let mut shared = Vec::new();
         let per_ip = self.asked(quotas, Per::Ip, self.messages.per_ip, self.bytes.per_ip);
         if !per_ip.is_empty() {
             let network = Network::of(client.address, client.ipv6_prefix);
-            shared.push((SubjectId::address(salt, network), per_ip));
+            shared.push(table.account(SubjectId::address(salt, network), &per_ip));
         }
         let per_user = self.asked(quotas, Per::User, self.messages.per_user, self.bytes.per_user);
         if let (Some(user), false) = (client.user, per_user.is_empty()) {
-            shared.push((SubjectId::user(salt, user), per_user));
+            shared.push(table.account(SubjectId::user(salt, user), &per_user));
         }
-        Names { user_known: client.user.is_some(), shared }
+        shared
     }
 
     fn asked(
@@ -144,50 +139,80 @@ impl MessageRates<'_> {
     }
 }
 
-impl Windows {
-    fn check(&mut self, now: Duration, own: &[Option<Own>; 2]) -> Result<(), RateExceeded> {
-        for (own, window) in self.with(own) {
-            let Own { measure, rate, amount } = *own;
-            window.check(now, amount, &rate).map_err(|exceeded| RateExceeded::Reached {
-                measure,
-                per: Per::Connection,
-                rate,
-                retry_after: exceeded.retry_after,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, own: &[Option<Own>; 2]) {
-        self.with(own).for_each(|(own, window)| window.add(own.amount));
-    }
-
-    fn with<'a>(
-        &'a mut self,
-        own: &'a [Option<Own>; 2],
-    ) -> impl Iterator<Item = (&'a Own, &'a mut RateWindow)> {
-        let both = own.iter().zip([&mut self.messages, &mut self.bytes]);
-        both.filter_map(|(own, window)| Some((own.as_ref()?, window)))
-    }
-}
-
-/// Takes from the address, then from the user; what the first gave is given back
-/// when the second refuses.
+/// Has each account hold what the message needs: of the address, then of the
+/// user. What the first took for it is given back when the second refuses.
 fn take_shared(
     quotas: &Quotas,
-    shared: &[(SubjectId, Vec<Asked>)],
+    shared: &[Rc<Account>],
+    moment: &mut Moment,
     payload_bytes: u64,
 ) -> Result<(), RateExceeded> {
     let table = quotas.rates();
-    for (place, (subject, asked)) in shared.iter().enumerate() {
-        if let Err(exceeded) = table.take(*subject, asked, payload_bytes) {
-            for (subject, asked) in shared.iter().take(place) {
-                table.give_back(*subject, asked, payload_bytes);
-            }
-            return Err(exceeded);
+    let mut refilled = None;
+    for account in shared {
+        if account.covers(moment.us(quotas), payload_bytes) {
+            continue;
         }
+        match table.refill(account, payload_bytes) {
+            Ok(now) => moment.us = Some(micros(now)),
+            Err(exceeded) => {
+                refilled.inspect(|account: &&Rc<Account>| table.give_back(account, false));
+                return Err(exceeded);
+            }
+        }
+        refilled = Some(account);
     }
     Ok(())
+}
+
+/// A rate of the connection's own. Nobody else takes of it, so all that is left
+/// of a slot can be used without looking at the window.
+#[derive(Debug)]
+struct Own {
+    measure: Measure,
+    rate: Rate,
+    /// What was used before the lease began.
+    window: RateWindow,
+    lease: Lease,
+    /// What the lease began with.
+    leased: u64,
+}
+
+impl Own {
+    fn new(measure: Measure, rate: Rate) -> Self {
+        let (window, lease) = (RateWindow::default(), Lease::default());
+        Self { measure, rate, window, lease, leased: 0 }
+    }
+
+    const fn amount(&self, bytes: u64) -> u64 {
+        match self.measure {
+            Measure::Bytes => bytes,
+            Measure::Handshakes | Measure::Messages => 1,
+        }
+    }
+
+    fn check(&mut self, now_us: u64, bytes: u64) -> Result<(), RateExceeded> {
+        let amount = self.amount(bytes);
+        if self.lease.covers(now_us, amount) {
+            return Ok(());
+        }
+        self.window.add(self.leased.saturating_sub(self.lease.left));
+        let now = Duration::from_micros(now_us);
+        let checked = self.window.check(now, amount, &self.rate);
+        self.leased = self.rate.limit().saturating_sub(self.window.used());
+        let ends_us = self.window.newest_ends_us(self.rate.slot_us());
+        self.lease = Lease { ends_us, left: self.leased };
+        checked.map_err(|exceeded| RateExceeded::Reached {
+            measure: self.measure,
+            per: Per::Connection,
+            rate: self.rate,
+            retry_after: exceeded.retry_after,
+        })
+    }
+
+    fn spend(&mut self, bytes: u64) {
+        self.lease.left = self.lease.left.saturating_sub(self.amount(bytes));
+    }
 }
 
 #[cfg(test)]
@@ -196,7 +221,6 @@ mod tests {
     use crate::host::Timestamp;
     use crate::host::memory::MemoryHost;
     use crate::quota::Salt;
-    use std::rc::Rc;
 
     const NONE: Rates = Rates { per_connection: None, per_ip: None, per_user: None };
 
@@ -229,7 +253,9 @@ mod tests {
         for message in 0..count {
             let turn = message % ways.len();
             let (quotas, client, connection) = &mut ways[turn];
-            passed += usize::from(rates.take(quotas, *client, connection, 10).is_ok());
+            passed += usize::from(
+                rates.take(quotas, *client, (connection, &mut Moment::default()), 10).is_ok(),
+            );
         }
         passed
     }
@@ -268,13 +294,17 @@ mod tests {
         let mut ways =
             [(&one, at, ConnectionRates::default()), (&one, at, ConnectionRates::default())];
         assert_eq!(pass(rates(&messages, &bytes), &mut ways, 60), 10, "50 bytes each");
-        let exceeded = rates(&messages, &bytes).take(&one, at, &mut ways[0].2, 10).unwrap_err();
+        let mut take = |bytes_each| {
+            let connection = (&mut ways[0].2, &mut Moment::default());
+            rates(&messages, &bytes).take(&one, at, connection, bytes_each)
+        };
+        let exceeded = take(10).unwrap_err();
         assert_eq!(exceeded.reason().name(), "byte_rate");
         host.advance(Duration::from_secs(64));
-        (0..9).for_each(|_| rates(&messages, &bytes).take(&one, at, &mut ways[0].2, 0).unwrap());
-        let exceeded = rates(&messages, &bytes).take(&one, at, &mut ways[0].2, 0).unwrap_err();
+        (0..9).for_each(|_| take(0).unwrap());
+        let exceeded = take(0).unwrap_err();
         assert_eq!(exceeded.reason().name(), "message_rate");
-        assert!(ways[0].2.names.is_none());
+        assert!(ways[0].2.taken.as_ref().unwrap().shared.is_empty());
     }
 
     #[test]
@@ -287,8 +317,8 @@ mod tests {
         let bob = client("192.0.2.1", Some("bob"));
         let mut ways = [(&one, bob, ConnectionRates::default())];
         assert_eq!(pass(rates(&all, &NONE), &mut ways, 100), 5, "what ann did not get is there");
-        let window = connection.windows.as_ref().unwrap().messages;
-        assert_eq!(window.used(), 5);
+        let own = &connection.taken.as_ref().unwrap().own[0];
+        assert_eq!(own.lease.left, 20 - 5);
     }
 
     #[test]
@@ -320,8 +350,9 @@ mod tests {
         let (_, [one, _]) = process();
         let mut connection = ConnectionRates::default();
         let at = client("192.0.2.1", None);
-        rates(&NONE, &NONE).take(&one, at, &mut connection, 5).unwrap();
-        assert!(connection.windows.is_none() && connection.names.is_none());
+        let taken = (&mut connection, &mut Moment::default());
+        rates(&NONE, &NONE).take(&one, at, taken, 5).unwrap();
+        assert!(connection.taken.is_none());
         assert!(size_of::<ConnectionRates>() <= 16);
     }
 }

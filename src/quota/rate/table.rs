@@ -1,5 +1,6 @@
 //! The rate table in shared data.
 
+use super::lease::{Account, Accounts};
 use super::shard::{MAX_SHARD_BYTES, RateShard, Record, Tag};
 use super::window::RateWindow;
 use super::{Exceeded, Measure, Per, Rate, micros};
@@ -46,6 +47,10 @@ impl RuleId {
             }
         };
         Self(hash & !1 | u64::from(floor))
+    }
+
+    pub(super) const fn number(self) -> u64 {
+        self.0
     }
 }
 
@@ -94,14 +99,14 @@ pub(in crate::quota) struct Asked {
 
 impl Asked {
     /// One, or the bytes of a message of so many.
-    const fn amount(&self, bytes: u64) -> u64 {
+    pub(super) const fn amount(&self, bytes: u64) -> u64 {
         match self.measure {
             Measure::Bytes => bytes,
             Measure::Handshakes | Measure::Messages => 1,
         }
     }
 
-    fn reached(&self, exceeded: Exceeded) -> super::RateExceeded {
+    pub(super) fn reached(&self, exceeded: Exceeded) -> super::RateExceeded {
         super::RateExceeded::Reached {
             measure: self.measure,
             per: self.per,
@@ -111,9 +116,10 @@ impl Asked {
     }
 }
 
-/// One VM's part in the table: nothing but how far it has swept.
+/// One VM's part in the table: what it has taken ahead, and how far it has swept.
 pub(in crate::quota) struct RateTable {
     host: Rc<dyn Common>,
+    accounts: Accounts,
     last_round: Cell<Option<Duration>>,
     sweep_at: Cell<u16>,
     /// Bytes of the fullest shard: in this sweep so far, and in the last one.
@@ -131,6 +137,7 @@ impl RateTable {
         }
         Self {
             host,
+            accounts: Accounts::default(),
             last_round: Cell::default(),
             sweep_at: Cell::default(),
             fullest_so_far: Cell::default(),
@@ -163,19 +170,35 @@ impl RateTable {
         })
     }
 
-    /// Gives back what was taken just now. Should that fail it counts on, until
-    /// the period is over.
-    pub(in crate::quota) fn give_back(&self, subject: SubjectId, asked: &[Asked], bytes: u64) {
-        let _ = self.change(subject, |shard, now| {
-            for one in asked {
-                let tag = Tag { rule: one.rule.0, subject: subject.0 };
-                let mut window = shard.window(tag);
-                window.advance(now, &one.rate);
-                window.give_back(one.amount(bytes));
-                put(shard, (tag, one.rate, window), micros(now))?;
-            }
-            Ok(())
-        });
+    /// The account of a subject on this worker, for these rates: of messages, of
+    /// bytes, or both.
+    pub(super) fn account(&self, subject: SubjectId, asked: &[Asked]) -> Rc<Account> {
+        self.accounts.open(subject, asked)
+    }
+
+    /// Takes what a message of so many bytes needs of each rate of an account,
+    /// and some more (see [`super::lease`]), or nothing: when that was.
+    pub(super) fn refill(
+        &self,
+        account: &Rc<Account>,
+        bytes: u64,
+    ) -> Result<Duration, super::RateExceeded> {
+        let (now, leases) = self.change(account.subject(), |shard, now| {
+            Ok((now, account.refill(shard, now, bytes)?))
+        })?;
+        account.hold(leases);
+        self.accounts.watch(account);
+        Ok(now)
+    }
+
+    /// Gives back what is held, but for what outlasts the last tick if that is
+    /// kept. Should that fail, it is tried again on the next tick.
+    pub(super) fn give_back(&self, account: &Account, keeps: bool) {
+        let given =
+            self.change(account.subject(), |shard, now| account.give_back(shard, (now, keeps)));
+        if let Ok(leases) = given {
+            account.hold(leases);
+        }
     }
 
     /// Counts `amount`, whatever the rate allows; whether the limit is reached.
@@ -236,8 +259,10 @@ impl RateTable {
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
 
-    /// To be called on every tick: leaves out what has run out, in some shards.
+    /// To be called on every tick: gives back what was taken ahead and not used,
+    /// and leaves out what has run out, in some shards.
     pub(in crate::quota) fn on_tick(&self) {
+        self.accounts.on_tick(|account| self.give_back(account, true));
         let now = self.host.monotonic();
         if self.last_round.get().is_some_and(|last| now.saturating_sub(last) < ROUND) {
             return;
@@ -270,7 +295,7 @@ impl RateTable {
     }
 }
 
-fn put(
+pub(super) fn put(
     shard: &mut RateShard,
     (tag, rate, window): (Tag, Rate, RateWindow),
     now_us: u64,

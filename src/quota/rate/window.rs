@@ -59,13 +59,11 @@ impl RateWindow {
         }
     }
 
-    /// Gives `amount` back, from the newest slots first.
-    pub(super) fn give_back(&mut self, amount: u64) {
-        let mut rest = amount;
-        for count in &mut self.counts {
-            let less = rest.min(*count);
-            *count -= less;
-            rest -= less;
+    /// Gives back `amount` that was counted in a slot and not used.
+    pub(super) fn give_back(&mut self, slot: u64, amount: u64) {
+        let age = self.newest.checked_sub(slot).and_then(|age| usize::try_from(age).ok());
+        if let Some(count) = age.and_then(|age| self.counts.get_mut(age)) {
+            *count = count.saturating_sub(amount);
         }
     }
 
@@ -86,6 +84,11 @@ impl RateWindow {
         self.counts.rotate_right(by);
         self.counts.iter_mut().take(by).for_each(|count| *count = 0);
         self.newest = self.newest.max(slot);
+    }
+
+    /// When the newest slot ends, in microseconds.
+    pub(super) const fn newest_ends_us(&self, slot_us: u64) -> u64 {
+        self.newest.saturating_add(1).saturating_mul(slot_us)
     }
 
     /// Raises each slot to what the other has in it.
@@ -184,12 +187,18 @@ mod tests {
     fn what_is_given_back_may_be_taken_again_once() {
         let rate = rate(2, 1000);
         let mut window = RateWindow::default();
-        window.take(ms(0), 2, &rate).unwrap();
-        window.give_back(1);
-        window.take(ms(0), 1, &rate).unwrap();
-        assert!(window.take(ms(0), 1, &rate).is_err());
-        window.give_back(u64::MAX);
-        assert_eq!(window.used(), 0);
+        window.take(ms(500), 2, &rate).unwrap();
+        let slot = window.newest();
+        for late in [500, 900, 1000] {
+            assert!(window.take(ms(late), 1, &rate).is_err());
+            window.give_back(slot, 1);
+            window.take(ms(late), 1, &rate).unwrap();
+        }
+        window.take(ms(1900), 0, &rate).unwrap();
+        let used = window.used();
+        window.give_back(slot, u64::MAX);
+        window.give_back(window.newest() + 1, u64::MAX);
+        assert_eq!(window.used(), used, "it has left, or has not come yet");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::handshake::deflate::Offer;
 use crate::handshake::form::ValidHandshake;
 use crate::handshake::{Compression, HeadEdits, Upstream};
 use crate::quota::Permit;
+use crate::session::asking::Asking;
 use crate::session::bench::probe;
 use crate::session::both::Both;
 use crate::session::expiry::Expiry;
@@ -144,6 +145,7 @@ impl Request<'_> {
             deflate: None,
             outboxes: Both { client: outbox(), server: outbox() },
             queues: Both { client: queue(), server: queue() },
+            asking: Asking::new(self.guard.budget()),
             taken: Both::default(),
             life: Life::begin(self.guard.monotonic()),
             messages: crate::event::PerDirection::default(),

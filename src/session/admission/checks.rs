@@ -96,7 +96,8 @@ impl<'a> Request<'a> {
         let (mut identity, mut identity_headers, mut marker) = (None, Vec::new(), None);
         let mut first_message = None;
         if let (Some(rules), Some(attempt)) = (&policy.auth, &mut entered.attempt) {
-            let wish = Wish { head: self.head(), path: target.path.as_str(), query: self.query };
+            let (head, path) = (self.head(), target.path.as_str());
+            let wish = Wish { head, path, query: self.query, said: &[] };
             let desk = self.guard.desk(index, self.head().source);
             let denied = |attempt: &Attempt, error: AuthError| Denial {
                 identity: attempt.identity().cloned().map(Box::new),

@@ -14,7 +14,7 @@ impl Flow {
         &mut self,
         piece: &Piece<'_>,
         forward: &mut Forward<'_>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         debug_assert!(piece.header.payload_bytes <= MAX_CONTROL_BYTES);
         self.control.extend_from_slice(piece.data);
@@ -58,7 +58,7 @@ impl Flow {
         &self,
         piece: &Piece<'_>,
         forward: &mut Forward<'_>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<bool, Stopped> {
         let Err(violation) = judge.rate(to_u64(self.control.len())) else { return Ok(true) };
         match judge.violation(violation, self.frame_offset) {
@@ -79,7 +79,7 @@ impl Flow {
         &self,
         piece: &Piece<'_>,
         payload_bytes: Option<u64>,
-        judge: &mut dyn Judge,
+        judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         let queued = judge.enqueue(payload_bytes, &mut |out| {
             piece.header.encode(out);
@@ -93,7 +93,7 @@ impl Flow {
     }
 
     /// Judges the Close whose unmasked payload is complete.
-    fn judge_close(&mut self, judge: &mut dyn Judge) -> Result<(), Stopped> {
+    fn judge_close(&mut self, judge: &mut impl Judge) -> Result<(), Stopped> {
         let violation = match close::judge(&self.control) {
             Ok(code) => {
                 self.close = Some(CloseSeen { code });

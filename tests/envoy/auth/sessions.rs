@@ -18,6 +18,7 @@ fn said(asked: &str) -> Reply {
     let soon = soon.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let alice = json!({
         "user": {"id": "alice"}, "active": true, "workspaces": ["red", "green"],
+        "workspace": "red",
         "exp": if asked.contains("short") { json!(soon) } else { json!(null) },
     });
     for (sign, reply) in [
@@ -133,6 +134,33 @@ fn a_user_only_gets_where_they_belong() {
     }
     let event = rig.envoy.event("refused", Some("access_denied"));
     assert_eq!(event["user"], "alice");
+}
+
+/// And the application hears which one from us alone.
+#[test]
+fn a_user_only_gets_into_the_workspace_of_its_token() {
+    let service = Service::start(said);
+    let rules = json!([{"from": {"query": "workspaceId"}, "claim": "workspace"}]);
+    let mut document = document(&json!({}), &rules);
+    document["policies"][0]["auth"]["identity_headers"] =
+        json!({"x-user-id": "sub", "x-workspace-id": "workspace"});
+    let rig = Rig::start(&document, &service);
+    let forged = |target: &str| {
+        let request = cookie(target, "good").with("x-workspace-id", "yellow");
+        request.with("x_workspace_id", "yellow").with("x-user-id", "mallory")
+    };
+    for address in [rig.http(), rig.stream()] {
+        rig.opens(address, &forged("/ws?workspaceId=red"));
+    }
+    for seen in rig.upstream.seen() {
+        assert!(seen.head.contains("x-workspace-id: red\r\n"), "{}", seen.head);
+        assert!(seen.head.contains("x-user-id: alice\r\n"), "{}", seen.head);
+        assert!(seen.head.contains("workspaceId=red"), "{}", seen.head);
+        assert!(!seen.head.contains("yellow") && !seen.head.contains("mallory"), "{}", seen.head);
+    }
+    for target in ["/ws", "/ws?workspaceId=green", "/ws?workspaceId=yellow"] {
+        rig.refuses(&forged(target), 403, "access_denied");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Gate, labelled, policy, status};
 use crate::client::{Client, Request};
-use crate::support::{Envoy, bootstrap, listener, socket_address, wait_for};
+use crate::support::{Envoy, behind_a_proxy, bootstrap, listener, socket_address, wait_for};
 use serde_json::json;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
@@ -18,10 +18,7 @@ fn ipv6_clients_count_by_prefix_and_mapped_ipv4_ones_as_ipv4() {
     let mut coarse = policy("coarse", json!({"per_ip": 2}));
     coarse["quotas"]["ipv6_prefix"] = 48.into();
     let document = json!({"policies": [policy("chat", json!({"per_ip": 2})), coarse]});
-    let mut bootstrap = labelled(&document, upstream.address);
-    let filters = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"];
-    filters[0]["typed_config"]["xff_num_trusted_hops"] = 1.into();
-    let envoy = Envoy::start(&bootstrap);
+    let envoy = Envoy::start(&behind_a_proxy(labelled(&document, upstream.address)));
     let address = envoy.address();
     let from = |path: &str, ip: &str| Request::upgrade(path).with("x-forwarded-for", ip);
 

@@ -15,6 +15,30 @@ pub fn bootstrap(document: &Value, upstream: SocketAddr) -> Value {
     })
 }
 
+/// The same with a proxy before Envoy that is trusted to say who the client is,
+/// by what it appends to `x-forwarded-for`: so a test can be at any address.
+pub fn behind_a_proxy(bootstrap: Value) -> Value {
+    let mut bootstrap = bootstrap;
+    for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
+        trust_a_proxy(listener);
+    }
+    bootstrap
+}
+
+/// The same of one listener.
+pub fn trust_a_proxy(listener: &mut Value) {
+    listener["filter_chains"][0]["filters"][0]["typed_config"]["xff_num_trusted_hops"] = 1.into();
+}
+
+/// A bootstrap whose first listener has its connections spread evenly over the
+/// workers.
+pub fn balanced(bootstrap: Value) -> Value {
+    let mut bootstrap = bootstrap;
+    bootstrap["static_resources"]["listeners"][0]["connection_balance_config"] =
+        json!({"exact_balance": {}});
+    bootstrap
+}
+
 pub fn socket_address(host: &str, port: u16) -> Value {
     json!({"socket_address": {"address": host, "port_value": port}})
 }

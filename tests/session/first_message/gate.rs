@@ -32,7 +32,7 @@ fn what_a_held_message_asks_for_must_be_granted() {
     let sent = [text("before"), join("a"), credential("opaque"), join("a")].concat();
     assert_eq!(rig.client(&sent).bytes, b"");
     assert!(!answer(&mut rig).reset);
-    assert_eq!(rig.pong(&ready()), [text("before"), join("a"), join("a")].concat());
+    assert_eq!(rig.turn_behind(&ready()), [text("before"), join("a"), join("a")].concat());
     assert_eq!((rig.event()["event"].clone(), rig.buffered()), (json!("opened"), 0));
 
     for sent in [[join("c"), credential("opaque")], [credential("opaque"), join("c")]] {
@@ -129,7 +129,7 @@ fn what_has_ended_is_not_opened_by_a_late_answer() {
     rig.client(&credential("opaque"));
     rig.client(&[0xFF, 0xFF]);
     assert_eq!(rig.event()["reason"], "protocol_error");
-    assert!(!rig.session.is_verifying());
+    assert!(!rig.session.is_waiting());
     let _ = answer(&mut rig);
     assert!(rig.events().is_empty());
     assert_eq!(rig.session.user(), None);

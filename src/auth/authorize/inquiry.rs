@@ -1,0 +1,169 @@
+//! Whether something is granted: by a claim, or by a service that is asked.
+
+use super::{AskedFor, Callout, Grant, claimed, text};
+use crate::auth::AuthRules;
+use crate::auth::ask::{Asked, MAX_NO};
+use crate::auth::attempt::Desk;
+use crate::auth::error::AuthError;
+use crate::auth::identity::Identity;
+use crate::host::{Call, CallAnswer, CallId, Timestamp};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
+
+/// What stands in a path segment as it is (RFC 3986 §2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// One question after the other to services, each until it has been answered.
+#[derive(Debug, Default)]
+pub struct Inquiry {
+    /// The one that is under way.
+    asked: Option<Asked>,
+    /// Since when the next one waits for its place among those under way.
+    waits_since: Option<Timestamp>,
+}
+
+impl Inquiry {
+    /// Hands over an answer, which may be somebody else's.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+        if let Some(asked) = &mut self.asked {
+            asked.on_answer(id, answer);
+        }
+    }
+
+    /// Whether a message of the client's may have what it asks for, as far as that
+    /// is known now; `false`: it waits for a service, or, as long as that may take,
+    /// until fewer questions of its network are under way. To be called again with
+    /// the same until it is known.
+    ///
+    /// # Errors
+    /// [`AuthError::NotGranted`]; [`AuthError::CalloutUnavailable`] and
+    /// [`AuthError::TooManyAsked`] where nobody can say.
+    pub fn advance(
+        &mut self,
+        rules: &AuthRules,
+        identity: &Identity,
+        asked: &AskedFor,
+        desk: Desk<'_>,
+    ) -> Result<bool, AuthError> {
+        let (grant, values) = rules.grant_of(asked)?;
+        match self.follow(grant, identity, &values, desk) {
+            Err(AuthError::TooManyAsked) if self.may_wait(grant, desk.now) => Ok(false),
+            Ok(false) => Ok(false),
+            decided => {
+                self.waits_since = None;
+                decided
+            }
+        }
+    }
+
+    /// Whether a question may go on waiting for its place.
+    fn may_wait(&mut self, grant: &Grant, now: Timestamp) -> bool {
+        let Grant::Callout(callout) = grant else { return false };
+        let since = *self.waits_since.get_or_insert(now);
+        // A clock that was set back must not keep anybody waiting.
+        now >= since && now.since(since) < callout.timeout
+    }
+
+    /// Whether it is granted; `false`: it waits for a service.
+    pub(super) fn follow(
+        &mut self,
+        grant: &Grant,
+        identity: &Identity,
+        values: &[(&str, String)],
+        desk: Desk<'_>,
+    ) -> Result<bool, AuthError> {
+        let callout = match grant {
+            Grant::Claim(claim) => return claimed(identity, claim, values).map(|()| true),
+            Grant::Callout(callout) => callout,
+        };
+        let question = callout.question(identity, values)?;
+        let Some(asked) = &mut self.asked else {
+            if let Some(known) = question.known(desk) {
+                return known.map(|()| true);
+            }
+            let under_way = &desk.verifiers.under_way;
+            let otherwise = AuthError::CalloutUnavailable;
+            let with = (desk.calls, desk.now);
+            self.asked =
+                Some(Asked::ask(&question.call, with, under_way, desk.address, otherwise)?);
+            self.waits_since = None;
+            return Ok(false);
+        };
+        let Some(answer) = asked.answer(desk.now) else { return Ok(false) };
+        self.asked = None;
+        question.read(&answer, callout, desk).map(|()| true)
+    }
+}
+
+/// What a service is asked, and what it is known by among those of before.
+pub(super) struct Question {
+    call: Call,
+    hash: [u8; 32],
+}
+
+impl Question {
+    /// What was answered a while ago.
+    pub(super) fn known(&self, desk: Desk<'_>) -> Option<Result<(), AuthError>> {
+        let granted = desk.verifiers.granted.borrow();
+        granted.find(&self.hash, desk.now).map(|yes| verdict(*yes))
+    }
+
+    /// Reads an answer, and keeps it as long as it is good.
+    fn read(
+        &self,
+        answer: &CallAnswer,
+        callout: &Callout,
+        desk: Desk<'_>,
+    ) -> Result<(), AuthError> {
+        let yes = match answer {
+            CallAnswer::Whole { status: 200..=299, .. } => true,
+            CallAnswer::Whole { status: 401 | 403 | 404, .. } => false,
+            other => {
+                desk.verifiers.tell("authorize callout", &self.call, other, desk);
+                return Err(AuthError::CalloutUnavailable);
+            }
+        };
+        if let Some(time) = callout.cache {
+            let time = if yes { time } else { time.min(MAX_NO) };
+            desk.verifiers.granted.borrow_mut().keep(self.hash, (yes, 0), desk.now, time);
+        }
+        verdict(yes)
+    }
+}
+
+const fn verdict(yes: bool) -> Result<(), AuthError> {
+    if yes { Ok(()) } else { Err(AuthError::NotGranted) }
+}
+
+impl Callout {
+    /// What its service is asked about these values.
+    ///
+    /// # Errors
+    /// [`AuthError::NotAsked`] where one of them is no segment of a path.
+    pub(super) fn question(
+        &self,
+        identity: &Identity,
+        values: &[(&str, String)],
+    ) -> Result<Question, AuthError> {
+        let subject = identity.claim("sub").and_then(text);
+        let segment = |name: &str| {
+            let value = match values.iter().find(|(known, _)| *known == name) {
+                Some((_, value)) => Some(value),
+                None => subject.as_ref().filter(|_| name == "sub"),
+            };
+            let value = value.filter(|value| !["", ".", ".."].contains(&value.as_str()))?;
+            Some(utf8_percent_encode(value, UNRESERVED).to_string())
+        };
+        let call = Call {
+            cluster: self.cluster.clone(),
+            method: "GET",
+            authority: self.host.clone(),
+            path: self.path.fill(segment).ok_or(AuthError::NotAsked)?,
+            headers: vec![("user-agent", "wsguard".to_owned())],
+            body: Vec::new(),
+            timeout: self.timeout,
+        };
+        let name = [call.cluster.as_str(), &call.authority, &call.path].join("\n");
+        Ok(Question { hash: Sha256::digest(name).into(), call })
+    }
+}

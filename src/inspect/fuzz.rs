@@ -1,0 +1,53 @@
+//! The entry for the fuzzer.
+
+use super::pattern::{self, Pattern};
+use super::prefilter::Prefilter;
+use super::{Action, RuleSet, RuleSpec};
+use regex_automata::MatchKind;
+
+/// Bound on the automaton of the few patterns of an input, in bytes.
+const AUTOMATON_LIMIT_BYTES: usize = 1 << 18;
+
+/// Most patterns of an input.
+const MAX_PATTERNS: usize = 8;
+
+/// Entry for the fuzzer: patterns, one a line up to an empty one, and a text.
+/// Holds that where the prefilter sees nothing the automaton finds nothing, also
+/// where the text begins at another place and where it stands in a longer one;
+/// and that rules find the same with it and without.
+///
+/// # Panics
+/// Where one of these does not hold.
+pub fn fuzz_rules(data: &[u8]) {
+    let mut rest = data;
+    let mut sources = Vec::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let (line, behind) = rest.split_at(end);
+        rest = behind.get(1..).unwrap_or_default();
+        if line.is_empty() || sources.len() == MAX_PATTERNS {
+            break;
+        }
+        sources.extend(std::str::from_utf8(line).ok().filter(|line| Pattern::parse(line).is_ok()));
+    }
+    let patterns: Vec<Pattern> = sources.iter().filter_map(|s| Pattern::parse(s).ok()).collect();
+    let Ok(all) = pattern::compile(&patterns, MatchKind::All, AUTOMATON_LIMIT_BYTES) else {
+        return;
+    };
+    if let Some(prefilter) = Prefilter::at_most(&patterns, f32::INFINITY) {
+        for before in 0..20 {
+            // Line breaks, so that what is anchored still has its place.
+            let text = [&[b'\n'].repeat(before), rest, &[b'\n'].repeat(before * 5)].concat();
+            assert!(prefilter.may_match(&text) || !all.is_match(&text), "{sources:?} in {text:?}");
+        }
+    }
+    let spec = |(index, source): (usize, &&str)| RuleSpec {
+        name: String::new(),
+        pattern: (*source).to_owned(),
+        action: if index % 2 == 0 { Action::Close } else { Action::Report },
+    };
+    let Ok(rules) = RuleSet::compile(sources.iter().enumerate().map(spec).collect()) else {
+        return;
+    };
+    let plain = RuleSet { prefilter: None, ..rules.clone() };
+    assert_eq!(rules.find(rest), plain.find(rest), "{sources:?} in {rest:?}");
+}

@@ -1,0 +1,164 @@
+//! Tells most texts in which no pattern of a set can match, at a tenth of what
+//! the automaton costs.
+//!
+//! An automaton reads a text byte by byte, each step waiting for the one before.
+//! But nearly every pattern has some run of bytes that each of its matches holds
+//! ([`required`]), and that a text holds none of them can be told sixteen places
+//! at a time ([`scan`]). Only a text that does hold one is searched, and then all
+//! of it for all patterns: what stands around a run (anchors, word boundaries,
+//! unbounded parts) may be anywhere.
+
+mod bytes;
+mod choice;
+mod required;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use super::pattern::Pattern;
+use bytes::ByteSet;
+use choice::{Choice, settle};
+use required::{FOLDED, Run, required};
+use scan::{BUCKETS, Scanner};
+
+/// How often a place of ordinary text may look like one of the runs: with more,
+/// looking closer takes longer than the automaton.
+const MOST_LIKELY: f32 = 0.03;
+
+/// How much more the automaton costs over a whole message of ordinary size than
+/// a close look at one place.
+const SEARCH_COST: f32 = 2000.0;
+
+/// Work at one place that is looked at closely, beside the runs compared, in the
+/// time that comparing one run takes.
+const PLACE_WORK: usize = 16;
+
+/// Work that is done in any text, however short.
+const FREE_WORK: usize = 256;
+
+/// Looks for what the patterns of a set require.
+#[derive(Clone, Debug)]
+pub(super) struct Prefilter {
+    scanner: Scanner,
+    buckets: [Vec<Sight>; BUCKETS],
+}
+
+/// A run as it is compared: first, in one go, the sixteen bytes of which
+/// [`Sight::BEFORE`] stand before the last byte of its window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Sight {
+    /// Bits that all members of each byte's set share; 0 for bytes around the run.
+    mask: u128,
+    value: u128,
+    /// Place in the run of its window's last byte.
+    end: usize,
+    run: Run,
+}
+
+impl Prefilter {
+    /// `None` where it would not help: some pattern requires nothing in
+    /// particular, or ordinary text is full of what they require. With a pattern
+    /// that has to be searched for in any text, all may be searched for: that
+    /// takes no longer.
+    pub(super) fn new(patterns: &[Pattern]) -> Option<Self> {
+        Self::at_most(patterns, MOST_LIKELY)
+    }
+
+    /// Where ordinary text looks like a run at no more than this part of its places.
+    pub(super) fn at_most(patterns: &[Pattern], likely: f32) -> Option<Self> {
+        let folded = FOLDED.iter().map(|letter| {
+            let mut bytes = [0; 4];
+            letter.encode_utf8(&mut bytes).bytes().map(ByteSet::one).collect()
+        });
+        let mut runs: Vec<Run> = folded.collect();
+        for pattern in patterns {
+            runs.extend(required(pattern.hir(), &cost)?);
+        }
+        runs.sort_unstable();
+        runs.dedup();
+        let mut choices: Vec<Choice> = runs.iter().map(Choice::of).collect();
+        let (windows, likelihood) = settle(&mut choices);
+        if likelihood > likely {
+            return None;
+        }
+        let mut buckets: [Vec<Sight>; BUCKETS] = Default::default();
+        for choice in &choices {
+            let (bucket, end) = choice.chosen()?;
+            buckets.get_mut(bucket)?.push(Sight::of(choice.run(), end));
+        }
+        Some(Self { scanner: Scanner::new(&windows), buckets })
+    }
+
+    /// Whether a pattern may match in `text`; where it can't, mostly false. Takes
+    /// time linear in the length of `text`: once it looks as if everything were a
+    /// run, that is the answer.
+    pub(super) fn may_match(&self, text: &[u8]) -> bool {
+        let mut work = text.len().saturating_add(FREE_WORK);
+        self.scanner.any(text, |end, buckets| self.is_run_at(text, end, buckets, &mut work))
+    }
+
+    /// Whether a run of `buckets` stands in `text` with its window ending at `end`,
+    /// or no `work` is left to tell. Not a part of the loop that scans: there its
+    /// variables would take the registers of the tables.
+    #[inline(never)]
+    fn is_run_at(&self, text: &[u8], end: usize, buckets: u8, work: &mut usize) -> bool {
+        let seen = Sight::at(text, end);
+        let mut buckets = u32::from(buckets);
+        let bucket = |index: u32| self.buckets.get(usize::try_from(index).ok()?);
+        while let Some(sights) = bucket(buckets.trailing_zeros()) {
+            buckets &= buckets - 1;
+            let Some(left) = work.checked_sub(PLACE_WORK + sights.len()) else { return true };
+            *work = left;
+            let alike = |sight: &&Sight| seen & sight.mask == sight.value;
+            if sights.iter().filter(alike).any(|sight| sight.is_at(text, end)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Sight {
+    const BYTES: usize = 16;
+    const BEFORE: usize = 7;
+
+    /// Of a run whose window ends with its byte `end`.
+    fn of(run: &Run, end: usize) -> Self {
+        let (mut mask, mut value) = ([0; Self::BYTES], [0; Self::BYTES]);
+        let skipped = end.saturating_sub(Self::BEFORE);
+        let begin = Self::BEFORE.saturating_sub(end);
+        let places = mask.iter_mut().zip(&mut value).skip(begin);
+        for ((mask, value), set) in places.zip(run.iter().skip(skipped)) {
+            (*mask, *value) = set.shared_bits();
+        }
+        let (mask, value) = (u128::from_le_bytes(mask), u128::from_le_bytes(value));
+        Self { mask, value, end, run: run.clone() }
+    }
+
+    /// Whether all of the run stands in `text`, its window ending at `place`.
+    fn is_at(&self, text: &[u8], place: usize) -> bool {
+        let begin = place.checked_sub(self.end);
+        let there = begin.and_then(|begin| text.get(begin..)?.get(..self.run.len()));
+        there.is_some_and(|there| self.run.iter().zip(there).all(|(set, byte)| set.holds(*byte)))
+    }
+
+    /// The bytes of `text` around the place `end`; what is not there is 0.
+    fn at(text: &[u8], end: usize) -> u128 {
+        let begin = end.wrapping_sub(Self::BEFORE);
+        let around = text.get(begin..).and_then(|text| text.first_chunk());
+        u128::from_le_bytes(around.copied().unwrap_or_else(|| {
+            let mut around = [0; Self::BYTES];
+            let missing = Self::BEFORE.saturating_sub(end);
+            let text = text.get(end.saturating_sub(Self::BEFORE)..).unwrap_or_default();
+            for (byte, there) in around.iter_mut().skip(missing).zip(text) {
+                *byte = *there;
+            }
+            around
+        }))
+    }
+}
+
+/// What it costs to look for a run, in close looks for each byte of a text.
+fn cost(run: &Run) -> f32 {
+    Choice::of(run).likelihood() + SEARCH_COST * bytes::likelihood_of(run)
+}
