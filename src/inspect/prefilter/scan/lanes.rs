@@ -2,7 +2,7 @@
 
 use super::{HALVES, WINDOW};
 use core::arch::wasm32::{
-    u8x16, u8x16_splat, u8x16_swizzle, u16x8_shr, u64x2, u64x2_extract_lane, v128, v128_and,
+    u8x16_splat, u8x16_swizzle, u16x8_shr, u64x2, u64x2_extract_lane, v128, v128_and,
     v128_any_true, v128_or,
 };
 
