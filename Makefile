@@ -22,7 +22,7 @@ endif
 export WSGUARD_WASM := $(CURDIR)/dist/wsguard.wasm
 export WSGUARD_TRAP_WASM := $(CURDIR)/dist/wsguard-trap.wasm
 export PYTHON := $(CURDIR)/.tools/venv/bin/python
-export NODE_PATH := $(CURDIR)/.tools/node/node_modules:/usr/share/nodejs
+export NODE_PATH := $(CURDIR)/.tools/node/node_modules
 export ENVOY ENVOY_VERSION
 
 .PHONY: help
@@ -54,14 +54,18 @@ tools:
 	@$(TOOLS)/venv.sh
 	@$(TOOLS)/node.sh
 
+.PHONY: browser
+browser:
+	@$(TOOLS)/browser.sh
+
 .PHONY: test
-test: wasm wasm-trap envoy tools ## Unit, property and integration tests with the real Envoy
+test: wasm wasm-trap envoy tools browser ## Unit, property and integration tests with the real Envoy
 	@echo "wsguard: testing with $$($(ENVOY) --version | xargs)"
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools ## The tests that take minutes: thousands of connections, a million addresses
+soak: wasm wasm-trap envoy tools browser ## The tests that take minutes: thousands of connections, a million addresses
 	@$(TOOLS)/cargo.sh test --locked --test envoy --test fleet -- --ignored --nocapture --test-threads=1
 
 .PHONY: conformance

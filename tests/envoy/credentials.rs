@@ -101,7 +101,7 @@ fn good_token() -> String {
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub fn now() -> u64 {
     let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     elapsed.unwrap_or(Duration::ZERO).as_secs()
 }

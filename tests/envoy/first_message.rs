@@ -46,14 +46,14 @@ pub fn client(name: &str, arguments: &[&str]) -> Value {
 }
 
 /// A server that tells what reaches it; it ends with the test.
-struct Server {
+pub struct Server {
     child: Child,
     told: Receiver<Value>,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Server {
-    fn start(name: &str) -> Self {
+    pub fn start(name: &str) -> Self {
         let mut child = script(name, &["server"]).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (tell, told) = channel();
@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// Holds that nothing more reaches it.
-    fn assert_silent(&self) {
+    pub fn assert_silent(&self) {
         let told = self.told.recv_timeout(Duration::from_millis(500));
         assert!(told.is_err(), "{told:?}");
     }
@@ -179,32 +179,4 @@ fn graphql_clients_subscribe_and_upstream_sees_no_token() {
             assert!(!told.to_string().contains(TEST_API_KEY), "{told}");
         }
     }
-}
-
-/// The Python client of README's section, as it is written there.
-#[test]
-fn the_client_in_the_readme_works() {
-    let readme = include_str!("../../README.md");
-    let section = readme.split_once("\n### First message\n").unwrap().1;
-    let code = section.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
-    let echo = Echo::start();
-    let envoy = Envoy::start(&bootstrap(&pointer(), echo.address));
-    let run = |token: &str| {
-        let url = format!("ws://{}/ws", envoy.address());
-        let code = code.replace("wss://chat.example.com/ws", &url);
-        assert!(code.contains(&url));
-        // It ends with what it shows first, or with what it raises.
-        let run = format!(
-            "def show(message): print(message['text']); raise SystemExit\n\
-             asyncio.run(asyncio.wait_for(run(lambda: '{token}', show), 20))\n"
-        );
-        let mut command = tied(&python());
-        command.args(["-c", &format!("{code}\n{run}")]).output().unwrap()
-    };
-    let good = run(TEST_API_KEY);
-    assert_eq!(String::from_utf8_lossy(&good.stdout).trim(), "hello", "{good:?}");
-    assert_eq!(echo.ended()["messages"], 1);
-    let bad = run("a-wrong-token-of-mallory");
-    assert!(!bad.status.success() && bad.stdout.is_empty());
-    assert!(String::from_utf8_lossy(&bad.stderr).contains("credentials_invalid"), "{bad:?}");
 }

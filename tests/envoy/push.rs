@@ -8,6 +8,7 @@ use super::peers::{Echo, Maker, Talk, long_binary, long_text, talk};
 use super::support::{Envoy, bootstrap_of, listener};
 use serde_json::{Value, json};
 
+mod endings;
 mod limits;
 mod unread;
 

@@ -1,11 +1,11 @@
-"""A client of the `websockets` library: talk.py PORT [STEP...]
+"""A client of the `websockets` library: talk.py URL [STEP...]
 
 A step sends a message and waits for the next one that comes: `say:WORDS`,
 `text:CHARACTERS`, `binary:BYTES`; or it sends and does not wait, `send:WORDS`; or
 waits for so long or for the next message, `wait:MILLISECONDS`. Then it closes
 with 1000. Prints one line of JSON: the messages that came (those over 200 bytes
 as length and SHA-256), how many pings, which extensions were agreed, and the
-Close that came.
+Close that came; none of them where the handshake was refused.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import json
 import sys
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 
 CHARACTERS = "wsguard, größer, 日本語 🙂 "
@@ -46,11 +46,14 @@ class Counting(ClientConnection):
         super().process_event(event)
 
 
-async def main(port, steps):
-    connection = await connect(
-        f"ws://127.0.0.1:{port}/ws", max_size=None, ping_interval=None, proxy=None,
-        create_connection=Counting,
-    )
+async def main(url, steps):
+    try:
+        connection = await connect(
+            url, max_size=None, ping_interval=None, proxy=None, create_connection=Counting,
+        )
+    except InvalidStatus:
+        print(json.dumps({"got": [], "pings": 0, "extensions": [], "code": None, "reason": None}))
+        return
     got = []
     try:
         for step in steps:
@@ -79,4 +82,4 @@ async def main(port, steps):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2:]))
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))

@@ -33,12 +33,16 @@ pub fn peer(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
+/// Where npm has put what tests/peers/node names.
+pub fn node_modules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/node/node_modules")
+}
+
 /// Node, which finds the package `ws`.
 pub fn node() -> Command {
     let mut command = tied(Path::new("node"));
     if std::env::var_os("NODE_PATH").is_none() {
-        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/node/node_modules");
-        command.env("NODE_PATH", format!("{own}:/usr/share/nodejs"));
+        command.env("NODE_PATH", node_modules());
     }
     command
 }

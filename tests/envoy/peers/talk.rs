@@ -19,12 +19,16 @@ pub struct Saw(Value);
 
 impl Talk {
     pub fn start(maker: Maker, address: SocketAddr, steps: &[&str]) -> Self {
+        Self::at(maker, &format!("ws://{address}/ws"), steps)
+    }
+
+    pub fn at(maker: Maker, url: &str, steps: &[&str]) -> Self {
         let (mut command, script) = match maker {
             Maker::Node => (node(), "node/talk.js"),
             Maker::Python => (tied(&python()), "talk.py"),
             Maker::Tungstenite => panic!("there is no such client"),
         };
-        command.arg(peer(script)).arg(address.port().to_string()).args(steps);
+        command.arg(peer(script)).arg(url).args(steps);
         Self { child: command.stdout(Stdio::piped()).spawn().unwrap() }
     }
 

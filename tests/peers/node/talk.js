@@ -1,12 +1,12 @@
-// A client of the `ws` library: talk.js PORT [STEP...], as ../talk.py.
+// A client of the `ws` library: talk.js URL [STEP...], as ../talk.py.
 "use strict";
 
 const { createHash } = require("node:crypto");
 const { WebSocket } = require("ws");
 
 const CHARACTERS = "wsguard, größer, 日本語 🙂 ";
-const [port, ...steps] = process.argv.slice(2);
-const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`, {
+const [url, ...steps] = process.argv.slice(2);
+const socket = new WebSocket(url, {
   maxPayload: 0,
   perMessageDeflate: { threshold: 0 },
 });
@@ -62,8 +62,10 @@ async function run() {
       waiting.pop();
       socket.send(value);
     } else if (kind === "wait") {
-      await Promise.race([came, new Promise((resolve) => { setTimeout(resolve, Number(value)); })]);
-      waiting.splice(0);
+      const late = setTimeout(() => { waiting.splice(0).forEach((resolve) => resolve()); }, Number(value));
+      await came;
+      // It would keep Node up.
+      clearTimeout(late);
     } else {
       const data = content(kind, value);
       socket.send(kind === "binary" ? Buffer.from(data, "latin1") : data);
