@@ -42,5 +42,5 @@ fn envoy_and_the_filter_agree_on_the_cases_of_wycheproof() {
         let good = case.verdict == Verdict::Good;
         assert_eq!(asked(&mut client, case), format!("Some([{good}, {good}])"), "{}", case.name);
     }
-    assert!(cases.len() > 3_500, "{}", cases.len());
+    assert!(cases.len() > 3_000, "{}", cases.len());
 }
