@@ -35,13 +35,19 @@ pub struct Browser {
 struct Driver(Child);
 
 /// Chromium does not die with its driver, but stays in its process group.
-const WATCH: &str = "trap '' INT TERM HUP; setsid chromedriver --port=0 & cat >/dev/null; \
+/// What it writes ends with it, too: nobody else keeps its standard output.
+const WATCH: &str = "trap '' INT TERM HUP; setsid chromedriver --port=0 & exec >/dev/null; cat; \
                      kill -s KILL -- -$!; wait; rm -rf -- \"$1\"";
+
+/// How often chromedriver may find the port taken, on one of two families, that it
+/// was given on the other.
+const STARTS: usize = 5;
 
 impl Browser {
     pub fn start() -> Self {
         let profile = TempDir::new().unwrap();
-        let (driver, port) = Driver::start(&profile);
+        let mut started = (0..STARTS).filter_map(|_| Driver::start(&profile));
+        let (driver, port) = started.next().expect("chromedriver is missing: run `make test`");
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let client = runtime.block_on(async {
             ClientBuilder::new(HttpConnector::new())
@@ -101,7 +107,8 @@ impl Saw {
 }
 
 impl Driver {
-    fn start(profile: &TempDir) -> (Self, u16) {
+    /// `None` where it has ended at once.
+    fn start(profile: &TempDir) -> Option<(Self, u16)> {
         let mut command = Command::new("sh");
         command.args(["-c", WATCH, "sh"]).arg(profile.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -114,7 +121,7 @@ impl Driver {
         });
         // Read on, or it would stand still once it has said much.
         std::thread::spawn(move || lines.for_each(drop));
-        (driver, port.expect("chromedriver is missing: run `make test`"))
+        Some((driver, port?))
     }
 }
 
