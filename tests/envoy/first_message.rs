@@ -98,6 +98,7 @@ fn a_plain_client_says_who_it_is_and_what_it_sent_before_goes_up_in_order() {
     assert_eq!(saw["came"], json!([r#"{"type":"ready"}"#, "before", "after"]));
     assert_eq!((&saw["code"], &saw["reason"]), (&json!(1000), &json!("done")));
     assert_eq!(echo.ended()["messages"], 2, "the credential is swallowed");
+    assert!(!envoy.log().contains(TEST_API_KEY), "nor does it stand in a log");
 }
 
 #[test]
@@ -115,6 +116,7 @@ fn a_wrong_token_ends_with_its_reason_and_nothing_goes_up() {
         assert_eq!(saw["came"], json!([]));
         assert_eq!(echo.ended()["messages"], 0);
     }
+    assert!(!envoy.log().contains("mallory"), "no credential stands in a log");
 }
 
 #[test]
