@@ -66,6 +66,7 @@ pub(super) fn likelihood(byte: u8) -> f32 {
     LIKELIHOODS.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
+#[expect(clippy::indexing_slicing, reason = "this is evaluated where it is compiled")]
 static LIKELIHOODS: [f32; 256] = {
     let mut table = [0.0; 256];
     let mut byte = 0;
