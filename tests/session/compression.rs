@@ -356,3 +356,28 @@ fn read_by_upstream(mut bytes: &[u8]) -> Vec<String> {
     }
     all
 }
+
+/// Longer than the room that is made for a message at first.
+#[test]
+fn long_messages_pass_as_they_came() {
+    let words = ["select", "hello", "Zürich", "{\"type\":\"say\"}", "0123456789", "and so on"];
+    let mut number = 1u32;
+    let mut word = || {
+        number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        format!("{} {} ", words[number as usize % words.len()], number % 97)
+    };
+    let text: String = (0..30_000).map(|_| word()).collect();
+    for (parameters, takeover) in
+        [("", true), ("; client_no_context_takeover; server_no_context_takeover", false)]
+    {
+        for sender in [Sender::Client, Sender::Server] {
+            let mut rig = open(&document(&json!({})), parameters);
+            let mut deflater = Deflater::new(takeover);
+            for bytes in [1 << 10, 5000, 16 << 10, 64 << 10, 200_000, 3] {
+                let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+                let frame = frame(sender, 0xC1, &deflater.message(text[..end].as_bytes()));
+                assert_eq!(send(&mut rig, sender, &frame), frame, "{bytes}");
+            }
+        }
+    }
+}
