@@ -1,9 +1,9 @@
 //! Looks for runs at many places of a text at once.
 //!
-//! Of each run a window of four bytes is looked for. The windows stand in eight
-//! buckets, one bit of a byte for each. For each of the four places in a window
+//! Of each run a window of five bytes is looked for. The windows stand in eight
+//! buckets, one bit of a byte for each. For each of the five places in a window
 //! a table says which buckets have a window with such a byte there; where the
-//! four answers for four bytes of the text have a bit in common, the text may
+//! five answers for five bytes of the text have a bit in common, the text may
 //! hold a window of that bucket. A table is asked by the low half of a byte, in
 //! which the cases of an ASCII letter are alike, so that it has 16 entries and
 //! one instruction looks up 16 bytes; for the last byte the high half is asked,

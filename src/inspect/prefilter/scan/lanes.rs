@@ -31,7 +31,7 @@ impl Lanes {
         Self(halves.map(|table| load(&table)))
     }
 
-    /// Looks at all places of `text` but the first three.
+    /// Looks at all places of `text` but the first four.
     pub(super) fn any(&self, text: &[u8], look: &mut impl FnMut(usize, u8) -> bool) -> bool {
         let mut begin = 0;
         loop {
