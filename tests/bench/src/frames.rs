@@ -50,7 +50,7 @@ pub fn mask(payload: &mut [u8], key: [u8; 4]) {
         let masked = u64::from_ne_bytes(chunk.try_into().unwrap_or_default()) ^ wide;
         chunk.copy_from_slice(&masked.to_ne_bytes());
     }
-    for (byte, key) in chunks.into_remainder().iter_mut().zip(key) {
+    for (byte, key) in chunks.into_remainder().iter_mut().zip(key.into_iter().cycle()) {
         *byte ^= key;
     }
 }
@@ -195,6 +195,16 @@ mod tests {
             assert_eq!(copy, payload);
             assert!(find(&frame[..frame.len() - 1]).is_none());
             assert_eq!(find(&of_server(TEXT, &payload)).unwrap().key, None);
+        }
+    }
+
+    #[test]
+    fn masks_with_the_key_s_octet_in_turn_at_every_length() {
+        for size in 0..40 {
+            let mut masked = vec![0; size];
+            mask(&mut masked, KEY);
+            let turns: Vec<u8> = KEY.into_iter().cycle().take(size).collect();
+            assert_eq!(masked, turns);
         }
     }
 
