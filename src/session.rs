@@ -153,6 +153,12 @@ impl Outcome {
     const fn forward(forwarded: Forwarded) -> Self {
         Self { forwarded, reset: false, refused: None }
     }
+
+    /// The same, and what was found elsewhere in the same call.
+    fn and(self, other: Self) -> Self {
+        let refused = self.refused.or(other.refused);
+        Self { reset: self.reset || other.reset, refused, ..self }
+    }
 }
 
 impl Session {
@@ -241,14 +247,17 @@ impl Session {
     fn open_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let guard = Rc::clone(&self.guard);
         let Some(policy) = guard.policy(self.policy) else { return self.no_tunnel(input, out) };
+        if !input.is_empty() {
+            self.outboxes.of(sender).answered();
+        }
+        let released = self.release(sender);
+        if released.refused.is_some() {
+            return self.closing_data(sender, input, out).and(released);
+        }
         let mut forward = match policy.mode {
             Mode::Enforce => Forward::new(input, out),
             Mode::Report => Forward::untouched(input, out),
         };
-        if !input.is_empty() {
-            self.outboxes.of(sender).answered();
-        }
-        self.release(sender);
         self.flush(sender.other(), &mut forward);
         let flow = match sender {
             Sender::Client => &mut self.client,

@@ -29,6 +29,9 @@ const MOST_LIKELY: f32 = 0.03;
 /// a close look at one place.
 const SEARCH_COST: f32 = 2000.0;
 
+/// More runs than this cost more to lay out than they spare.
+const MOST_RUNS: usize = 4096;
+
 /// Work at one place that is looked at closely, beside the runs compared, in the
 /// time that comparing one run takes.
 const PLACE_WORK: usize = 16;
@@ -73,6 +76,9 @@ impl Prefilter {
         let mut runs: Vec<Run> = folded.collect();
         for pattern in patterns {
             runs.extend(required(pattern.hir(), &cost)?);
+            if runs.len() > MOST_RUNS {
+                return None;
+            }
         }
         runs.sort_unstable();
         runs.dedup();

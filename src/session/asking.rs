@@ -76,23 +76,22 @@ impl Asking {
         self.inquiry.on_answer(id, answer);
     }
 
-    /// Whether all that the first message asks for has been granted, as far as
-    /// that can be known now: then it is not the first any more.
+    /// Where the first message stands if all that it asks for has been granted, as
+    /// far as that can be known now: then it is not the first any more.
     fn advance(
         &mut self,
         rules: &AuthRules,
         identity: &Identity,
         desk: Desk<'_>,
-    ) -> Result<bool, AuthError> {
-        let Some(first) = self.waiting.front_mut() else { return Ok(false) };
+    ) -> Result<Option<u64>, AuthError> {
+        let Some(first) = self.waiting.front_mut() else { return Ok(None) };
         while let Some(asked) = first.asked.front() {
             if !self.inquiry.advance(rules, identity, asked, desk)? {
-                return Ok(false);
+                return Ok(None);
             }
             first.asked.pop_front();
         }
-        self.take();
-        Ok(true)
+        Ok(self.take())
     }
 
     /// Takes the first message out; where it stands in the stream.
@@ -119,17 +118,12 @@ impl Session {
         while let (true, Some(identity)) = (self.is_asking(), &self.identity) {
             let desk = guard.desk(self.policy, self.about.ip);
             match self.asking.advance(rules, identity, desk) {
-                Ok(false) => break,
-                Ok(true) => self.queues.client.grant(),
-                Err(error) => {
-                    let refused = self.deny(&guard, error);
-                    outcome.refused = outcome.refused.or(refused.refused);
-                    outcome.reset |= refused.reset;
-                }
+                Ok(None) => break,
+                Ok(Some(offset)) => self.queues.client.grant(offset),
+                Err(error) => outcome = outcome.and(self.deny(&guard, error)),
             }
         }
-        self.release(Sender::Client);
-        outcome
+        outcome.and(self.release(Sender::Client))
     }
 
     /// Whether messages wait for a service to grant what they ask for.

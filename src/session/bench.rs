@@ -40,6 +40,8 @@ pub(super) struct Bench<'a> {
     asks: bool,
     /// It has been counted in the rates, and need not be when its turn has come.
     counted: bool,
+    /// What the rates have said of it already.
+    rated: Option<Result<(), Violation>>,
     /// A rate is used up: what comes now waits.
     slowed: bool,
     /// What goes on in the place of the message that vanished last.
@@ -106,6 +108,7 @@ impl<'a> Bench<'a> {
             at_once: false,
             asks: false,
             counted: false,
+            rated: None,
             slowed: false,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
@@ -265,9 +268,17 @@ impl Judge for Bench<'_> {
         Ok(passage)
     }
 
+    fn may_vanish(&self) -> bool {
+        let may = |rules: &MessageRules| {
+            rules.has_rates() && matches!(rules.on_violation, Action::Drop | Action::Reply)
+        };
+        !self.counted && self.rules().is_some_and(may)
+    }
+
     fn enqueue(
         &mut self,
         payload_bytes: Option<u64>,
+        offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
         let turn = match payload_bytes {
@@ -275,13 +286,22 @@ impl Judge for Bench<'_> {
             Some(bytes) => Turn::Counts(bytes),
             None => Turn::Close,
         };
-        let queued = self.queue.push(turn, self.asks, write);
+        let queued = self.queue.push((turn, offset), self.asks, write);
         let answers = self.who.gate.is_some() || !self.who.asking.is_empty();
         let reason = if answers { Reason::Overloaded } else { Reason::MessageRate };
         queued.map_err(|Full| Violation::QueueFull(reason))
     }
 
+    fn rate_ahead(&mut self, payload_bytes: u64) -> bool {
+        let rated = self.rate(payload_bytes);
+        self.rated = Some(rated);
+        rated.is_ok()
+    }
+
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation> {
+        if let Some(rated) = self.rated.take() {
+            return rated;
+        }
         let Some(policy) = self.guard.policy(self.policy) else { return Ok(()) };
         let rules = policy.messages(self.sender);
         if !rules.has_rates() {
@@ -297,6 +317,7 @@ impl Judge for Bench<'_> {
     fn message(&mut self, payload_bytes: u64) {
         self.messages += 1;
         (self.at_once, self.asks, self.counted) = (false, false, false);
+        self.rated = None;
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
 

@@ -136,8 +136,11 @@ impl Content {
         Ok(match &mut self.compression {
             Some(compression) if message.is_compressed() => {
                 // What overtakes others would reach the receiver in another
-                // order than it refers to them, and they to it.
-                compression.diverged |= overtakes || delivery != Delivery::AsItCame;
+                // order than it refers to them, and they to it. What may vanish
+                // yet is referred to by what comes before that is known.
+                compression.diverged |= overtakes
+                    || delivery != Delivery::AsItCame
+                    || judge.waits() && judge.may_vanish();
                 let changed = delivery == Delivery::AsItCame && compression.diverged;
                 if changed { Delivery::Changed(plain) } else { delivery }
             }

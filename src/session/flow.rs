@@ -356,7 +356,7 @@ fn send(
         forward.insert(write);
         return Ok(());
     }
-    let queued = judge.enqueue(Some(message.announced_bytes()), &mut write);
+    let queued = judge.enqueue(Some(message.announced_bytes()), offset, &mut write);
     queued.map_err(|violation| stop(judge, violation, offset))
 }
 

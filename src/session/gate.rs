@@ -216,7 +216,7 @@ impl Session {
             (Ok(true), Some(identity)) => self.admit_user(identity),
             (Err(error), _) => Err((error.reason(), error.to_string())),
         };
-        let Err((reason, detail)) = admitted else { return goes_on };
+        let Err((reason, detail)) = admitted else { return self.release_all() };
         if let Some(gate) = &mut self.gate {
             gate.reported = true;
             gate.discard();
@@ -240,8 +240,7 @@ impl Session {
             self.leave();
         }
         self.flush(Sender::Server, &mut forward);
-        let refused = refused.or(ended.refused);
-        Outcome { reset: ended.reset, refused, ..Outcome::forward(forward.finish()) }
+        Outcome { refused, ..Outcome::forward(forward.finish()) }.and(ended)
     }
 
     /// The client has left without saying who it is.
@@ -257,7 +256,7 @@ impl Session {
     }
 
     /// The client is who it says: the last checks, and then all that is held
-    /// goes on.
+    /// may go on.
     fn admit_user(&mut self, identity: Identity) -> Result<(), (Reason, String)> {
         let guard = Rc::clone(&self.guard);
         let Some(policy) = guard.policy(self.policy) else { return Ok(()) };
@@ -288,8 +287,6 @@ impl Session {
         }
         self.identity =
             policy.auth.as_ref().is_some_and(AuthRules::asks_in_messages).then_some(identity);
-        self.release(Sender::Client);
-        self.release(Sender::Server);
         Ok(())
     }
 }

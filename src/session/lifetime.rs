@@ -100,7 +100,10 @@ impl Session {
         if std::mem::take(&mut self.life.is_active) {
             self.life.active = now;
         }
-        self.release_on_tick();
+        let released = self.release_on_tick();
+        if released.refused.is_some() {
+            return released;
+        }
         if let Some(since) = self.life.half_closed {
             let waited = now.saturating_sub(since) >= HALF_CLOSED_TIMEOUT;
             return Outcome { reset: waited && self.mode() == Mode::Enforce, ..goes_on };
@@ -113,7 +116,7 @@ impl Session {
             .or_else(|| self.deadline(policy, now))
             .or_else(|| self.life.ended(&rules, now))
             .or_else(|| self.heartbeat(&rules, now));
-        if reason == Some(Reason::AuthDeadline) {
+        if reason == Some(Reason::AuthDeadline) && !self.life.reported {
             guard.strike(self.policy, Reason::AuthDeadline, &self.about, None);
         }
         reason.map_or(goes_on, |reason| self.end(reason))

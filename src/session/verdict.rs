@@ -29,17 +29,24 @@ pub(super) trait Judge {
     fn waits(&self) -> bool;
     /// Whether a Close has to wait for its turn now, behind messages that do.
     fn close_waits(&self) -> bool;
-    /// Lets frames that `write` appends wait for their turn, which count in the
-    /// rates then with so many bytes of payload; a Close counts in none.
+    /// Whether what has to wait may vanish when its turn has come.
+    fn may_vanish(&self) -> bool;
+    /// Lets frames that `write` appends, the last of which began `offset` bytes
+    /// into the stream, wait for their turn. They count in the rates then with so
+    /// many bytes of payload; a Close counts in none.
     fn enqueue(
         &mut self,
         payload_bytes: Option<u64>,
+        offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation>;
     /// A whole message of this many payload bytes went by.
     fn message(&mut self, payload_bytes: u64);
     /// Takes a message, ping or pong of so many payload bytes from the rates.
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
+    /// The same for a message that is all there, before anything else is known of
+    /// it: the next [`Self::rate`] is about it, takes nothing and answers the same.
+    fn rate_ahead(&mut self, payload_bytes: u64) -> bool;
     /// Whether [`Self::read`] wants to see every message.
     fn reads(&self) -> bool;
     /// A whole message that breaks no rule, whose last frame begins `offset` bytes

@@ -189,12 +189,11 @@ impl Fleet {
 
     fn handshake(&self, worker: &mut Worker) {
         let (place, address) = self.address();
-        let begin = self.now.get();
+        // Who is banned while the question is under way may pass yet.
+        let until = self.banned.borrow()[place];
         let suspect = Suspect::Address(Some(address), 64);
         let banned = worker.quotas.banned(suspect, false);
-        if begin < self.banned.borrow()[place] {
-            assert!(banned.is_some() || self.now.get() >= self.banned.borrow()[place]);
-        }
+        assert!(banned.is_some() || self.now.get() >= until);
         if let Some(banned) = banned {
             assert!(banned.remaining <= BAN, "bans end");
             return;
@@ -268,18 +267,19 @@ impl Fleet {
     fn exhausts(self: &Rc<Self>) {
         self.busy.set(false);
         let tick = || {
-            for index in (0..WORKERS).cycle().take(WORKERS * 2) {
-                self.turn(index, |_, worker| worker.quotas.on_tick());
+            for _ in 0..2 {
+                self.pass(Duration::from_millis(50));
+                (0..WORKERS).for_each(|index| self.turn(index, |_, w| w.quotas.on_tick()));
             }
         };
         for place in 0..usize::from(ADDRESSES) {
             let mut refused = 0;
             while refused < WORKERS {
+                tick();
                 let before = self.refused.get();
                 let index = if refused > 0 { refused } else { self.random.index(WORKERS) };
                 self.turn(index % WORKERS, |fleet, worker| fleet.crowd(worker, place, 90));
                 refused = if self.refused.get() > before { refused + 1 } else { 0 };
-                tick();
             }
             let slot = |at: Duration| at.as_secs() * 16 / PERIOD.as_secs();
             let counts = |passed: &Passed| -> u64 {

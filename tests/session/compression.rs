@@ -28,7 +28,7 @@ fn ruled(action: &str) -> Value {
 }
 
 /// A connection with permessage-deflate, by these parameters of upstream's.
-fn open(document: &Value, parameters: &str) -> Rig {
+pub(super) fn open(document: &Value, parameters: &str) -> Rig {
     let (host, guard) = worker(document);
     let extension = format!("permessage-deflate{parameters}");
     let offer = "permessage-deflate; client_max_window_bits";
@@ -40,18 +40,18 @@ fn open(document: &Value, parameters: &str) -> Rig {
 }
 
 /// One end's compressor.
-struct Deflater {
+pub(super) struct Deflater {
     stream: Compress,
     takeover: bool,
 }
 
 impl Deflater {
-    fn new(takeover: bool) -> Self {
+    pub(super) fn new(takeover: bool) -> Self {
         Self { stream: Compress::new(Compression::best(), false), takeover }
     }
 
     /// The payload of a message on the wire.
-    fn message(&mut self, text: &[u8]) -> Vec<u8> {
+    pub(super) fn message(&mut self, text: &[u8]) -> Vec<u8> {
         if !self.takeover {
             self.stream = Compress::new(Compression::best(), false);
         }
@@ -67,7 +67,7 @@ impl Deflater {
     }
 }
 
-fn frame(sender: Sender, first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(sender: Sender, first: u8, payload: &[u8]) -> Vec<u8> {
     raw(first, payload, (sender == Sender::Client).then_some(KEY))
 }
 

@@ -17,6 +17,7 @@ use wsguard::session::Opening;
 
 mod asks;
 mod gate;
+mod rates;
 
 const KEY: &str = "the-api-key-of-alice";
 
@@ -150,6 +151,18 @@ fn who_says_nothing_again_and_again_is_banned_where_that_has_a_weight() {
     rig.ticks(Duration::from_secs(5));
     let kinds: Vec<_> = rig.events().iter().map(|event| event["event"].clone()).collect();
     assert_eq!(kinds, ["banned", "refused"]);
+}
+
+/// Mode report leaves the connection open, and says and counts it once.
+#[test]
+fn report_strikes_once_for_a_connection_that_says_nothing() {
+    let mut document = pointer();
+    document["mode"] = json!("report");
+    document["policies"][0]["bans"] = json!({"threshold": 2, "weights": {"auth_deadline": 1}});
+    let mut rig = open_by(&document);
+    rig.ticks(Duration::from_secs(20));
+    let kinds: Vec<_> = rig.events().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(kinds, ["reported"]);
 }
 
 /// Where a credential has named one, also the first message's.

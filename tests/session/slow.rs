@@ -119,6 +119,28 @@ fn what_no_time_would_allow_is_closed() {
     assert_eq!(rig.event()["reason"], "byte_rate");
 }
 
+/// Or it would stand still, and all behind it.
+#[test]
+fn what_no_time_would_allow_ends_it_when_its_turn_has_come() {
+    let mut document = slowed();
+    document["policies"][0]["client"]["bytes"] = json!({"per_connection": "10/1s"});
+    let mut rig = Rig::open(&document);
+    rig.pushed();
+    let sent = [texts(&["1", "2", "3"]), masked(0x82, &[0; 11]), masked(0x88, b"")].concat();
+    assert_eq!(rig.client(&sent).bytes, texts(&["1", "2"]));
+    assert_eq!(rig.event()["event"], "slowed");
+    rig.wait(TURN);
+    let told = rig.event();
+    assert_eq!((&told["event"], &told["reason"]), (&json!("refused"), &json!("byte_rate")));
+    let offset = sent.len() - masked(0x82, &[0; 11]).len() - masked(0x88, b"").len();
+    assert_eq!(told["offset"], offset);
+    assert_eq!(rig.pushed(), told_client(1008, "byte_rate"));
+    let gone_on = rig.client(b"").bytes;
+    assert_eq!(gone_on[..texts(&["3"]).len()], texts(&["3"]));
+    assert_masked_close(&gone_on[texts(&["3"]).len()..], 1008, "byte_rate");
+    assert_eq!(rig.buffered(), 0);
+}
+
 #[test]
 fn a_connection_that_ends_gives_back_what_waits() {
     let mut rig = open();

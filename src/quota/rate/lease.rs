@@ -180,8 +180,15 @@ impl Line {
         self.used_before.get() > 0
     }
 
-    const fn has_too_much(&self) -> bool {
-        self.lease.get().left > self.kept.get()
+    /// Whether it holds what can be used at `now_us`.
+    const fn holds(&self, now_us: u64) -> bool {
+        let Lease { ends_us, left } = self.lease.get();
+        now_us < ends_us && left > 0
+    }
+
+    const fn has_too_much(&self, now_us: u64) -> bool {
+        let kept = if self.holds(now_us) { self.kept.get() } else { 0 };
+        self.lease.get().left > kept
     }
 }
 
@@ -296,15 +303,16 @@ impl Accounts {
         }
     }
 
-    /// A tick has come: those that hold more than they use give it back.
-    pub(super) fn on_tick(&self, give_back: impl Fn(&Account)) {
+    /// A tick has come: those that hold more than they use give it back. Where
+    /// that can't be done before the slot ends it counts as used.
+    pub(super) fn on_tick(&self, now_us: u64, give_back: impl Fn(&Account)) {
         let mut watched = self.watched.take();
         watched.retain(|account| {
             account.lines.iter().for_each(Line::turn);
-            if account.lines.iter().any(Line::has_too_much) {
+            if account.lines.iter().any(|line| line.has_too_much(now_us)) {
                 give_back(account);
             }
-            let goes_on = |line: &Line| line.is_busy() || line.lease.get().left > 0;
+            let goes_on = |line: &Line| line.is_busy() || line.holds(now_us);
             let goes_on = account.lines.iter().any(goes_on);
             account.watched.set(goes_on);
             goes_on

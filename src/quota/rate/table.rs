@@ -20,6 +20,10 @@ const TRIES: u32 = 100;
 /// Least time between two rounds of a VM, whose listeners bring a tick each.
 const ROUND: Duration = Duration::from_millis(450);
 
+/// Ticks of a worker come every 50 ms for each of its configurations; one that
+/// comes sooner than this after another is not a new one.
+const TICK: Duration = Duration::from_millis(40);
+
 /// Shards that are gone through in a round: all of them in forty.
 const SWEPT: u16 = SHARDS.div_ceil(40);
 
@@ -121,6 +125,7 @@ pub(in crate::quota) struct RateTable {
     host: Rc<dyn Common>,
     accounts: Accounts,
     last_round: Cell<Option<Duration>>,
+    last_tick: Cell<Option<Duration>>,
     sweep_at: Cell<u16>,
     /// Bytes of the fullest shard: in this sweep so far, and in the last one.
     fullest_so_far: Cell<usize>,
@@ -139,6 +144,7 @@ impl RateTable {
             host,
             accounts: Accounts::default(),
             last_round: Cell::default(),
+            last_tick: Cell::default(),
             sweep_at: Cell::default(),
             fullest_so_far: Cell::default(),
             fullest: Cell::default(),
@@ -262,8 +268,12 @@ impl RateTable {
     /// To be called on every tick: gives back what was taken ahead and not used,
     /// and leaves out what has run out, in some shards.
     pub(in crate::quota) fn on_tick(&self) {
-        self.accounts.on_tick(|account| self.give_back(account, true));
         let now = self.host.monotonic();
+        if self.last_tick.get().is_some_and(|last| now.saturating_sub(last) < TICK) {
+            return;
+        }
+        self.last_tick.set(Some(now));
+        self.accounts.on_tick(micros(now), |account| self.give_back(account, true));
         if self.last_round.get().is_some_and(|last| now.saturating_sub(last) < ROUND) {
             return;
         }

@@ -81,7 +81,7 @@ impl Flow {
         payload_bytes: Option<u64>,
         judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
-        let queued = judge.enqueue(payload_bytes, &mut |out| {
+        let queued = judge.enqueue(payload_bytes, self.frame_offset, &mut |out| {
             piece.header.encode(out);
             let begin = out.len();
             out.extend_from_slice(&self.control);

@@ -34,11 +34,13 @@ impl Flow {
             return None;
         }
         judge_type(kind, rules).ok()?;
+        if !judge.rate_ahead(header.payload_bytes) {
+            return None;
+        }
         if kind == MessageType::Text || rules.rules.is_some() {
             let plain = unmask(header.mask, payload, &mut with.scratch.unmasked);
             content::judge_plain(kind, plain, rules).ok()?;
         }
-        judge.rate(header.payload_bytes).ok()?;
         judge.message(header.payload_bytes);
         Some(length)
     }

@@ -83,6 +83,11 @@ impl Worker {
         (0..count).filter(|_| self.take(rates, connection, 0).is_ok()).count()
     }
 
+    fn tick(&self) {
+        self.host.inner.advance(Duration::from_millis(50));
+        self.quotas.on_tick();
+    }
+
     fn stores(&self) -> u64 {
         self.host.stores.take()
     }
@@ -96,7 +101,7 @@ fn far_below_the_limit_the_table_is_hardly_ever_asked() {
     assert_eq!(worker.pass(100_000_000, &mut connection, 10_000), 10_000);
     assert!(worker.stores() < 20, "as often as it takes to double");
     for _ in 0..10 {
-        worker.quotas.on_tick();
+        worker.tick();
         worker.stores();
         assert_eq!(worker.pass(100_000_000, &mut connection, 10_000), 10_000);
         assert!(worker.stores() <= 2, "as much as between the ticks before");
@@ -127,8 +132,8 @@ fn what_is_not_used_is_others_after_a_tick() {
     assert!((98_000..99_480).contains(&first), "{first}");
     // Its connection has ended, which changes nothing.
     drop(here);
-    one.quotas.on_tick();
-    one.quotas.on_tick();
+    one.tick();
+    one.tick();
     assert_eq!(520 + first + other.pass(limit, &mut there, 100_000), 100_000);
 }
 
@@ -141,7 +146,7 @@ fn what_a_trapped_vm_held_counts_until_it_leaves_the_window() {
     // It has no ticks any more.
     let rest = other.pass(limit, &mut there, 100_000);
     assert!((98_000..99_480).contains(&rest), "{rest}");
-    (0..3).for_each(|_| other.quotas.on_tick());
+    (0..3).for_each(|_| other.tick());
     assert_eq!(other.pass(limit, &mut there, 10), 0);
     other.host.inner.advance(Duration::from_secs(17));
     assert_eq!(other.pass(limit, &mut there, 200_000), 100_000);
@@ -167,7 +172,7 @@ fn accounts_are_forgotten_with_their_connections() {
     let kept: Vec<_> = (0..100).map(|user| accounts.open(subject(user), &asked)).collect();
     for user in 100..5000 {
         accounts.watch(&accounts.open(subject(user), &asked));
-        accounts.on_tick(|_| {});
+        accounts.on_tick(1, |_| {});
     }
     let (entries, watched) = accounts.len();
     assert!(entries <= 2 * kept.len() + KEPT && watched == 0, "{entries}, {watched}");
@@ -211,7 +216,7 @@ proptest! {
         let mut connections = [ConnectionRates::default(), ConnectionRates::default()];
         for event in events {
             match event {
-                Event::Tick => worker.quotas.on_tick(),
+                Event::Tick => worker.tick(),
                 Event::Pause(us) => worker.host.inner.advance(Duration::from_micros(us.into())),
                 Event::Leave(place) => connections[place] = ConnectionRates::default(),
                 Event::Messages(place, count, payload) => for _ in 0..count {
