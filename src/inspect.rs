@@ -1,11 +1,12 @@
 //! What a complete, unmasked message may contain: pattern rules, and what is
 //! left of a message when what they find is cut out.
 
+use automaton::Automaton;
 use pattern::{Pattern, PatternError};
 use prefilter::Prefilter;
 use regex_automata::meta::Regex;
-use regex_automata::{Input, MatchKind, PatternSet};
 
+mod automaton;
 mod fuzz;
 pub mod pattern;
 mod prefilter;
@@ -68,7 +69,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     /// Tells most messages in which there is nothing to find.
     prefilter: Option<Prefilter>,
-    automaton: Regex,
+    automaton: Automaton,
     /// The patterns of the rules that sanitize, if there are any.
     cuts: Option<Regex>,
 }
@@ -128,21 +129,18 @@ impl RuleSet {
             return Err(errors);
         }
         // Each is well-formed, so together they can only be too large.
-        let compile = |patterns: &[Pattern], kind| {
-            pattern::compile(patterns, kind, AUTOMATON_LIMIT_BYTES)
-                .map_err(|_| vec![RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES }])
-        };
-        // `All`, or a search for every pattern that matches would stop at the
-        // leftmost-first one and a stricter rule would go unseen.
-        let automaton = compile(&patterns, MatchKind::All)?;
+        let too_large = || vec![RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES }];
+        let automaton =
+            Automaton::compile(&patterns, AUTOMATON_LIMIT_BYTES).map_err(|_| too_large())?;
         let prefilter = Prefilter::new(&patterns);
         let sanitizing = rules.iter().zip(patterns);
         let sanitizing: Vec<_> = sanitizing
             .filter_map(|(rule, pattern)| (rule.action == Action::Sanitize).then_some(pattern))
             .collect();
         let cuts = (!sanitizing.is_empty())
-            .then(|| compile(&sanitizing, MatchKind::LeftmostFirst))
-            .transpose()?;
+            .then(|| pattern::compile(&sanitizing, AUTOMATON_LIMIT_BYTES))
+            .transpose()
+            .map_err(|_| too_large())?;
         let rules = rules.into_iter().map(|r| Rule { name: r.name, action: r.action }).collect();
         Ok(Self { rules, prefilter, automaton, cuts })
     }
@@ -151,16 +149,14 @@ impl RuleSet {
     /// the list among equals.
     #[must_use]
     pub fn find(&self, message: &[u8]) -> Option<Match> {
-        if self.prefilter.as_ref().is_some_and(|prefilter| !prefilter.may_match(message)) {
+        let automaton = &self.automaton;
+        if self.prefilter.as_ref().is_some_and(|prefilter| !prefilter.may_match(message, automaton))
+            || !automaton.is_match(message)
+        {
             return None;
         }
-        let input = Input::new(message);
-        if !self.automaton.is_match(input.clone()) {
-            return None;
-        }
-        let mut found = PatternSet::new(self.automaton.pattern_len());
-        self.automaton.which_overlapping_matches(&input, &mut found);
-        found
+        automaton
+            .matches(message)
             .iter()
             .filter_map(|id| Some((id.as_usize(), self.rules.get(id.as_usize())?.action)))
             .max_by_key(|(rule, action)| (*action, std::cmp::Reverse(*rule)))

@@ -3,7 +3,6 @@
 use super::fault::Fault;
 use super::node::Node;
 use crate::inspect::pattern::{Pattern, PatternError, compile};
-use regex_automata::MatchKind;
 use regex_automata::meta::Regex;
 
 /// Longest reason that is told, in characters.
@@ -16,7 +15,7 @@ pub(super) fn any_of(node: &Node<'_>, limit_bytes: usize) -> Option<Regex> {
         Pattern::parse(item.text()?).map_err(|error| item.report(fault(&error))).ok()
     })?;
     // Each is well-formed, so together they can only be too large.
-    let built = compile(&patterns, MatchKind::All, limit_bytes);
+    let built = compile(&patterns, limit_bytes);
     node.take(built.map_err(|_| Fault::PatternsTooLarge(limit_bytes)))
 }
 

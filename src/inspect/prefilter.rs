@@ -4,9 +4,10 @@
 //! An automaton reads a text byte by byte, each step waiting for the one before.
 //! But nearly every pattern has some run of bytes that each of its matches holds
 //! ([`required`]), and that a text holds none of them can be told sixteen places
-//! at a time ([`scan`]). Only a text that does hold one is searched, and then all
-//! of it for all patterns: what stands around a run (anchors, word boundaries,
-//! unbounded parts) may be anywhere.
+//! at a time ([`scan`]). Where a text does hold one, and it is known how far before
+//! it a match would begin, the automaton tells from there whether one does; mostly
+//! in a few bytes. Only what that does not tell is searched, and then all of the
+//! text for all patterns.
 
 mod bytes;
 mod choice;
@@ -15,10 +16,11 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+use super::automaton::{Automaton, Sighting};
 use super::pattern::Pattern;
 use bytes::ByteSet;
 use choice::{Choice, settle};
-use required::{FOLDED, Run, required};
+use required::{FOLDED, Run, Width, required};
 use scan::{BUCKETS, Scanner};
 
 /// How often a place of ordinary text may look like one of the runs: with more,
@@ -28,6 +30,12 @@ const MOST_LIKELY: f32 = 0.03;
 /// How much more the automaton costs over a whole message of ordinary size than
 /// a close look at one place.
 const SEARCH_COST: f32 = 2000.0;
+
+/// The same for looking whether a match begins at one place.
+const BEGINNING_COST: f32 = 10.0;
+
+/// Most bytes that are read to tell whether a match begins at a place.
+const MOST_READ: usize = 64;
 
 /// More runs than this cost more to lay out than they spare.
 const MOST_RUNS: usize = 4096;
@@ -71,7 +79,8 @@ impl Prefilter {
     pub(super) fn at_most(patterns: &[Pattern], likely: f32) -> Option<Self> {
         let folded = FOLDED.iter().map(|letter| {
             let mut bytes = [0; 4];
-            letter.encode_utf8(&mut bytes).bytes().map(ByteSet::one).collect()
+            let bytes = letter.encode_utf8(&mut bytes).bytes();
+            Run::new(bytes.map(ByteSet::one).collect(), None)
         });
         let mut runs: Vec<Run> = folded.collect();
         for pattern in patterns {
@@ -95,19 +104,27 @@ impl Prefilter {
         Some(Self { scanner: Scanner::new(&windows), buckets })
     }
 
-    /// Whether a pattern may match in `text`; where it can't, mostly false. Takes
-    /// time linear in the length of `text`: once it looks as if everything were a
-    /// run, that is the answer.
-    pub(super) fn may_match(&self, text: &[u8]) -> bool {
+    /// Whether a pattern of `automaton` may match in `text`; where none can, mostly
+    /// false. Takes time linear in the length of `text`: once it looks as if
+    /// everything were a run, that is the answer.
+    pub(super) fn may_match(&self, text: &[u8], automaton: &Automaton) -> bool {
         let mut work = text.len().saturating_add(FREE_WORK);
-        self.scanner.any(text, |end, buckets| self.is_run_at(text, end, buckets, &mut work))
+        let look = |end, buckets| self.may_match_at((text, end), buckets, automaton, &mut work);
+        self.scanner.any(text, look)
     }
 
-    /// Whether a run of `buckets` stands in `text` with its window ending at `end`,
-    /// or no `work` is left to tell. Not a part of the loop that scans: there its
-    /// variables would take the registers of the tables.
+    /// Whether a pattern may match around a run of `buckets` that stands in `text`
+    /// with its window ending at `end`, or no `work` is left to tell. Not a part of
+    /// the loop that scans: there its variables would take the registers of the
+    /// tables.
     #[inline(never)]
-    fn is_run_at(&self, text: &[u8], end: usize, buckets: u8, work: &mut usize) -> bool {
+    fn may_match_at(
+        &self,
+        (text, end): (&[u8], usize),
+        buckets: u8,
+        automaton: &Automaton,
+        work: &mut usize,
+    ) -> bool {
         let seen = Sight::at(text, end);
         let mut buckets = u32::from(buckets);
         let bucket = |index: u32| self.buckets.get(usize::try_from(index).ok()?);
@@ -115,9 +132,12 @@ impl Prefilter {
             buckets &= buckets - 1;
             let Some(left) = work.checked_sub(PLACE_WORK + sights.len()) else { return true };
             *work = left;
-            let alike = |sight: &&Sight| seen & sight.mask == sight.value;
-            if sights.iter().filter(alike).any(|sight| sight.is_at(text, end)) {
-                return true;
+            let is_there =
+                |sight: &&Sight| seen & sight.mask == sight.value && sight.is_at(text, end);
+            for sight in sights.iter().filter(is_there) {
+                if sight.may_belong_to_a_match((text, end), automaton, work) {
+                    return true;
+                }
             }
         }
         false
@@ -134,7 +154,7 @@ impl Sight {
         let skipped = end.saturating_sub(Self::BEFORE);
         let begin = Self::BEFORE.saturating_sub(end);
         let places = mask.iter_mut().zip(&mut value).skip(begin);
-        for ((mask, value), set) in places.zip(run.iter().skip(skipped)) {
+        for ((mask, value), set) in places.zip(run.sets.iter().skip(skipped)) {
             (*mask, *value) = set.shared_bits();
         }
         let (mask, value) = (u128::from_le_bytes(mask), u128::from_le_bytes(value));
@@ -143,9 +163,33 @@ impl Sight {
 
     /// Whether all of the run stands in `text`, its window ending at `place`.
     fn is_at(&self, text: &[u8], place: usize) -> bool {
+        let sets = &self.run.sets;
         let begin = place.checked_sub(self.end);
-        let there = begin.and_then(|begin| text.get(begin..)?.get(..self.run.len()));
-        there.is_some_and(|there| self.run.iter().zip(there).all(|(set, byte)| set.holds(*byte)))
+        let there = begin.and_then(|begin| text.get(begin..)?.get(..sets.len()));
+        there.is_some_and(|there| sets.iter().zip(there).all(|(set, byte)| set.holds(*byte)))
+    }
+
+    /// The same of a match that holds the run, as far as that can be told from
+    /// where it would begin with the `work` that is left.
+    fn may_belong_to_a_match(
+        &self,
+        (text, place): (&[u8], usize),
+        automaton: &Automaton,
+        work: &mut usize,
+    ) -> bool {
+        let Some(Width { least, most }) = self.run.before else { return true };
+        let Some(begin) = place.checked_sub(self.end) else { return true };
+        for before in least..=most {
+            // It would begin before the text does.
+            let Some(start) = begin.checked_sub(before) else { return false };
+            let (sighting, read) = automaton.look_at(text, start, MOST_READ);
+            let Some(left) = work.checked_sub(PLACE_WORK + read) else { return true };
+            *work = left;
+            if sighting != Sighting::Nothing {
+                return true;
+            }
+        }
+        false
     }
 
     /// The bytes of `text` around the place `end`; what is not there is 0.
@@ -166,5 +210,11 @@ impl Sight {
 
 /// What it costs to look for a run, in close looks for each byte of a text.
 fn cost(run: &Run) -> f32 {
-    Choice::of(run).likelihood() + SEARCH_COST * bytes::likelihood_of(run)
+    let follows = match run.before {
+        Some(before) => {
+            BEGINNING_COST * f32::from(u8::try_from(before.beginnings()).unwrap_or(u8::MAX))
+        }
+        None => SEARCH_COST,
+    };
+    Choice::of(run).likelihood() + follows * bytes::likelihood_of(&run.sets)
 }

@@ -143,8 +143,8 @@ impl<'a> Choice<'a> {
 
 /// The windows of a run, with the place of their last byte.
 fn windows(run: &Run) -> impl Iterator<Item = (usize, &[ByteSet])> {
-    let length = run.len().clamp(1, WINDOW);
-    run.windows(length).enumerate().map(move |(begin, sets)| (begin + length - 1, sets))
+    let length = run.sets.len().clamp(1, WINDOW);
+    run.sets.windows(length).enumerate().map(move |(begin, sets)| (begin + length - 1, sets))
 }
 
 /// What the runs of one bucket look for together.

@@ -23,8 +23,69 @@ const MAX_RANGES: usize = 64;
 /// without them, and a text that holds one may match without any run.
 pub(super) const FOLDED: [char; 2] = ['\u{17F}', '\u{212A}'];
 
+/// Longest way from where a match begins to its run, in bytes, and most places
+/// where it may begin: with more, searching all of the text is better.
+const MAX_BEFORE: usize = 32;
+const MAX_BEGINNINGS: usize = 4;
+
 /// Bytes that follow one another, each one of a set.
-pub(super) type Run = Vec<ByteSet>;
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Run {
+    pub(super) sets: Vec<ByteSet>,
+    /// How many bytes of the match stand before it, where they are few and known.
+    pub(super) before: Option<Width>,
+}
+
+impl Run {
+    /// With what may stand before it.
+    pub(super) fn new(sets: Vec<ByteSet>, before: Option<Width>) -> Self {
+        Self { sets, before: before.filter(Width::is_small) }
+    }
+
+    /// The same in a larger pattern, which has this before what holds the run.
+    fn behind(self, before: Option<Width>) -> Self {
+        let before = before.zip(self.before).map(|(one, other)| one.and(other));
+        Self::new(self.sets, before)
+    }
+}
+
+/// At least and at most so many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Width {
+    pub(super) least: usize,
+    pub(super) most: usize,
+}
+
+impl Width {
+    const fn of(bytes: usize) -> Self {
+        Self { least: bytes, most: bytes }
+    }
+
+    /// `None` where there is no most.
+    fn of_part(hir: &Hir) -> Option<Self> {
+        let properties = hir.properties();
+        Some(Self { least: properties.minimum_len()?, most: properties.maximum_len()? })
+    }
+
+    const fn and(self, other: Self) -> Self {
+        let least = self.least.saturating_add(other.least);
+        Self { least, most: self.most.saturating_add(other.most) }
+    }
+
+    const fn less(self, bytes: usize) -> Self {
+        let least = self.least.saturating_sub(bytes);
+        Self { least, most: self.most.saturating_sub(bytes) }
+    }
+
+    /// Places where the match may begin.
+    pub(super) const fn beginnings(&self) -> usize {
+        self.most.saturating_sub(self.least).saturating_add(1)
+    }
+
+    const fn is_small(&self) -> bool {
+        self.most <= MAX_BEFORE && self.beginnings() <= MAX_BEGINNINGS
+    }
+}
 
 /// Runs of which every match of a pattern holds one, unless the text holds one
 /// of [`FOLDED`]: those whose search costs least by `cost`. `None` where there
@@ -36,6 +97,21 @@ pub(super) fn required(hir: &Hir, cost: &dyn Fn(&Run) -> f32) -> Option<Vec<Run>
 struct Required {
     runs: Vec<Run>,
     cost: f32,
+}
+
+impl Required {
+    fn of(runs: Vec<Run>, cost: &dyn Fn(&Run) -> f32) -> Self {
+        let cost = runs.iter().map(cost).sum();
+        Self { runs, cost }
+    }
+
+    /// The same in a larger pattern, which has this before what requires it.
+    fn behind(self, before: Option<Width>, cost: &dyn Fn(&Run) -> f32) -> Self {
+        if before == Some(Width::default()) {
+            return self;
+        }
+        Self::of(self.runs.into_iter().map(|run| run.behind(before)).collect(), cost)
+    }
 }
 
 /// The parser bounds how deep patterns nest, and so this recursion.
@@ -64,22 +140,28 @@ fn of_parts(parts: &[Hir], cost: &dyn Fn(&Run) -> f32) -> Option<Required> {
     };
     let mut runs = runs(&atoms(true));
     runs.extend(self::runs(&atoms(false)));
-    let runs = runs.into_iter().map(|run| Required { cost: cost(&run), runs: vec![run] });
-    let inner = parts.iter().filter_map(|part| match part.kind() {
-        HirKind::Repetition(repetition) if repetition.min == 0 => None,
-        HirKind::Repetition(repetition) => cheapest(&repetition.sub, cost),
-        HirKind::Capture(_) | HirKind::Alternation(_) => cheapest(part, cost),
-        _ => None,
+    let runs = runs.into_iter().map(|run| Required::of(vec![run], cost));
+    let inner = parts.iter().scan(Some(Width::default()), |before, part| {
+        let here = *before;
+        *before = here.zip(Width::of_part(part)).map(|(before, part)| before.and(part));
+        let inner = match part.kind() {
+            HirKind::Repetition(repetition) if repetition.min == 0 => None,
+            // A match has one of them in its first round.
+            HirKind::Repetition(repetition) => cheapest(&repetition.sub, cost),
+            HirKind::Capture(_) | HirKind::Alternation(_) => cheapest(part, cost),
+            _ => None,
+        };
+        Some(inner.map(|inner| inner.behind(here, cost)))
     });
-    runs.chain(inner).min_by(|a, b| a.cost.total_cmp(&b.cost))
+    runs.chain(inner.flatten()).min_by(|a, b| a.cost.total_cmp(&b.cost))
 }
 
 /// A part of a pattern, as far as runs are concerned.
 enum Atom<'a> {
     /// So many bytes, each one of a set.
-    Fixed(Run),
+    Fixed(Vec<ByteSet>),
     /// Anything else, which may be nothing.
-    Loose { hir: &'a Hir, may_be_empty: bool },
+    Loose { hir: &'a Hir, may_be_empty: bool, width: Option<Width> },
 }
 
 impl<'a> Atom<'a> {
@@ -92,35 +174,52 @@ impl<'a> Atom<'a> {
         };
         let sub = fixed(&repetition.sub).filter(|sub| !sub.is_empty() && repetition.min > 0);
         let Some(sub) = sub else { return vec![Self::loose(hir)] };
-        let copies = usize::try_from(repetition.min).unwrap_or(MAX_RUN);
-        let copies = Self::Fixed(sub.repeat(copies.min(MAX_RUN / sub.len().min(MAX_RUN))));
-        let rest = Self::Loose { hir: &repetition.sub, may_be_empty: true };
+        let times = |times: u32| usize::try_from(times).unwrap_or(usize::MAX);
+        let copies = times(repetition.min).min(MAX_RUN / sub.len().min(MAX_RUN));
+        let left = |most: u32| times(most).saturating_sub(copies).saturating_mul(sub.len());
+        let width = |max| Width { least: left(repetition.min), most: left(max) };
+        let width = repetition.max.map(width);
+        let copies = Self::Fixed(sub.repeat(copies));
+        let rest = Self::Loose { hir: &repetition.sub, may_be_empty: true, width };
         if copies_first { vec![copies, rest] } else { vec![rest, copies] }
     }
 
     fn loose(hir: &'a Hir) -> Self {
-        Self::Loose { hir, may_be_empty: hir.properties().minimum_len() == Some(0) }
+        let may_be_empty = hir.properties().minimum_len() == Some(0);
+        Self::Loose { hir, may_be_empty, width: Width::of_part(hir) }
+    }
+
+    const fn width(&self) -> Option<Width> {
+        match self {
+            Self::Fixed(bytes) => Some(Width::of(bytes.len())),
+            Self::Loose { width, .. } => *width,
+        }
     }
 }
 
 /// Every run of the atoms, as long as can be: what is loose gives the byte that
 /// it begins or ends with.
 fn runs(atoms: &[Atom<'_>]) -> Vec<Run> {
-    let (mut runs, mut run) = (Vec::new(), Run::new());
+    let (mut runs, mut run) = (Vec::new(), Vec::new());
+    // What stands before the atom, and before the run.
+    let mut passed = Some(Width::default());
+    let mut before = passed;
     for (index, atom) in atoms.iter().enumerate() {
+        passed = passed.zip(atom.width()).map(|(passed, atom)| passed.and(atom));
         match atom {
             Atom::Fixed(bytes) => run.extend(bytes),
             Atom::Loose { .. } => {
                 run.extend(edge_of(atoms.iter().skip(index), Side::First));
-                runs.push(std::mem::take(&mut run));
+                runs.push((std::mem::take(&mut run), before));
                 run.extend(edge_of(atoms.iter().take(index + 1).rev(), Side::Last));
+                before = passed.map(|passed| passed.less(run.len()));
             }
         }
     }
-    runs.push(run);
-    runs.retain(|run| !run.is_empty());
-    runs.iter_mut().for_each(|run| run.truncate(MAX_RUN));
-    runs
+    runs.push((run, before));
+    runs.retain(|(run, _)| !run.is_empty());
+    runs.iter_mut().for_each(|(run, _)| run.truncate(MAX_RUN));
+    runs.into_iter().map(|(run, before)| Run::new(run, before)).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -150,7 +249,7 @@ fn edge_of<'a>(atoms: impl Iterator<Item = &'a Atom<'a>>, side: Side) -> Option<
                     return Some(set.union(*bytes));
                 }
             }
-            Atom::Loose { hir, may_be_empty } => {
+            Atom::Loose { hir, may_be_empty, .. } => {
                 set = set.union(edge(hir, side));
                 if !may_be_empty {
                     return Some(set);
@@ -200,16 +299,16 @@ impl FromIterator<ByteSet> for ByteSet {
 }
 
 /// The bytes of what has one form only. What is asserted takes none.
-fn fixed(hir: &Hir) -> Option<Run> {
+fn fixed(hir: &Hir) -> Option<Vec<ByteSet>> {
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => Some(Run::new()),
+        HirKind::Empty | HirKind::Look(_) => Some(Vec::new()),
         HirKind::Literal(literal) => Some(literal.0.iter().copied().map(ByteSet::one).collect()),
         HirKind::Class(Class::Bytes(_)) => Some(vec![edge(hir, Side::First)]),
         HirKind::Class(Class::Unicode(class)) => of_one_length(&sequences(class)?),
         HirKind::Capture(capture) => fixed(&capture.sub),
         HirKind::Concat(parts) => {
-            let runs: Option<Vec<Run>> = parts.iter().map(fixed).collect();
-            Some(runs?.concat())
+            let parts: Option<Vec<_>> = parts.iter().map(fixed).collect();
+            Some(parts?.concat())
         }
         HirKind::Repetition(repetition) if repetition.max == Some(repetition.min) => {
             let (run, copies) = (fixed(&repetition.sub)?, usize::try_from(repetition.min).ok()?);
@@ -219,7 +318,7 @@ fn fixed(hir: &Hir) -> Option<Run> {
     }
 }
 
-fn of_one_length(all: &[Utf8Sequence]) -> Option<Run> {
+fn of_one_length(all: &[Utf8Sequence]) -> Option<Vec<ByteSet>> {
     let mut run = vec![ByteSet::default(); all.first()?.len()];
     for one in all {
         if one.len() != run.len() {

@@ -1,14 +1,26 @@
 use super::*;
-use crate::inspect::pattern::compile;
 use proptest::prelude::*;
-use regex_automata::MatchKind;
 
 fn parse(sources: &[&str]) -> Vec<Pattern> {
     sources.iter().map(|source| Pattern::parse(source).unwrap()).collect()
 }
 
-fn eager(sources: &[&str]) -> Prefilter {
-    Prefilter::at_most(&parse(sources), f32::INFINITY).unwrap()
+/// A prefilter and the automaton that it asks.
+struct Both(Prefilter, Automaton);
+
+impl Both {
+    fn may_match(&self, text: &[u8]) -> bool {
+        self.0.may_match(text, &self.1)
+    }
+}
+
+fn automaton(patterns: &[Pattern]) -> Automaton {
+    Automaton::compile(patterns, 1 << 22).unwrap()
+}
+
+fn eager(sources: &[&str]) -> Both {
+    let patterns = parse(sources);
+    Both(Prefilter::at_most(&patterns, f32::INFINITY).unwrap(), automaton(&patterns))
 }
 
 /// The runs of one pattern; letters stand for both cases, `?` for any other set.
@@ -25,27 +37,69 @@ fn runs(source: &str) -> Option<Vec<String>> {
     Some(
         required(pattern.hir(), &cost)?
             .iter()
-            .map(|run| run.iter().map(letter).collect())
+            .map(|run| run.sets.iter().map(letter).collect())
             .collect(),
     )
 }
 
 #[test]
-fn a_pattern_requires_the_rarest_of_its_runs() {
+fn a_pattern_requires_the_cheapest_of_its_runs() {
     for (source, expected) in [
         ("(?i)<script", vec!["<script"]),
-        (r"(?i)\bunion\s+(all\s+)?select\b", vec!["?select"]),
+        (r"(?i)\bunion\s+(all\s+)?select\b", vec!["union?"]),
         (r"[a-z]+@[a-z]+\.example", vec!["??.example"]),
         ("(?i)sqlmap|nikto", vec!["sqlmap", "nikto"]),
         ("x.*(?:abc|def)*(?:ghi|jkl)+", vec!["ghi", "jkl"]),
         ("(ab){3}", vec!["ababab"]),
-        ("a{2,}b", vec!["aab"]),
+        ("a{2,}b", vec!["aa?"]),
         ("q(?:xy)?e", vec!["q?"]),
         (r"(?-u:\xff\x00)", vec!["\u{ff}\0"]),
         ("é|è", vec!["\u{c3}?"]),
     ] {
         let expected = expected.into_iter().map(str::to_owned).collect();
         assert_eq!(runs(source), Some(expected), "{source}");
+    }
+}
+
+/// Each with where in a match it stands; `None` where that is not known.
+#[test]
+fn it_is_known_what_stands_before_a_run() {
+    for (source, expected) in [
+        ("<script", Some((0, 0))),
+        (r"\bunion\s+(all\s+)?select\b", Some((0, 0))),
+        ("[ab][ab]<script", Some((0, 0))),
+        ("(?:é|e)?!{4}", Some((0, 2))),
+        ("a*!!!!", None),
+        ("(?:a{1,9})!!!!", None),
+        ("(?:a{1,3}!!!!){2}", Some((0, 2))),
+        ("(?:aa|[bé])(~~~~|!!!!)", Some((1, 2))),
+        ("a.{0,40}(~~~~|!!!!)", None),
+    ] {
+        let pattern = Pattern::parse(source).unwrap();
+        let runs = required(pattern.hir(), &cost).unwrap();
+        let before = runs[0].before.map(|width| (width.least, width.most));
+        assert_eq!(before, expected, "{source}");
+    }
+}
+
+/// The words of attacks are words of people, too.
+#[test]
+fn runs_that_belong_to_no_match_are_looked_at_and_passed() {
+    let sources = [
+        r"(?i)union\s+(all\s+)?select",
+        r"(?i)insert\s+into\s",
+        r"(?i)sleep\s*\(\s*\d",
+        r"(?i)'\s*or\s+'1'\s*=\s*'1",
+        r"(?i)eval\s*\(",
+        "(?i)<script",
+    ];
+    let prefilter = eager(&sources);
+    let text = b"The union may insert its name; sleep (well)! An evaluation of <scripts'";
+    assert!(prefilter.may_match(&text[..]), "<script is all that its pattern asks for");
+    let text = b"The union may insert its name; sleep (well)! An evaluation of <scribes'";
+    assert!(!prefilter.may_match(&text[..]));
+    for attack in ["union all select", "insert  into t", "sleep( 5", "' or '1'='1", "EVAL ("] {
+        assert!(prefilter.may_match(attack.as_bytes()), "{attack}");
     }
 }
 
@@ -99,7 +153,8 @@ fn work_is_bounded() {
 #[test]
 fn the_rules_of_the_benchmark_are_told_from_ordinary_text() {
     let sources = ["(?i)<script", r"(?i)onload\s*=", r"(?i)union\s+select", r"(?i)\.\./\.\./"];
-    let prefilter = Prefilter::new(&parse(&sources)).unwrap();
+    let patterns = parse(&sources);
+    let prefilter = Both(Prefilter::new(&patterns).unwrap(), automaton(&patterns));
     assert!(!prefilter.may_match("the quick brown fox jumps over ".repeat(500).as_bytes()));
     assert!(prefilter.may_match(b"a UNION select"));
 }
@@ -151,11 +206,11 @@ proptest! {
         texts in prop::collection::vec(text(), 1..20),
     ) {
         let patterns: Vec<Pattern> = sources.iter().filter_map(|s| Pattern::parse(s).ok()).collect();
-        let automaton = compile(&patterns, MatchKind::All, 1 << 22).unwrap();
+        let automaton = automaton(&patterns);
         if let Some(prefilter) = Prefilter::at_most(&patterns, f32::INFINITY) {
             for text in texts {
                 prop_assert!(
-                    prefilter.may_match(&text) || !automaton.is_match(&text),
+                    prefilter.may_match(&text, &automaton) || !automaton.is_match(&text),
                     "{:?} in {:?}", sources, text
                 );
             }
