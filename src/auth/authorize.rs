@@ -137,29 +137,33 @@ impl Asking {
         }
     }
 
+    /// The parameter of the query that says so, if one does.
+    pub(super) fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Query(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// What is asked for by the rule of this `place`, by name; once each, and
     /// never nothing. `None`: only messages are meant, and none has been sent.
     fn values<'a>(&'a self, wish: Wish<'_>, place: usize) -> Result<Option<Named<'a>>, AuthError> {
         let read = |value| String::from_utf8(value).map_err(|_| AuthError::NotAsked).and_then(fit);
-        let single = |mut values: Box<dyn Iterator<Item = Vec<u8>> + '_>| {
-            let value = values.next().ok_or(AuthError::NotAsked)?;
-            if values.next().is_some() { Err(AuthError::NotAsked) } else { Ok(value) }
-        };
         Ok(Some(match self {
             Self::Query(name) => {
-                let values = query::values(wish.query.unwrap_or_default(), name);
-                let value =
-                    single(Box::new(values.map(|value| query::decode(value).into_owned())))?;
-                vec![(name, read(value)?)]
+                let value = query::sole_value(wish.query.unwrap_or_default(), name);
+                vec![(name, read(value.ok_or(AuthError::NotAsked)?)?)]
             }
             Self::Header(name) => {
                 // `x_room` too: many an upstream takes it for `x-room`.
-                let same = || wish.head.headers.iter().filter(|(sent, _)| same_name(sent, name));
-                if same().any(|(sent, _)| sent != name) {
+                let mut same = wish.head.headers.iter().filter(|(sent, _)| same_name(sent, name));
+                let (Some((sent, line)), None) = (same.next(), same.next()) else {
+                    return Err(AuthError::NotAsked);
+                };
+                if sent != name {
                     return Err(AuthError::NotAsked);
                 }
-                let lines = same().map(|(_, line)| line.trim_ascii().to_vec());
-                vec![(name, read(single(Box::new(lines))?)?)]
+                vec![(name, read(line.trim_ascii().to_vec())?)]
             }
             Self::Path(template) => {
                 let segments = template.capture(wish.path).ok_or(AuthError::NotAsked)?;

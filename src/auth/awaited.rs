@@ -3,6 +3,7 @@
 
 use super::AuthRules;
 use super::authorize::{AskedFor, Asking, Wish};
+use super::query;
 use super::strip::same_name;
 use crate::handshake::{Headers, RequestHead};
 use std::fmt;
@@ -26,8 +27,9 @@ impl AwaitedCredential {
         };
         let lines = wish.head.headers.iter().filter(|(sent, _)| asks(sent));
         let lines = lines.map(|(sent, value)| (sent.to_owned(), value.to_vec())).collect();
-        let queries = asked().any(|from| matches!(from, Asking::Query(_)));
-        let query = wish.query.filter(|_| queries).map(<[u8]>::to_vec);
+        let parameters: Vec<&str> = asked().filter_map(Asking::parameter).collect();
+        let like = |query| query::pieces_like(query, &parameters).collect::<Vec<_>>().join(&b'&');
+        let query = wish.query.filter(|_| !parameters.is_empty()).map(like);
         let head = RequestHead {
             method: Vec::new(),
             target: Vec::new(),
@@ -38,6 +40,14 @@ impl AwaitedCredential {
             http2: wish.head.http2,
         };
         Self { head, path: wish.path.to_owned(), query }
+    }
+
+    /// Bytes of what is kept, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let line = |(name, value): (&str, &[u8])| name.len() + value.len() + 48;
+        let headers: usize = self.head.headers.iter().map(line).sum();
+        headers + self.path.len() + self.query.as_ref().map_or(0, Vec::len)
     }
 
     /// What the handshake asked for, and `said` in its first message, for

@@ -13,6 +13,54 @@ pub(super) fn values<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item =
         .map(|(_, value)| value)
 }
 
+/// The value of the parameter `name`, decoded, where all readers find the same
+/// one: it stands there once, and nothing else does that some of them take for
+/// it: another spelling ([`fold`]), or what follows a `;`, which some take for
+/// a `&`.
+pub(super) fn sole_value(query: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut found = None;
+    for piece in pieces_like(query, &[name]) {
+        let (sent, value) = split_pair(piece);
+        if *decode(sent) != *name.as_bytes() || piece.contains(&b';') || found.is_some() {
+            return None;
+        }
+        found = Some(decode(value).into_owned());
+    }
+    found
+}
+
+/// The parameters that some reader takes for one of these names, as they were
+/// sent.
+pub(super) fn pieces_like<'a>(
+    query: &'a [u8],
+    names: &'a [&'a str],
+) -> impl Iterator<Item = &'a [u8]> {
+    query.split(|byte| *byte == b'&').filter(move |piece| {
+        piece.split(|byte| *byte == b';').any(|part| {
+            let sent = decode(split_pair(part).0);
+            names.iter().any(|name| is_like(&sent, name))
+        })
+    })
+}
+
+/// Whether the most lenient readers take the decoded name `sent` for `name`.
+fn is_like(sent: &[u8], name: &str) -> bool {
+    let cuts = !name.contains('[');
+    fold(sent, cuts) == fold(name.as_bytes(), cuts)
+}
+
+/// A decoded name as they see it: letter case aside (ASP.NET), without spaces (PHP)
+/// and brackets (Rack) before it and whatever stands behind a NUL or bracket, and
+/// with `_` for `.` and spaces (PHP).
+fn fold(name: &[u8], cuts: bool) -> String {
+    let name = String::from_utf8_lossy(name);
+    let ends = |c: char| c == '\0' || cuts && matches!(c, '[' | ']');
+    let is_skipped = |c: char| c.is_whitespace() || matches!(c, '[' | ']');
+    let name = name.trim_start_matches(is_skipped).split(ends).next().unwrap_or_default();
+    let name = name.trim_end().chars().flat_map(char::to_lowercase);
+    name.map(|c| if matches!(c, '.' | ' ') { '_' } else { c }).collect()
+}
+
 /// The query without the parameters of these names, everything else byte for
 /// byte; `None` when there is none of them.
 pub(super) fn without(query: &[u8], names: &[&str]) -> Option<Vec<u8>> {
@@ -50,6 +98,8 @@ fn split_pair(piece: &[u8]) -> (&[u8], &[u8]) {
 pub fn fuzz_query(data: &[u8]) {
     const NAME: &str = "token";
     let found = values(data, NAME).count();
+    let sole = sole_value(data, NAME);
+    assert!(sole.is_none() || found == 1 && !pieces_like(data, &[NAME]).any(|p| p.contains(&b';')));
     let Some(left) = without(data, &[NAME]) else {
         assert_eq!(found, 0);
         return;
@@ -85,6 +135,45 @@ mod tests {
         assert_eq!(found("token=&Token=a&tok=en&x=token&tokens=1&+token=1"), [""]);
         assert_eq!(found("token=%zz%"), ["%zz%"]);
         assert!(found("").is_empty());
+    }
+
+    #[test]
+    fn a_sole_value_is_one_that_no_reader_reads_otherwise() {
+        let sole = |query: &str, name: &str| {
+            sole_value(query.as_bytes(), name).map(|value| String::from_utf8(value).unwrap())
+        };
+        for query in
+            ["room=a", "x=1&%72oom=a&rooms=b&ro_om=b&y", "x;y=2&room=%61", "my[room]=b&room=a"]
+        {
+            assert_eq!(sole(query, "room").as_deref(), Some("a"), "{query}");
+        }
+        for query in [
+            "",
+            "rooms=a",
+            "room=a&room=a",
+            "room=a&room",
+            "Room=b&room=a",
+            "room=a&ROOM=b",
+            "Room=b",
+            "room=a&x=1;room=b",
+            "room=a;b",
+            "x=1;room=a",
+            "room=a&room[]=b",
+            "room=a&room%5B0%5D=b",
+            "room=a&[room=b",
+            "room=a&%20room=b",
+            "room=a&+room=b",
+            "room=a&room%00=b",
+            "room=a&room+=b",
+            "room=a&%00room=b&%5broom%5D=c",
+        ] {
+            assert_eq!(sole(query, "room"), None, "{query}");
+        }
+        for other in ["room.id", "room%20id", "room+id", "Room_Id", "room.id[]"] {
+            assert_eq!(sole(&format!("room_id=a&{other}=b"), "room_id"), None, "{other}");
+        }
+        assert_eq!(sole("at[room]=a&at[user]=b", "at[room]").as_deref(), Some("a"));
+        assert_eq!(sole("at[room]=a&[at[Room]=b", "at[room]"), None);
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub struct SessionRules {
     pub cache: Option<Duration>,
     /// Where in its answer the user's name stands, a JSON pointer (RFC 6901).
     pub subject: String,
-    /// Where it says that the session is over, by `false`.
-    pub active: Option<String>,
+    /// Where it says that the session is over, by `false`, a JSON pointer.
+    pub active: String,
     /// Where it says until when the session is good.
     pub expires: Option<String>,
     /// Our own credential: the value of the `Authorization` header.
@@ -128,8 +128,7 @@ impl SessionRules {
             Err(_) if is_other_json(body) => return Err(AuthError::SessionUnknown),
             Err(_) => return Err(unavailable),
         };
-        let is_active = |pointer: &String| whole.pointer(pointer) != Some(&Value::Bool(false));
-        if !self.active.as_ref().is_none_or(is_active) {
+        if whole.pointer(&self.active) == Some(&Value::Bool(false)) {
             return Err(AuthError::SessionUnknown);
         }
         let user = self.subject(&whole).ok_or(AuthError::SessionUnknown)?;

@@ -29,6 +29,9 @@ enum Way {
 const WAYS: &Words<Way> =
     &[("bearer", Some(Way::Bearer)), ("cookie", Some(Way::Cookie)), ("form", Some(Way::Form))];
 
+/// Where RFC 7662 (§2.2) says that a session has ended.
+const ACTIVE: &str = "/active";
+
 /// Reads `session`; `sources` say which cookie a session can stand in.
 pub(super) fn read(node: &Node<'_>, sources: &[CredentialSource]) -> Option<SessionRules> {
     let session = node.object(KEYS)?;
@@ -51,7 +54,8 @@ pub(super) fn read(node: &Node<'_>, sources: &[CredentialSource]) -> Option<Sess
     let subject = session
         .require("subject", "where the user's name stands in the answer, like /user/id")
         .and_then(pointer);
-    let [active, expires] = ["active", "expires"].map(|key| session.get(key).and_then(pointer));
+    let active = session.get("active").map_or_else(|| Some(ACTIVE.to_owned()), pointer);
+    let expires = session.get("expires").and_then(pointer);
     let authorization = session.get("authorization").and_then(|node| {
         if way.is_some_and(|(_, way)| way == Way::Bearer) {
             node.report(Relation::TwoAuthorizations);
@@ -68,7 +72,7 @@ pub(super) fn read(node: &Node<'_>, sources: &[CredentialSource]) -> Option<Sess
         timeout: timeout?,
         cache: cache?,
         subject: subject?,
-        active,
+        active: active?,
         expires,
         authorization,
     })

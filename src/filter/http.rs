@@ -42,6 +42,8 @@ pub(super) struct HttpStream {
     answered: Option<u16>,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,
+    /// The user does, who may become known later.
+    user_told: bool,
 }
 
 /// A plain request that was let through.
@@ -112,6 +114,7 @@ impl HttpStream {
             }
         } else if let Some(session) = self.session.as_mut().filter(|s| s.is_waiting()) {
             let outcome = session.advance();
+            self.tell_user();
             if let Some(reason) = outcome.refused {
                 self.tell_reason(reason);
             }
@@ -136,10 +139,8 @@ impl HttpStream {
             Admission::Refused(refusal) => return self.refuse(&refusal),
             Admission::Guarded(session, edits) => {
                 host::edit_request(&edits);
-                if let Some(user) = session.user() {
-                    host::set_filter_state("user", user);
-                }
                 self.session = Some(session);
+                self.tell_user();
             }
             Admission::Waiting(pending) => {
                 self.pending = Some(pending);
@@ -154,6 +155,15 @@ impl HttpStream {
         self.answered = Some(refusal.status);
         host::respond(refusal);
         Action::Pause
+    }
+
+    /// To be called whenever it may have become known who the client is.
+    fn tell_user(&mut self) {
+        let user = self.session.as_ref().and_then(|session| session.user());
+        if let (false, Some(user)) = (self.user_told, user) {
+            self.user_told = true;
+            host::set_filter_state("user", user);
+        }
     }
 
     fn tell_reason(&mut self, reason: Reason) {
@@ -201,6 +211,7 @@ impl HttpStream {
             return self.refuse(&refusal);
         }
         if matches!(which, Body::Request) {
+            self.tell_user();
             self.push();
         }
         action

@@ -23,10 +23,12 @@ pub(super) type SharedConnection = Rc<RefCell<Connection>>;
 #[derive(Debug)]
 pub(super) struct Connection {
     core: StreamConnection,
-    /// Policy and user stand in filter state.
-    facts_told: bool,
-    /// Filter state is write-once: the first reason stands.
+    /// Filter state is write-once. The policy stands in it.
+    policy_told: bool,
+    /// The first reason does.
     reason_told: bool,
+    /// The user does, who may become known later.
+    user_told: bool,
 }
 
 impl Connection {
@@ -88,12 +90,13 @@ impl Connection {
     /// Sets what access logs may show.
     fn tell(&mut self, refused: Option<Reason>) {
         let settled = !self.core.is_waiting();
-        if let (false, true, Some(policy)) = (self.facts_told, settled, self.core.policy_name()) {
-            self.facts_told = true;
+        if let (false, true, Some(policy)) = (self.policy_told, settled, self.core.policy_name()) {
+            self.policy_told = true;
             host::set_filter_state("policy", policy);
-            if let Some(user) = self.core.user() {
-                host::set_filter_state("user", user);
-            }
+        }
+        if let (false, Some(user)) = (self.user_told, self.core.user()) {
+            self.user_told = true;
+            host::set_filter_state("user", user);
         }
         if let (false, Some(reason)) = (self.reason_told, refused) {
             self.reason_told = true;
@@ -163,7 +166,8 @@ impl StreamContext for StreamFilter {
             return Action::Pause;
         };
         let core = StreamConnection::new(guard, peer);
-        let connection = Connection { core, facts_told: false, reason_told: false };
+        let connection =
+            Connection { core, policy_told: false, reason_told: false, user_told: false };
         let connection = Rc::new(RefCell::new(connection));
         self.worker.add(self.id, Live::Stream(Rc::clone(&connection)));
         self.connection = Some(connection);

@@ -70,6 +70,8 @@ pub struct Version {
     came_at_tick: u64,
     /// The newest connection when [`HANDOVER`] was over.
     handed_over: Cell<Option<u64>>,
+    /// The oldest connection that it was given.
+    first_connection: Cell<Option<u64>>,
 }
 
 impl Successions {
@@ -94,6 +96,7 @@ impl Successions {
             came: self.vm.host.monotonic(),
             came_at_tick: self.vm.ticks.get(),
             handed_over: Cell::default(),
+            first_connection: Cell::default(),
         });
         // Those of one document are no longer side by side with others.
         if others.windows(2).all(|pair| matches!(pair, [a, b] if a.document == b.document)) {
@@ -150,13 +153,20 @@ impl Version {
     pub fn is_given(&self, connection: u64) {
         let newest = self.vm.newest_connection.get();
         self.vm.newest_connection.set(newest.max(connection));
+        let first = self.first_connection.get().map_or(connection, |first| first.min(connection));
+        self.first_connection.set(Some(first));
         if self.line.is_shared.get() {
             return;
         }
         let newer = self.line.versions().into_iter().rev();
         let mut newer = newer.take_while(|other| !std::ptr::eq(Rc::as_ptr(other), self));
-        let is_new = |newest: u64| connection > newest;
-        if newer.any(|o| o.document != self.document && o.handed_over.get().is_some_and(is_new)) {
+        // One that came before those of the newer document may only have been
+        // silent until now.
+        let is_new = |other: &Version| {
+            let after = |than: Option<u64>| than.is_some_and(|than| connection > than);
+            after(other.handed_over.get()) && after(other.first_connection.get())
+        };
+        if newer.any(|other| other.document != self.document && is_new(&other)) {
             self.share();
         }
     }
@@ -317,6 +327,25 @@ mod tests {
         rig.connects(&newer);
         assert!(outbound.is_succeeded_by(&twin));
         assert_eq!(rig.told(), 0);
+    }
+
+    /// Or whoever holds a removed key could keep it at work that way.
+    #[test]
+    fn a_connection_that_was_silent_until_later_on_says_nothing() {
+        let rig = Rig::new();
+        let first = rig.enter("wsguard", 1);
+        rig.connects(&first);
+        let silent = rig.connections.get() + 1;
+        rig.connections.set(silent);
+        let second = rig.update("wsguard", 2);
+        rig.pass(HANDOVER);
+        first.version.is_given(silent);
+        assert!(first.is_succeeded_by(&second));
+        rig.connects(&second);
+        first.version.is_given(silent);
+        assert!(first.is_succeeded_by(&second));
+        rig.connects(&first);
+        assert!(first.stands_alone());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::content::write_message;
 use super::gate::{Gate, Passage};
 use super::outbox::{Outbox, Probe};
 use super::queue::{Full, Queue, Turn};
-use super::verdict::{Judge, Verdict};
+use super::verdict::{Control, Judge, Verdict};
 use crate::auth::{Identity, check_message};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
@@ -321,9 +321,11 @@ impl Judge for Bench<'_> {
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
 
-    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
-        let ours = opcode == Opcode::Pong && self.outboxes.of(self.sender).is_ours(payload);
-        self.controls += u64::from(!ours && opcode != Opcode::Close);
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control {
+        if opcode == Opcode::Pong && self.outboxes.of(self.sender).is_ours(payload) {
+            return Control::Ours;
+        }
+        self.controls += u64::from(opcode != Opcode::Close);
         // Nothing of a client goes up before the gate has opened.
         let shut = self.sender == Sender::Client
             && self.mode == Mode::Enforce
@@ -332,7 +334,7 @@ impl Judge for Bench<'_> {
                 .gate
                 .as_ref()
                 .is_some_and(|gate| opcode != Opcode::Close || !self.holds_close(gate));
-        !(ours || shut)
+        if shut { Control::Vanishes } else { Control::Passes }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::auth::{
 use crate::config::Mode;
 use crate::frame::Sender;
 use crate::host::{CallAnswer, CallId};
-use crate::message::budget::{Budget, Charge};
+use crate::message::budget::{Budget, Charge, Exhausted};
 use crate::message::{MessageType, Violation};
 use crate::reason::Reason;
 use std::collections::BTreeSet;
@@ -60,10 +60,12 @@ pub(super) enum Passage {
 }
 
 impl Gate {
-    pub(super) fn new(awaited: AwaitedCredential, budget: &Rc<Budget>) -> Self {
-        let (asked, charge) = (BTreeSet::new(), Charge::new(budget));
-        let said = Vec::new();
-        Self { awaited, attempt: None, said, ack: None, asked, charge, reported: false }
+    /// [`Exhausted`] where the worker can hold no more.
+    pub(super) fn new(awaited: AwaitedCredential, budget: &Rc<Budget>) -> Result<Self, Exhausted> {
+        let mut charge = Charge::new(budget);
+        charge.grow(awaited.bytes())?;
+        let (said, asked) = (Vec::new(), BTreeSet::new());
+        Ok(Self { awaited, attempt: None, said, ack: None, asked, charge, reported: false })
     }
 
     /// Whether the credential is still to come.
@@ -133,7 +135,8 @@ impl Gate {
         } else {
             match first.read(kind == MessageType::Text, message) {
                 Reading::Heartbeat => Passage::AtOnce,
-                Reading::Other => Passage::AsItIs,
+                // Binary, say: some readers take it for text.
+                Reading::Other => first.cut_out(message).map_or(Passage::AsItIs, Passage::Instead),
                 Reading::Malformed(error) => return Err(Violation::Credential(error)),
                 Reading::Credential { credential, forward } => {
                     self.attempt = Some(Attempt::new(Presented::of_message(credential)));

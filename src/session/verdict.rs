@@ -57,9 +57,19 @@ pub(super) trait Judge {
         message: &[u8],
         offset: u64,
     ) -> Result<Passage, Violation>;
-    /// A whole control frame, with its unmasked payload: whether it goes on. One
-    /// that answers a Ping of ours does not.
-    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> bool;
+    /// A whole control frame, with its unmasked payload.
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control;
+}
+
+/// What becomes of a control frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    /// It goes on, where its rate has nothing against it.
+    Passes,
+    /// It goes nowhere, and counts.
+    Vanishes,
+    /// It answers a Ping of ours: it goes nowhere, and is nobody's.
+    Ours,
 }
 
 /// The sender must be cut off: why was told to the judge.

@@ -92,12 +92,23 @@ fn auth(token: &str) -> String {
 #[test]
 fn a_plain_client_says_who_it_is_and_what_it_sent_before_goes_up_in_order() {
     let echo = Echo::start();
-    let envoy = Envoy::start(&bootstrap(&pointer(), echo.address));
+    let mut bootstrap = bootstrap(&pointer(), echo.address);
+    let chain = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0];
+    chain["filters"][0]["typed_config"]["access_log"] = json!([{"name": "log", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+        "log_format": {"text_format_source": {
+            "inline_string": "access by %FILTER_STATE(wasm.wsguard.user:PLAIN)%\n",
+        }},
+    }}]);
+    let envoy = Envoy::start(&bootstrap);
     let port = envoy.address().port().to_string();
     let saw = client("first_message.py", &[&port, "before", &auth(TEST_API_KEY), "after"]);
     assert_eq!(saw["came"], json!([r#"{"type":"ready"}"#, "before", "after"]));
     assert_eq!((&saw["code"], &saw["reason"]), (&json!(1000), &json!("done")));
     assert_eq!(echo.ended()["messages"], 2, "the credential is swallowed");
+    wait_for("the access log to name the user", || {
+        envoy.log().contains("access by key:tests").then_some(())
+    });
     assert!(!envoy.log().contains(TEST_API_KEY), "nor does it stand in a log");
 }
 

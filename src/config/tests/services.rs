@@ -26,7 +26,8 @@ fn sessions_are_read_as_they_are_written() {
     let session = read(json!({})).session.unwrap();
     assert_eq!(session.send, crate::auth::Send::Cookie("first".to_owned()));
     assert_eq!((session.timeout.as_secs(), session.cache), (2, None));
-    assert_eq!((session.active, session.expires, session.authorization), (None, None, None));
+    assert_eq!(session.active, "/active");
+    assert_eq!((session.expires, session.authorization), (None, None));
     let auth = read(json!({
         "send": "form", "cache": "30s", "timeout": "1s", "active": "/active", "expires": "/a~1b",
     }));

@@ -4,7 +4,7 @@
 use super::checks::Passed;
 use super::request::{Request, Target};
 use super::{Admission, Admitted};
-use crate::auth::{self, AuthRules, AwaitedCredential, Identity};
+use crate::auth::{self, AuthRules, Identity};
 use crate::config::{Mode, Policy};
 use crate::event::About;
 use crate::frame::Sender;
@@ -109,9 +109,9 @@ impl Request<'_> {
         // What is over a limit counts as open, and not against the limit: so
         // the next one gets the answer that it would get in mode enforce.
         let identity = identity.cloned();
-        let (permit, awaited) = passed.map(|passed| (passed.permit, passed.first_message)).unzip();
+        let (permit, gate) = passed.map(|passed| (passed.permit, passed.first_message)).unzip();
         let permit = self.guard.count_open(policy, permit);
-        let held = (permit, expiry, awaited.flatten());
+        let held = (permit, expiry, gate.flatten());
         self.guarded(index, (about, identity), pending, edits, held)
     }
 
@@ -121,7 +121,7 @@ impl Request<'_> {
         (about, identity): (About, Option<Identity>),
         pending: Pending,
         edits: HeadEdits,
-        (permit, expiry, awaited): (Permit, Expiry, Option<AwaitedCredential>),
+        (permit, expiry, gate): (Permit, Expiry, Option<Gate>),
     ) -> Admitted {
         let rules = self.guard.policy(index).and_then(|policy| policy.auth.as_ref());
         let asks = rules.is_some_and(AuthRules::asks_in_messages);
@@ -132,7 +132,7 @@ impl Request<'_> {
             guard: Rc::clone(self.guard),
             policy: index,
             expiry,
-            gate: awaited.map(|awaited| Gate::new(awaited, self.guard.budget())),
+            gate,
             user_permit: None,
             _permit: permit,
             about,

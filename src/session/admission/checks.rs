@@ -13,6 +13,7 @@ use crate::host::{CallAnswer, CallId};
 use crate::quota::Permit;
 use crate::quota::connections::Client;
 use crate::reason::Reason;
+use crate::session::gate::Gate;
 
 /// A handshake that has passed all that can be judged from its head alone.
 pub(super) struct Entered {
@@ -32,7 +33,7 @@ pub(super) struct Passed {
     pub(super) identity_headers: Vec<(String, Vec<u8>)>,
     /// No place of the handshake holds a credential: it comes with the first
     /// message.
-    pub(super) first_message: Option<AwaitedCredential>,
+    pub(super) first_message: Option<Gate>,
     pub(super) permit: Permit,
 }
 
@@ -104,7 +105,8 @@ impl<'a> Request<'a> {
                 ..error.into()
             };
             if rules.first_message.is_some() && attempt.presented().is_missing() {
-                first_message = Some(AwaitedCredential::of(rules, wish));
+                let awaited = AwaitedCredential::of(rules, wish);
+                first_message = Some(Gate::new(awaited, self.guard.budget())?);
             } else if !attempt.advance(rules, wish, desk).map_err(|error| denied(attempt, error))? {
                 return Ok(None);
             }

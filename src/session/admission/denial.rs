@@ -12,6 +12,7 @@ use crate::handshake::RefuseWith;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
 use crate::handshake::host::HostError;
 use crate::handshake::path::PathError;
+use crate::message::budget::Exhausted;
 use crate::quota::bans::Banned;
 use crate::quota::connections::QuotaExceeded;
 use crate::quota::rate::RateExceeded;
@@ -64,6 +65,12 @@ impl Denial {
 impl From<NotFromTheStart> for Denial {
     fn from(error: NotFromTheStart) -> Self {
         Self::new(Reason::HandshakeMalformed, error.to_string())
+    }
+}
+
+impl From<Exhausted> for Denial {
+    fn from(_: Exhausted) -> Self {
+        Self::new(Reason::Overloaded, "no memory is left to hold the handshake".to_owned())
     }
 }
 

@@ -1,7 +1,6 @@
 //! A handshake that waits for somebody else's answer.
 
 use super::checks::Entered;
-use super::denial::Denial;
 use super::request::Request;
 use super::{Admission, Admitted, Arrival};
 use crate::auth;
@@ -10,7 +9,6 @@ use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::form::ValidHandshake;
 use crate::host::{CallAnswer, CallId, Timestamp};
 use crate::message::budget::Charge;
-use crate::reason::Reason;
 use std::fmt;
 use std::rc::Rc;
 
@@ -38,10 +36,8 @@ impl PendingAdmission {
         let mut charge = Charge::new(guard.budget());
         let rules = guard.policy(policy);
         let mode = rules.map_or(guard.config().mode, |policy| policy.mode);
-        if charge.grow(bytes(request.arrival)).is_err() {
-            let detail = "no memory is left to hold the handshake".to_owned();
-            let denial = Denial::new(Reason::Overloaded, detail);
-            return request.deny(Some(policy), mode, Some(&handshake), denial);
+        if let Err(full) = charge.grow(bytes(request.arrival)) {
+            return request.deny(Some(policy), mode, Some(&handshake), full.into());
         }
         // The client may leave while it waits. What goes on is edited once more.
         let auth = rules.and_then(|policy| policy.auth.as_ref());

@@ -6,7 +6,7 @@ use crate::frame::header::MAX_CONTROL_BYTES;
 use crate::frame::{Opcode, close, mask};
 use crate::message::Violation;
 use crate::session::forward::Forward;
-use crate::session::verdict::{Judge, Stopped, Verdict};
+use crate::session::verdict::{Control, Judge, Stopped, Verdict};
 
 impl Flow {
     /// Control frames go on at once, ahead of a held message, but whole.
@@ -25,18 +25,23 @@ impl Flow {
             mask::apply(&mut self.control, key, 0);
         }
         let opcode = piece.header.opcode;
-        if opcode == Opcode::Close {
+        let is_close = opcode == Opcode::Close;
+        if is_close {
             self.judge_close(judge)?;
-            if !judge.control(opcode, &self.control) {
-                return Ok(());
+        }
+        let control = judge.control(opcode, &self.control);
+        let goes_on = match control {
+            Control::Ours => false,
+            Control::Passes | Control::Vanishes if is_close => control == Control::Passes,
+            Control::Passes | Control::Vanishes => {
+                self.take_control(piece, control, forward, judge)?
             }
-            if judge.close_waits() {
-                return self.queue_control(piece, None, judge);
-            }
-        } else if !judge.control(opcode, &self.control)
-            || !self.take_control(piece, forward, judge)?
-        {
+        };
+        if !goes_on {
             return Ok(());
+        }
+        if is_close && judge.close_waits() {
+            return self.queue_control(piece, None, judge);
         }
         match piece.begin {
             Some(begin) => forward.pass(begin, piece.after),
@@ -57,16 +62,19 @@ impl Flow {
     fn take_control(
         &self,
         piece: &Piece<'_>,
+        control: Control,
         forward: &mut Forward<'_>,
         judge: &mut impl Judge,
     ) -> Result<bool, Stopped> {
-        let Err(violation) = judge.rate(to_u64(self.control.len())) else { return Ok(true) };
+        let passes = control == Control::Passes;
+        let Err(violation) = judge.rate(to_u64(self.control.len())) else { return Ok(passes) };
         match judge.violation(violation, self.frame_offset) {
-            Verdict::Pass => Ok(true),
+            Verdict::Pass => Ok(passes),
             Verdict::Vanish => {
                 forward.insert(|out| judge.in_its_place(out));
                 Ok(false)
             }
+            Verdict::Wait if !passes => Ok(false),
             Verdict::Wait => {
                 self.queue_control(piece, Some(piece.header.payload_bytes), judge).map(|()| false)
             }

@@ -100,7 +100,13 @@ fn requests(path: &str, credential: &str) -> Vec<Request> {
 
 /// An access log with every form of the path.
 fn access_log_at(path: &Path) -> Value {
-    let forms = ["%REQ(:PATH)%", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", "%RESPONSE_CODE%"];
+    let forms = [
+        "%REQ(:PATH)%",
+        "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+        "%PATH(WQ:PATH)%",
+        "%PATH(WQ:ORIG_OR_PATH)%",
+        "%RESPONSE_CODE%",
+    ];
     json!([{"name": "envoy.access_loggers.file", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
         "path": path,

@@ -103,6 +103,26 @@ fn the_workspace_of_a_swallowed_message_must_be_in_the_claim() {
     }
 }
 
+/// RFC 7662 §2.2, whether or not the document says where it stands.
+#[test]
+fn a_session_that_is_not_active_is_none() {
+    for (claims, reason) in [
+        (json!({"active": false}), Some("credentials_invalid")),
+        (json!({"active": true}), None),
+        (json!({"active": null}), None),
+    ] {
+        let mut rig = open_by(&pointer_by_service(&workspace_claim()));
+        rig.client(&auth(&json!("red")));
+        let mut claims = claims;
+        claims["workspaces"] = json!("red");
+        rig.is_told(&bob(&claims));
+        match reason {
+            Some(reason) => assert_eq!(rig.pushed(), told_client(1008, reason)),
+            None => assert_eq!(rig.pushed(), ready()),
+        }
+    }
+}
+
 #[test]
 fn a_service_grants_it_before_anything_goes_on() {
     let mut rig = open_by(&pointer_by_service(&workspace_callout()));

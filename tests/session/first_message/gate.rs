@@ -1,6 +1,8 @@
 //! What was held is judged like anything that comes later.
 
 use super::*;
+use wsguard::reason::Reason;
+use wsguard::session::admit;
 
 /// A session service that takes its time, and rooms that a user may join.
 fn by_service() -> Value {
@@ -24,6 +26,41 @@ fn answer(rig: &mut Rig) -> wsguard::session::Outcome {
 
 fn join(room: &str) -> Vec<u8> {
     text(&json!({"type": "join", "room": room}).to_string())
+}
+
+/// Some servers read binary messages as text.
+#[test]
+fn a_credential_in_a_binary_message_is_cut_out_too() {
+    let init = |token: &str| {
+        json!({"type": "connection_init", "payload": {"token": token, "a": 1}}).to_string()
+    };
+    let mut rig = open_by(&document(&json!("graphql")));
+    let binary = |token: &str| masked(0x82, init(token).as_bytes());
+    let sent = [binary("other"), text(&init(KEY)), binary(KEY)].concat();
+    let gone_on = rig.client(&sent).bytes;
+    let said = String::from_utf8_lossy(&unmasked(&gone_on)).into_owned();
+    assert_eq!(said.matches(r#""a":1"#).count(), 3, "{said}");
+    assert!(!said.contains("other") && !said.contains(KEY), "{said}");
+}
+
+/// What is kept of the handshake counts as held.
+#[test]
+fn a_handshake_that_is_kept_is_charged() {
+    let mut document = by_service();
+    document["policies"][0]["auth"]["authorize"] =
+        json!([{"from": {"header": "x-ask"}, "claim": "rooms"}]);
+    document["limits"] = json!({"buffered_per_worker": "8KiB"});
+    let ask = "a".repeat(5000);
+    let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
+    let config = Config::parse(&document.to_string(), &|_| None).unwrap();
+    let guard = Guard::new(config, Rc::<MemoryHost>::clone(&host));
+    let held = admitted(&guard, &arrival(&[("x-ask", &ask)]));
+    guard.on_tick();
+    assert!(host.metric("wsguard_buffered_bytes") > 5000);
+    let refused = admit(&guard, &arrival(&[("x-ask", &ask)]));
+    assert_eq!(refused.reason.map(Reason::name), Some("overloaded"));
+    drop(held);
+    admitted(&guard, &arrival(&[("x-ask", &ask)]));
 }
 
 #[test]
@@ -94,7 +131,7 @@ fn nothing_follows_the_servers_close() {
     let mut rig = open_by(&by_service());
     let close = told_client(4408, "");
     assert_eq!(rig.server(&[plain(0x81, b"news"), close.clone()].concat()).bytes, close);
-    assert_eq!(rig.buffered(), 0, "what nobody will get");
+    assert_eq!(rig.buffered(), 3, "the path, and nothing that nobody will get");
     rig.client(&credential("opaque"));
     let _ = answer(&mut rig);
     assert_eq!(rig.pushed(), b"");

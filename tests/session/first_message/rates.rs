@@ -53,6 +53,27 @@ fn what_is_over_a_rate_when_its_turn_has_come_vanishes_passes_or_ends_it() {
     assert_eq!(rig.buffered(), 0);
 }
 
+/// They go nowhere, and are a flood all the same.
+#[test]
+fn pings_count_before_it_is_known_whose_they_are() {
+    let ping = masked(0x89, b"ping");
+    for (action, told) in [("close", "refused"), ("drop", "dropped"), ("slow", "slowed")] {
+        let mut rig = open_by(&rated(action));
+        assert_eq!(rig.client(&ping.repeat(2)).bytes, b"");
+        assert_eq!(rig.events(), Vec::<Value>::new());
+        let gone_on = rig.client(&[ping.clone(), text("more")].concat()).bytes;
+        let event = rig.event();
+        assert_eq!((&event["event"], &event["reason"]), (&json!(told), &json!("message_rate")));
+        if action == "close" {
+            assert_masked_close(&gone_on, 1008, "");
+            continue;
+        }
+        rig.host.advance(Duration::from_secs(2));
+        let gone_on = [gone_on, rig.client(&credential(KEY)).bytes].concat();
+        assert_eq!(gone_on, text("more"), "{action}: no ping went up");
+    }
+}
+
 /// It is a strike as any other.
 #[test]
 fn what_is_over_a_rate_when_its_turn_has_come_counts_against_the_client() {
