@@ -40,9 +40,9 @@ use tokens::Mint;
 use upstream::Upstream;
 use workload::Workload;
 
-const FULL: Extent = Extent { rounds: 7, seconds: 1.0, handshakes: 300, idle: 5000 };
-const QUICK: Extent = Extent { rounds: 3, seconds: 0.4, handshakes: 150, idle: 1000 };
-const SMOKE: Extent = Extent { rounds: 1, seconds: 0.02, handshakes: 10, idle: 20 };
+const FULL: Extent = Extent { rounds: 7, seconds: 1.0, handshakes: 300, warm: 2000, idle: 5000 };
+const QUICK: Extent = Extent { rounds: 3, seconds: 0.4, handshakes: 150, warm: 1000, idle: 1000 };
+const SMOKE: Extent = Extent { rounds: 1, seconds: 0.02, handshakes: 10, warm: 10, idle: 20 };
 
 /// What was asked for.
 struct Asked {

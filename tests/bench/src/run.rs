@@ -19,6 +19,9 @@ pub struct Extent {
     pub rounds: usize,
     pub seconds: f64,
     pub handshakes: usize,
+    /// Handshakes before the first that count: V8 compiles what is called often once
+    /// more, and better, and an edge is started once and called for weeks.
+    pub warm: usize,
     pub idle: usize,
 }
 
@@ -108,19 +111,22 @@ impl Bench<'_> {
         for index in round * count..(round + 1) * count {
             heads.push(self.head_for(shakes, proxy.address, index)?);
         }
-        // What is repeated has been there before; what is fresh has not.
-        let warm = match shakes.token {
-            Use::Fresh(algorithm) => {
-                self.head("/echo", proxy.address, Use::Again(algorithm), 0, Vec::new())?
-            }
-            _ => heads.first().cloned().unwrap_or_default(),
-        };
+        let warm = if round == 0 { self.extent.warm } else { shakes.parallel * 4 };
+        let first = self.extent.rounds * count + round * self.extent.warm;
+        let mut before = Vec::new();
+        for index in first..first + warm {
+            // What is repeated has been there before; what is fresh has not.
+            before.push(match shakes.token {
+                Use::Fresh(_) => self.head_for(shakes, proxy.address, index)?,
+                _ => heads.first().cloned().unwrap_or_default(),
+            });
+        }
         // Who is to be banned has to be seen first.
         if shakes.status == 429 && round == 0 {
-            load::shake(proxy.address, std::iter::once(warm.as_slice()), 401, 1)?;
+            load::shake(proxy.address, heads.iter().take(1).map(Vec::as_slice), 401, 1)?;
         }
-        let warm = std::iter::repeat_n(warm.as_slice(), shakes.parallel * 4);
-        load::shake(proxy.address, warm, shakes.status, shakes.parallel)?;
+        let before = before.iter().map(Vec::as_slice);
+        load::shake(proxy.address, before, shakes.status, shakes.parallel)?;
         std::thread::sleep(SETTLE);
         let before = self.cpu(proxy);
         let heads = heads.iter().map(Vec::as_slice);
