@@ -234,6 +234,16 @@ impl Judge for Bench<'_> {
         self.who.gate.is_some() || self.sender == Sender::Client && (reads || asks)
     }
 
+    fn is_nothing_to_read(&self, message: &[u8]) -> bool {
+        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
+        let Some(rules) = rules.filter(|_| self.sender == Sender::Client) else {
+            return self.who.gate.is_none();
+        };
+        let cuts = rules.first_message.as_ref().is_some_and(|f| f.cut_out(message).is_some());
+        let asks = self.who.identity.is_some() && rules.may_be_asked_in(message);
+        self.who.gate.is_none() && !cuts && !asks
+    }
+
     fn read(
         &mut self,
         kind: MessageType,

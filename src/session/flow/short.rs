@@ -26,7 +26,7 @@ impl Flow {
         let (header, payload, length) = self.decoder.whole(bytes)?;
         let kind = begins(header.opcode)?;
         let is_plain = header.fin && !header.compressed && payload.len() <= SHORT_BYTES;
-        if !is_plain || judge.waits() || judge.reads() {
+        if !is_plain || judge.waits() {
             return None;
         }
         let rules = with.rules;
@@ -37,9 +37,13 @@ impl Flow {
         if !judge.rate_ahead(header.payload_bytes) {
             return None;
         }
-        if kind == MessageType::Text || rules.rules.is_some() {
+        let reads = judge.reads();
+        if kind == MessageType::Text || rules.rules.is_some() || reads {
             let plain = unmask(header.mask, payload, &mut with.scratch.unmasked);
             content::judge_plain(kind, plain, rules).ok()?;
+            if reads && !judge.is_nothing_to_read(plain) {
+                return None;
+            }
         }
         judge.message(header.payload_bytes);
         Some(length)

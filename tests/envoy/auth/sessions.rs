@@ -65,6 +65,7 @@ fn cookie(target: &str, value: &str) -> Request {
 fn a_session_service_says_who_a_cookie_is_of() {
     let service = Service::start(said);
     let rig = Rig::start(&document(&json!({}), &json!(null)), &service);
+    rig.envoy.set_log_level("wasm", "trace");
     for address in [rig.http(), rig.stream()] {
         rig.opens(address, &cookie("/ws", "good"));
     }
