@@ -172,6 +172,11 @@ impl Asked {
         }
     }
 
+    /// Whether its answer may still come: then [`Self::answer`] has none.
+    pub(super) fn is_open(&self, now: Duration) -> bool {
+        self.answer.is_none() && now < self.until
+    }
+
     /// The answer; `None` as long as it may still come.
     pub(super) fn answer(&mut self, now: Duration) -> Option<CallAnswer> {
         self.answer.take().or_else(|| (now >= self.until).then_some(CallAnswer::Reset))

@@ -10,7 +10,7 @@ use super::error::AuthError;
 use super::identity::{Identity, hash_prefix};
 use super::jws::Compact;
 use super::presented::Presented;
-use super::remote::{Held, RemoteKeys, Want};
+use super::remote::{Held, RemoteKeys, RemoteSet, Want};
 use super::verified::VerifiedTokens;
 use super::{AuthRules, Issuer, IssuerKeys, KeysUri, SessionRules, jwt};
 use crate::host::{Call, CallAnswer, CallId, Calls, Host, Level, Log, Signatures, Timestamp};
@@ -123,7 +123,7 @@ pub struct Desk<'a> {
 #[derive(Debug)]
 pub struct Attempt {
     presented: Presented,
-    /// The fetch of the issuer's keys that it waits for, or has waited for.
+    /// The fetch of the issuer's keys that it waits for.
     awaited: Option<Awaited>,
     /// The question about it that is under way.
     asked: Option<Asked>,
@@ -135,11 +135,19 @@ pub struct Attempt {
 /// A fetch of an issuer's keys that is waited for.
 #[derive(Debug)]
 struct Awaited {
-    /// How many had ended when the waiting began.
+    set: Rc<RemoteSet>,
+    /// How many of its fetches had ended when the waiting began.
     rounds: u64,
     /// How long it is waited for, by the steady clock.
     until: Duration,
     _slot: Slot,
+}
+
+impl Awaited {
+    /// Whether it goes on, and its time is not over.
+    fn is_open(&self, now: Duration) -> bool {
+        self.set.rounds().0 == self.rounds && now < self.until
+    }
 }
 
 impl Attempt {
@@ -169,6 +177,16 @@ impl Attempt {
         self.authorization.on_answer(id, answer);
     }
 
+    /// Whether it waits for an answer that may still come. As long as that is so
+    /// [`Self::advance`] has nothing to do, and looks at nothing that the client
+    /// sent: that is long, and what calls comes again and again.
+    #[must_use]
+    pub fn is_waiting(&self, now: Duration) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.is_open(now))
+            || self.awaited.as_ref().is_some_and(|fetch| fetch.is_open(now))
+            || self.authorization.is_waiting(now)
+    }
+
     /// The same, taken out.
     pub fn take_identity(&mut self) -> Option<Identity> {
         self.identity.take()
@@ -193,6 +211,9 @@ impl Attempt {
         wish: Wish<'_>,
         desk: Desk<'_>,
     ) -> Result<bool, AuthError> {
+        if self.is_waiting(desk.monotonic) {
+            return Ok(false);
+        }
         if self.identity.is_none() {
             self.identity = self.identify(rules, desk)?;
         }
@@ -226,6 +247,7 @@ impl Attempt {
         else {
             return Ok(None);
         };
+        self.awaited = None;
         if identity.key_id.is_empty() {
             identity.key_id = hash_prefix(credential);
         }
@@ -330,7 +352,7 @@ fn by_issuer(
         None if set.ask(desk.monotonic, want) => {
             let slot = Slot::take(&desk.verifiers.waiting, desk.address)?;
             let until = desk.monotonic.saturating_add(set.timeout());
-            *awaited = Some(Awaited { rounds, until, _slot: slot });
+            *awaited = Some(Awaited { set: Rc::clone(set), rounds, until, _slot: slot });
             Ok(None)
         }
         None => Err(otherwise),

@@ -106,6 +106,11 @@ impl Authorization {
         self.inquiry.on_answer(id, answer);
     }
 
+    /// Whether an answer that may still come is waited for.
+    pub(super) fn is_waiting(&self, now: Duration) -> bool {
+        self.inquiry.is_waiting(now)
+    }
+
     /// Follows the rules as far as that can be done now; `false`: it waits.
     pub(super) fn advance(
         &mut self,

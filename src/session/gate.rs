@@ -206,14 +206,17 @@ impl Session {
         let Some(attempt) = &mut gate.attempt else { return goes_on };
         let desk = guard.desk(self.policy, self.about.ip);
         let verified = attempt.advance(rules, gate.awaited.wish(&gate.said), desk);
+        if matches!(verified, Ok(false)) {
+            return goes_on;
+        }
         let identity = attempt.identity().cloned();
-        if let (Ok(true) | Err(_), Some(identity)) = (&verified, &identity) {
+        if let Some(identity) = &identity {
             admission::name(&mut self.about, identity);
         }
         let user = identity.as_ref().and_then(|identity| identity.user.clone());
         let admitted = match (verified, identity) {
-            (Ok(false), _) | (Ok(true), None) => return goes_on,
-            (Ok(true), Some(identity)) => self.admit_user(identity),
+            (Ok(_), None) => return goes_on,
+            (Ok(_), Some(identity)) => self.admit_user(identity),
             (Err(error), _) => Err((error.reason(), error.to_string())),
         };
         let Err((reason, detail)) = admitted else { return self.release_all() };

@@ -31,6 +31,11 @@ impl Inquiry {
         }
     }
 
+    /// Whether an answer that may still come is waited for.
+    pub(super) fn is_waiting(&self, now: Duration) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.is_open(now))
+    }
+
     /// Whether a message of the client's may have what it asks for, as far as that
     /// is known now; `false`: it waits for a service, or, as long as that may take,
     /// until fewer questions of its network are under way. To be called again with
@@ -46,6 +51,9 @@ impl Inquiry {
         asked: &AskedFor,
         desk: Desk<'_>,
     ) -> Result<bool, AuthError> {
+        if self.is_waiting(desk.monotonic) {
+            return Ok(false);
+        }
         let (grant, values) = rules.grant_of(asked)?;
         match self.follow(grant, identity, &values, desk) {
             Err(AuthError::TooManyAsked) if self.may_wait(grant, desk.monotonic) => Ok(false),

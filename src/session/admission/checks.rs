@@ -13,6 +13,7 @@ use crate::host::{CallAnswer, CallId};
 use crate::quota::Permit;
 use crate::quota::connections::Client;
 use crate::reason::Reason;
+use std::time::Duration;
 
 /// A handshake that has passed all that can be judged from its head alone.
 pub(super) struct Entered {
@@ -37,6 +38,11 @@ pub(super) struct Passed {
 }
 
 impl Entered {
+    /// Whether it waits for an answer that may still come.
+    pub(super) fn is_waiting(&self, now: Duration) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.is_waiting(now))
+    }
+
     /// Hands over the answer of a call that was made for it.
     pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
         if let Some(attempt) = &mut self.attempt {

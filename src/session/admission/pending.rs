@@ -64,6 +64,9 @@ impl PendingAdmission {
     /// Decides if that can be done now; to be called on every tick, and when an
     /// answer has come. It is over once it has been decided.
     pub fn advance(&mut self) -> Option<Admitted> {
+        if self.entered.is_waiting(self.guard.monotonic()) {
+            return None;
+        }
         let request = Request::read(&self.guard, &self.arrival, self.arrived);
         // It had a target and a policy when it came.
         let (Ok(target), Some(policy)) = (&request.target, self.guard.policy(self.policy)) else {
