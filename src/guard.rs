@@ -119,9 +119,10 @@ impl Guard {
         self.verifiers.on_tick();
     }
 
-    /// Hands over the answer of a call that was made on a tick.
-    pub fn on_call_answer(&self, id: CallId, answer: &CallAnswer) {
-        self.verifiers.on_answer(id, answer);
+    /// Hands over the answer of a call that was made on a tick; whether it was for
+    /// keys, which any handshake may wait for.
+    pub fn on_call_answer(&self, id: CallId, answer: &CallAnswer) -> bool {
+        self.verifiers.on_answer(id, answer)
     }
 
     /// What credentials are verified with.

@@ -164,12 +164,14 @@ impl Asked {
         Ok(Self { id, until, answer: None, answered: false, slot })
     }
 
-    /// Hands over an answer, which may be somebody else's.
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if self.id == id {
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        let own = self.id == id;
+        if own {
             self.answer = Some(answer.clone());
             self.answered = true;
         }
+        own
     }
 
     /// Whether its answer may still come: then [`Self::answer`] has none.

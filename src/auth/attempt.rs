@@ -169,12 +169,10 @@ impl Attempt {
         &self.presented
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(asked) = &mut self.asked {
-            asked.on_answer(id, answer);
-        }
-        self.authorization.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.asked.as_mut().is_some_and(|asked| asked.on_answer(id, answer))
+            || self.authorization.on_answer(id, answer)
     }
 
     /// Whether it waits for an answer that may still come. As long as that is so

@@ -171,12 +171,11 @@ impl Session {
         !ended && self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(attempt) = self.gate.as_mut().and_then(|gate| gate.attempt.as_mut()) {
-            attempt.on_answer(id, answer);
-        }
-        self.asking.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        let attempt = self.gate.as_mut().and_then(|gate| gate.attempt.as_mut());
+        attempt.is_some_and(|attempt| attempt.on_answer(id, answer))
+            || self.asking.on_answer(id, answer)
     }
 
     /// Verifies the first message's credential, and asks for what messages ask

@@ -96,9 +96,9 @@ impl Worker {
     /// The session service's answer decides.
     fn decided(&self, arrival: &Arrival, answer: &CallAnswer) -> Admitted {
         let (mut pending, id, _) = self.waits(arrival);
-        pending.on_answer(CallId(id.0 + 99), &yes());
+        assert!(!pending.on_answer(CallId(id.0 + 99), &yes()));
         assert!(pending.advance().is_none(), "somebody else's answer");
-        pending.on_answer(id, answer);
+        assert!(pending.on_answer(id, answer), "its own");
         pending.advance().expect("it is decided")
     }
 }

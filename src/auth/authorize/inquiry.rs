@@ -24,11 +24,9 @@ pub struct Inquiry {
 }
 
 impl Inquiry {
-    /// Hands over an answer, which may be somebody else's.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(asked) = &mut self.asked {
-            asked.on_answer(id, answer);
-        }
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.asked.as_mut().is_some_and(|asked| asked.on_answer(id, answer))
     }
 
     /// Whether an answer that may still come is waited for.

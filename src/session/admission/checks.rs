@@ -43,11 +43,9 @@ impl Entered {
         self.attempt.as_ref().is_some_and(|attempt| attempt.is_waiting(now))
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.on_answer(id, answer);
-        }
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.attempt.as_mut().is_some_and(|attempt| attempt.on_answer(id, answer))
     }
 }
 

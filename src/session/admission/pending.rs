@@ -75,9 +75,9 @@ impl PendingAdmission {
         request.proceed(target, (self.policy, policy), &self.handshake, &mut self.entered)
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        self.entered.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.entered.on_answer(id, answer)
     }
 
     /// To be called when the client has gone before it was decided.

@@ -81,6 +81,32 @@ fn who_waits_for_its_place_does_so_no_longer_than_for_an_answer() {
     drop(handshakes);
 }
 
+/// A filter goes on with that one alone; with all, where it was for keys.
+#[test]
+fn an_answer_is_told_to_be_whose_it_is() {
+    let keys = json!({"jwks_uri": {"cluster": "keys", "host": "keys.example.com", "path": "/"}});
+    let issuer = json!({
+        "issuer": "https://issuer.example.com", "audiences": ["chat"], "algorithms": ["RS256"],
+        "keys": keys,
+    });
+    let worker = Worker::new(&asking(&json!({"jwt": [issuer]})));
+    worker.guard.on_short_tick();
+    let for_keys = worker.call().0;
+    let mut rig = open(&worker);
+    rig.client(&join("a"));
+    let for_message = worker.call().0;
+    let mut waiting = handshakes(&worker, 3);
+    let ids: Vec<_> = waiting.iter().map(|(_, id)| *id).chain([for_message, for_keys]).collect();
+    for (place, id) in ids.into_iter().enumerate() {
+        let no = answer(500, "");
+        let mut whose: Vec<_> =
+            waiting.iter_mut().map(|(pending, _)| pending.on_answer(id, &no)).collect();
+        whose.push(rig.session.on_answer(id, &no));
+        whose.push(worker.guard.on_call_answer(id, &no));
+        assert!(whose.iter().enumerate().all(|(at, own)| *own == (at == place)), "{whose:?}");
+    }
+}
+
 /// It would be waiting for its place since the last one.
 #[test]
 fn the_next_one_waits_for_its_place_anew() {
