@@ -25,6 +25,7 @@ mod ask;
 mod attempt;
 pub mod authorize;
 mod awaited;
+mod cache;
 mod cookie;
 mod error;
 pub mod first_message;

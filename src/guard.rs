@@ -132,13 +132,14 @@ impl Guard {
 
     /// Where a client's credential is verified.
     pub(crate) fn desk(&self, policy: usize, address: Option<IpAddr>) -> Desk<'_> {
+        let rules = self.policy(policy).map_or(&self.config.quotas, |policy| &policy.quotas);
         Desk {
             now: self.now(),
             monotonic: self.monotonic(),
             signatures: &*self.host,
             calls: &*self.host,
             log: &*self.host,
-            address,
+            address: Network::of(address, rules.ipv6_prefix),
             verifiers: &self.verifiers,
             policy,
         }

@@ -2,10 +2,10 @@
 //! of somebody else's.
 
 use super::ask::{
-    Asked, Cache, MAX_ASKED, MAX_ASKED_PER_ADDRESS, MAX_NO, MAX_WAITING, MAX_WAITING_PER_ADDRESS,
-    Slot, UnderWay,
+    Asked, MAX_ASKED, MAX_ASKED_PER_ADDRESS, MAX_WAITING, MAX_WAITING_PER_ADDRESS, Slot, UnderWay,
 };
 use super::authorize::{Authorization, Wish};
+use super::cache::{Cache, MAX_NO};
 use super::error::AuthError;
 use super::identity::{Identity, hash_prefix};
 use super::jws::Compact;
@@ -14,10 +14,10 @@ use super::remote::{Held, RemoteKeys, RemoteSet, Want};
 use super::verified::VerifiedTokens;
 use super::{AuthRules, Issuer, IssuerKeys, KeysUri, SessionRules, jwt};
 use crate::host::{Call, CallAnswer, CallId, Calls, Host, Level, Log, Signatures, Timestamp};
+use crate::quota::Network;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -111,8 +111,8 @@ pub struct Desk<'a> {
     pub calls: &'a dyn Calls,
     /// Where the operator is told of services that fail.
     pub log: &'a dyn Log,
-    /// The client's address.
-    pub address: Option<IpAddr>,
+    /// The client's address, as the policy counts it.
+    pub address: Network,
     /// What the worker keeps.
     pub verifiers: &'a Verifiers,
     /// Place of the policy in the document.

@@ -53,7 +53,8 @@ impl Worker {
         for (key, value) in over.as_object().unwrap() {
             match value {
                 Value::Object(members) => {
-                    let of_policy = ["handshake", "lifetime", "client"].contains(&key.as_str());
+                    let of_policy =
+                        ["handshake", "lifetime", "client", "quotas"].contains(&key.as_str());
                     let under = if of_policy { &mut policy } else { &mut policy["auth"] };
                     for (member, value) in members {
                         under[key][member] = value.clone();

@@ -2,8 +2,9 @@
 
 use super::{AskedFor, Callout, Grant, claimed, text};
 use crate::auth::AuthRules;
-use crate::auth::ask::{Asked, MAX_NO};
+use crate::auth::ask::Asked;
 use crate::auth::attempt::Desk;
+use crate::auth::cache::MAX_NO;
 use crate::auth::error::AuthError;
 use crate::auth::identity::Identity;
 use crate::host::{Call, CallAnswer, CallId};
