@@ -27,6 +27,7 @@ pub mod authorize;
 mod awaited;
 mod cache;
 mod cookie;
+mod date;
 mod error;
 pub mod first_message;
 mod identity;

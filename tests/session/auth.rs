@@ -178,6 +178,10 @@ fn a_yes_is_a_200_with_an_object_that_names_somebody() {
             object(json!({"session": {"expiresAt": 1_795_341_600}})),
             (Reason::CredentialsExpired, 401),
         ),
+        (
+            object(json!({"session": {"expiresAt": "2026-11-22T11:00:00+01:00"}})),
+            (Reason::CredentialsExpired, 401),
+        ),
         (object(json!({"session": {"expiresAt": "soon"}})), unavailable),
         (object(json!({"session": {"expiresAt": true}})), unavailable),
         (answer(200, "<html>"), unavailable),
@@ -207,6 +211,7 @@ fn a_yes_is_a_200_with_an_object_that_names_somebody() {
         json!({"session": {}}),
         json!({"session": {"expiresAt": null}}),
         json!({"session": {"expiresAt": 1_795_341_700}}),
+        json!({"session": {"expiresAt": "2026-11-22T11:00:01+01:00"}}),
         json!({"session": {"expiresAt": 1_795_341_700_000_u64}}),
     ] {
         session(Worker::new(&json!({})).decided(&with("opaque"), &object(good)));
