@@ -98,30 +98,28 @@ impl Inquiry {
         };
         let Some(answer) = asked.answer(desk.monotonic) else { return Ok(false) };
         self.asked = None;
-        question.read(&answer, callout, desk).map(|()| true)
+        question.read(&answer, desk).map(|()| true)
     }
 }
 
-/// What a service is asked, and what it is known by among those of before.
+/// What a service is asked.
 pub(super) struct Question {
     call: Call,
-    hash: [u8; 32],
+    /// What it is known by among those of before, and how long its answer is kept.
+    /// `None`: it is asked every time.
+    kept: Option<([u8; 32], Duration)>,
 }
 
 impl Question {
     /// What was answered a while ago.
     pub(super) fn known(&self, desk: Desk<'_>) -> Option<Result<(), AuthError>> {
+        let (hash, _) = self.kept.as_ref()?;
         let granted = desk.verifiers.granted.borrow();
-        granted.find(&self.hash, desk.monotonic).map(|yes| verdict(*yes))
+        granted.find(hash, desk.monotonic).map(|yes| verdict(*yes))
     }
 
     /// Reads an answer, and keeps it as long as it is good.
-    fn read(
-        &self,
-        answer: &CallAnswer,
-        callout: &Callout,
-        desk: Desk<'_>,
-    ) -> Result<(), AuthError> {
+    fn read(&self, answer: &CallAnswer, desk: Desk<'_>) -> Result<(), AuthError> {
         let yes = match answer {
             CallAnswer::Whole { status: 200..=299, .. } => true,
             CallAnswer::Whole { status: 401 | 403 | 404, .. } => false,
@@ -130,9 +128,9 @@ impl Question {
                 return Err(AuthError::CalloutUnavailable);
             }
         };
-        if let Some(time) = callout.cache {
+        if let Some((hash, time)) = self.kept {
             let time = if yes { time } else { time.min(MAX_NO) };
-            desk.verifiers.granted.borrow_mut().keep(self.hash, (yes, 0), desk.monotonic, time);
+            desk.verifiers.granted.borrow_mut().keep(hash, (yes, 0), desk.monotonic, time);
         }
         verdict(yes)
     }
@@ -170,7 +168,12 @@ impl Callout {
             body: Vec::new(),
             timeout: self.timeout,
         };
-        let name = [call.cluster.as_str(), &call.authority, &call.path].join("\n");
-        Ok(Question { hash: Sha256::digest(name).into(), call })
+        // What another callout has kept for longer is not as good as its own.
+        let hash = |time: Duration| {
+            let name = [call.cluster.as_str(), &call.authority, &call.path].join("\n");
+            let hash = Sha256::new().chain_update(time.as_nanos().to_be_bytes());
+            (hash.chain_update(name).finalize().into(), time)
+        };
+        Ok(Question { kept: self.cache.map(hash), call })
     }
 }

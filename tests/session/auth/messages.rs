@@ -83,6 +83,25 @@ fn a_message_waits_for_its_yes_and_what_follows_behind_it() {
 }
 
 #[test]
+fn without_a_cache_every_message_asks_whatever_others_keep() {
+    let mut over = cached();
+    let mut fresh = over["authorize"][0].clone();
+    fresh["from"] = json!({"message": "/room", "when": {"/type": "leave"}});
+    fresh["callout"].as_object_mut().unwrap().remove("cache");
+    over["authorize"].as_array_mut().unwrap().push(fresh);
+    let mut rig = open_by(&over);
+    rig.client(&join("a"));
+    rig.answers(200);
+    assert_eq!(rig.turn(), join("a"));
+    let leave = text(r#"{"type":"leave","room":"a"}"#);
+    for _ in 0..2 {
+        assert_eq!(rig.client(&leave).bytes, b"");
+        assert_eq!(rig.answers(200), "/members/a/alice");
+        assert_eq!(rig.turn(), leave);
+    }
+}
+
+#[test]
 fn what_goes_up_does_so_with_what_the_client_sends_next_too() {
     let mut rig = open_by(&asking(&json!({})));
     rig.client(&join("a"));
