@@ -237,9 +237,9 @@ fn pending(guard: &Rc<Guard>, credential: &str) -> Box<PendingAdmission> {
     }
 }
 
-fn said_yes(host: &MemoryHost, mut tell: impl FnMut(CallId, &CallAnswer)) {
+fn said_yes(host: &MemoryHost, tell: impl FnOnce(CallId, &CallAnswer) -> bool) {
     let (id, _) = host.take_calls().pop().unwrap();
-    tell(id, &CallAnswer::Whole { status: 200, body: br#"{"user":"bob"}"#.to_vec() });
+    assert!(tell(id, &CallAnswer::Whole { status: 200, body: br#"{"user":"bob"}"#.to_vec() }));
 }
 
 /// It is looked at on every tick, and all others with it.
