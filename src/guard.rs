@@ -119,9 +119,10 @@ impl Guard {
         self.verifiers.on_tick();
     }
 
-    /// Hands over the answer of a call that was made on a tick.
-    pub fn on_call_answer(&self, id: CallId, answer: &CallAnswer) {
-        self.verifiers.on_answer(id, answer);
+    /// Hands over the answer of a call that was made on a tick; whether it was for
+    /// keys, which any handshake may wait for.
+    pub fn on_call_answer(&self, id: CallId, answer: &CallAnswer) -> bool {
+        self.verifiers.on_answer(id, answer)
     }
 
     /// What credentials are verified with.
@@ -131,13 +132,14 @@ impl Guard {
 
     /// Where a client's credential is verified.
     pub(crate) fn desk(&self, policy: usize, address: Option<IpAddr>) -> Desk<'_> {
+        let rules = self.policy(policy).map_or(&self.config.quotas, |policy| &policy.quotas);
         Desk {
             now: self.now(),
             monotonic: self.monotonic(),
             signatures: &*self.host,
             calls: &*self.host,
             log: &*self.host,
-            address,
+            address: Network::of(address, rules.ipv6_prefix),
             verifiers: &self.verifiers,
             policy,
         }

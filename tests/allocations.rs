@@ -1,5 +1,6 @@
 //! The good path allocates nothing: once a connection and its worker are warm,
-//! whole good frames pass in both directions without a call of the allocator.
+//! whole good frames pass in both directions without a call of the allocator. So
+//! is nothing allocated for what waits, as long as there is no news.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -14,13 +15,19 @@
 #[path = "session/rig.rs"]
 mod rig;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::{Compress, Compression, FlushCompress};
-use rig::{arrival, masked, plain, switching, worker};
+use rig::{arrival, masked, plain, switching, text, worker};
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::rc::Rc;
 use wsguard::frame::Sender;
-use wsguard::session::{Admission, Forwarded, Opening, Outcome, Session, admit};
+use wsguard::guard::Guard;
+use wsguard::host::memory::MemoryHost;
+use wsguard::host::{CallAnswer, CallId};
+use wsguard::session::{Admission, Forwarded, Opening, Outcome, PendingAdmission, Session, admit};
 
 /// The system's allocator, which counts what the current thread asks of it.
 struct Counting;
@@ -174,4 +181,127 @@ fn whole_compressed_messages_allocate_nothing_once_warm() {
     // More than a window of 32 KiB each way.
     (0..200).for_each(|_| next());
     assert_eq!(allocations(|| (0..200).for_each(|_| next())), 0);
+}
+
+/// As long as a credential may be.
+fn long_credential() -> String {
+    "c".repeat(16 << 10)
+}
+
+/// A token of an issuer whose keys have to be fetched, as long as one may be.
+fn token_to_fetch_for() -> String {
+    let claims = json!({"iss": "https://issuer.example.com", "pad": "p".repeat(11_000)});
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.c2ln", part(&json!({"alg": "RS256", "kid": "new"})), part(&claims))
+}
+
+/// Credentials of each kind that has to be waited for, and what they reach to.
+fn waiting() -> Value {
+    json!({"policies": [{
+        "name": "chat",
+        "lifetime": {"push": true},
+        "auth": {
+            "credentials": [
+                {"header": "authorization"},
+                {"first_message": {"pointer": "/token", "when": {"/type": "auth"}}},
+            ],
+            "jwt": [{
+                "issuer": "https://issuer.example.com", "audiences": ["chat"],
+                "algorithms": ["RS256"],
+                "keys": {"jwks_uri": {
+                    "cluster": "issuer", "host": "issuer.example.com", "path": "/jwks",
+                }},
+            }],
+            "session": {
+                "cluster": "auth", "host": "auth.example.com", "path": "/session",
+                "send": "form", "subject": "/user",
+            },
+            "authorize": [
+                {"from": {"header": "x-room"}, "callout": {
+                    "cluster": "rooms", "path": "/rooms/{x-room}/{sub}",
+                }},
+                {"from": {"message": "/board", "when": {"/type": "open"}}, "callout": {
+                    "cluster": "boards", "path": "/boards/{board}/{sub}",
+                }},
+            ],
+        },
+    }]})
+}
+
+fn pending(guard: &Rc<Guard>, credential: &str) -> Box<PendingAdmission> {
+    let bearer = format!("Bearer {credential}");
+    let lines = [("authorization", bearer.as_str()), ("x-room", "lobby")];
+    match admit(guard, &arrival(&lines)).admission {
+        Admission::Waiting(pending) => pending,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn said_yes(host: &MemoryHost, tell: impl FnOnce(CallId, &CallAnswer) -> bool) {
+    let (id, _) = host.take_calls().pop().unwrap();
+    assert!(tell(id, &CallAnswer::Whole { status: 200, body: br#"{"user":"bob"}"#.to_vec() }));
+}
+
+/// It is looked at on every tick, and all others with it.
+#[test]
+fn a_handshake_without_news_allocates_nothing() {
+    let (host, guard) = worker(&waiting());
+    let mut for_keys = pending(&guard, &token_to_fetch_for());
+    let mut for_session = pending(&guard, &long_credential());
+    let mut for_callout = pending(&guard, &long_credential());
+    said_yes(&host, |id, answer| for_callout.on_answer(id, answer));
+    assert!(for_callout.advance().is_none(), "the next question");
+    for waits in [&mut for_keys, &mut for_session, &mut for_callout] {
+        assert_eq!(allocations(|| assert!(waits.advance().is_none())), 0);
+    }
+}
+
+/// Opens without a credential.
+fn open_to_all(guard: &Rc<Guard>) -> Session {
+    let Admission::Guarded(mut session, _) = admit(guard, &arrival(&[("x-room", "a")])).admission
+    else {
+        panic!("not guarded")
+    };
+    assert!(matches!(session.on_response(101, &switching(&[])), Opening::Open(_)));
+    session.set_ready_to_push(true);
+    *session
+}
+
+/// The client sends it; it breaks no rule.
+fn send(session: &mut Session, bytes: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    assert_eq!(session.on_data(Sender::Client, bytes, out).refused, None);
+}
+
+/// It waits, and a ping and a tick change nothing.
+fn waits(session: &mut Session) {
+    let (ping, mut out) = (masked(0x89, b""), Vec::with_capacity(64));
+    send(session, &ping, &mut out);
+    let counted = allocations(|| {
+        send(session, &ping, &mut out);
+        assert_eq!(session.advance().refused, None);
+    });
+    assert!(session.is_waiting());
+    assert_eq!(counted, 0);
+}
+
+/// It is looked at with every chunk that the client sends, which may be many.
+#[test]
+fn a_connection_without_news_allocates_nothing() {
+    let (host, guard) = worker(&waiting());
+    let first = |token| text(&json!({"type": "auth", "token": token}).to_string());
+    let mut out = Vec::new();
+    let mut session = open_to_all(&guard);
+    send(&mut session, &first(token_to_fetch_for()), &mut out);
+    waits(&mut session);
+    let mut session = open_to_all(&guard);
+    send(&mut session, &first(long_credential()), &mut out);
+    for _ in ["session", "room"] {
+        waits(&mut session);
+        said_yes(&host, |id, answer| session.on_answer(id, answer));
+        assert_eq!(session.advance().refused, None);
+    }
+    assert!(!session.is_waiting());
+    send(&mut session, &text(r#"{"type":"open","board":"a"}"#), &mut out);
+    waits(&mut session);
 }

@@ -1,36 +1,37 @@
-//! Questions to services of the operator's: how many may be under way, and what
-//! was answered a while ago. All times are of the steady clock.
+//! Questions to services of the operator's, and how many may be under way. All
+//! times are of the steady clock.
 
 use super::error::AuthError;
 use crate::host::{Call, CallAnswer, CallId, Calls};
+use crate::quota::Network;
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Most questions under way for clients of one address (of IPv6, one /64) on one
-/// worker, of handshakes and messages together: made-up credentials, and clients
+/// Most questions under way for clients of one address on one worker, of handshakes and messages together: made-up credentials, and clients
 /// that ask for whatever comes to mind, must not become a flood at the service.
 pub const MAX_ASKED_PER_ADDRESS: u32 = 32;
 
-/// Most questions under way on one worker.
+/// Most questions under way on one worker. Those whose client has gone take at most
+/// half of it: or clients that come, ask and go would leave no place for others.
 pub const MAX_ASKED: u32 = 1024;
 
-/// Most handshakes from one address (of IPv6, one /64) that wait for an issuer's
-/// keys on one worker: what they hold must leave room for others.
+/// Most handshakes from one address that wait for an issuer's keys on one worker:
+/// what they hold must leave room for others.
 pub const MAX_WAITING_PER_ADDRESS: u32 = 1024;
 
 /// Most handshakes that wait for keys on one worker: each is looked at on every
 /// tick.
 pub const MAX_WAITING: u32 = 8192;
 
-/// Longest time that a no is kept: somebody may have been let in since.
-pub(super) const MAX_NO: Duration = Duration::from_secs(10);
-
 /// How much later than the call's timeout an answer may come: Envoy tells of
 /// the timeout itself.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// Most questions whose client has gone that count on: each takes some 100 bytes.
+const MAX_LEFT: usize = 1 << 16;
 
 /// The questions under way on one worker, or the handshakes that wait there.
 #[derive(Debug)]
@@ -39,38 +40,47 @@ pub(super) struct UnderWay {
     most_per_address: u32,
     total: u32,
     /// None is 0.
-    by_address: HashMap<Option<IpAddr>, u32>,
+    by_address: HashMap<Network, u32>,
     /// Of those, the ones that nobody waits for any more.
-    left: Vec<Left>,
+    left: BinaryHeap<Reverse<Left>>,
 }
 
 /// A question whose client has gone. The service goes on with it, and the answer
 /// comes to nobody: so it counts until it can't come any more, or clients that come
 /// and go would be a flood at the service all the same.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Left {
     until: Duration,
-    address: Option<IpAddr>,
+    address: Network,
 }
 
 impl UnderWay {
     /// None yet, and at most so many in all and for one address.
     pub(super) fn at_most(most: u32, most_per_address: u32) -> Rc<RefCell<Self>> {
-        let (by_address, left) = (HashMap::new(), Vec::new());
+        let (by_address, left) = (HashMap::new(), BinaryHeap::new());
         Rc::new(RefCell::new(Self { most, most_per_address, total: 0, by_address, left }))
     }
 
     /// Gives back the places of questions that nobody waited for.
     fn settle(&mut self, now: Duration) {
-        let ends = |left: &Left| now >= left.until;
-        let (ended, left) = std::mem::take(&mut self.left).into_iter().partition(ends);
-        self.left = left;
-        for Left { address, .. } in ended {
+        while let Some(Reverse(Left { until, address })) = self.left.peek()
+            && now >= *until
+        {
+            let address = *address;
+            self.left.pop();
             self.give_back(address);
         }
     }
 
-    fn give_back(&mut self, address: Option<IpAddr>) {
+    /// Whether no place is left for any address. Each address has fewer for those
+    /// that it has left, but all of them only so many fewer.
+    fn is_full(&self) -> bool {
+        let left = u32::try_from(self.left.len()).unwrap_or(u32::MAX);
+        let over = left.saturating_sub(self.most / 2);
+        self.total.saturating_sub(over) >= self.most
+    }
+
+    fn give_back(&mut self, address: Network) {
         self.total = self.total.saturating_sub(1);
         let left = self.by_address.get(&address).map_or(0, |here| here.saturating_sub(1));
         if left == 0 {
@@ -85,7 +95,7 @@ impl UnderWay {
 #[derive(Debug)]
 pub(super) struct Slot {
     of: Rc<RefCell<UnderWay>>,
-    address: Option<IpAddr>,
+    address: Network,
     /// Of a question that has been left, and so counts on.
     left: bool,
 }
@@ -95,14 +105,10 @@ impl Slot {
     ///
     /// # Errors
     /// [`AuthError::TooManyAsked`]
-    pub(super) fn take(
-        of: &Rc<RefCell<UnderWay>>,
-        address: Option<IpAddr>,
-    ) -> Result<Self, AuthError> {
-        let address = address.map(network);
+    pub(super) fn take(of: &Rc<RefCell<UnderWay>>, address: Network) -> Result<Self, AuthError> {
         let mut under_way = of.borrow_mut();
         let here = under_way.by_address.get(&address).copied().unwrap_or(0);
-        if under_way.total >= under_way.most || here >= under_way.most_per_address {
+        if under_way.is_full() || here >= under_way.most_per_address {
             return Err(AuthError::TooManyAsked);
         }
         under_way.total += 1;
@@ -112,8 +118,11 @@ impl Slot {
 
     /// Counts on until then.
     fn leave(&mut self, until: Duration) {
-        self.left = true;
-        self.of.borrow_mut().left.push(Left { until, address: self.address });
+        let left = &mut self.of.borrow_mut().left;
+        if left.len() < MAX_LEFT {
+            left.push(Reverse(Left { until, address: self.address }));
+            self.left = true;
+        }
     }
 }
 
@@ -122,14 +131,6 @@ impl Drop for Slot {
         if !self.left {
             self.of.borrow_mut().give_back(self.address);
         }
-    }
-}
-
-/// Whose address it is: a client has a whole /64 to choose from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
     }
 }
 
@@ -154,7 +155,7 @@ impl Asked {
         call: &Call,
         (calls, now): (&dyn Calls, Duration),
         under_way: &Rc<RefCell<UnderWay>>,
-        address: Option<IpAddr>,
+        address: Network,
         otherwise: AuthError,
     ) -> Result<Self, AuthError> {
         under_way.borrow_mut().settle(now);
@@ -164,12 +165,19 @@ impl Asked {
         Ok(Self { id, until, answer: None, answered: false, slot })
     }
 
-    /// Hands over an answer, which may be somebody else's.
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if self.id == id {
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        let own = self.id == id;
+        if own {
             self.answer = Some(answer.clone());
             self.answered = true;
         }
+        own
+    }
+
+    /// Whether its answer may still come: then [`Self::answer`] has none.
+    pub(super) fn is_open(&self, now: Duration) -> bool {
+        self.answer.is_none() && now < self.until
     }
 
     /// The answer; `None` as long as it may still come.
@@ -186,65 +194,12 @@ impl Drop for Asked {
     }
 }
 
-/// Most bytes that the kept answers of a kind have together; what is made of
-/// them takes a small multiple.
-const MAX_BYTES: usize = 8 << 20;
-
-/// What was answered a while ago, the newest of it.
-#[derive(Debug)]
-pub(super) struct Cache<V> {
-    kept: HashMap<[u8; 32], Kept<V>>,
-    /// The oldest first; each of `kept` once.
-    order: VecDeque<[u8; 32]>,
-    most: usize,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Kept<V> {
-    value: V,
-    until: Duration,
-    bytes: usize,
-}
-
-impl<V> Cache<V> {
-    pub(super) fn new(most: usize) -> Self {
-        Self { kept: HashMap::new(), order: VecDeque::new(), most, bytes: 0 }
-    }
-
-    pub(super) fn find(&self, question: &[u8; 32], now: Duration) -> Option<&V> {
-        let kept = self.kept.get(question)?;
-        (now < kept.until).then_some(&kept.value)
-    }
-
-    /// Keeps what an answer of so many bytes has said, and lets go of the oldest
-    /// where there is no room.
-    pub(super) fn keep(
-        &mut self,
-        question: [u8; 32],
-        (value, bytes): (V, usize),
-        now: Duration,
-        time: Duration,
-    ) {
-        let until = now.saturating_add(time);
-        self.bytes += bytes;
-        match self.kept.insert(question, Kept { value, until, bytes }) {
-            Some(old) => self.bytes = self.bytes.saturating_sub(old.bytes),
-            None => self.order.push_back(question),
-        }
-        while self.kept.len() > self.most || self.bytes > MAX_BYTES {
-            let Some(oldest) = self.order.pop_front() else { return };
-            let old = self.kept.remove(&oldest).map_or(0, |old| old.bytes);
-            self.bytes = self.bytes.saturating_sub(old);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::memory::MemoryHost;
     use crate::host::{Clock, Timestamp};
+    use std::net::IpAddr;
 
     fn call() -> Call {
         Call {
@@ -267,9 +222,9 @@ mod tests {
         under_way: &Rc<RefCell<UnderWay>>,
         address: [u16; 8],
     ) -> Result<Asked, AuthError> {
-        let address = IpAddr::from(address);
+        let address = Network::of(Some(IpAddr::from(address)), 64);
         let otherwise = AuthError::SessionUnavailable;
-        Asked::ask(&call(), (host, host.monotonic()), under_way, Some(address), otherwise)
+        Asked::ask(&call(), (host, host.monotonic()), under_way, address, otherwise)
     }
 
     fn answered(asked: impl IntoIterator<Item = Asked>) {
@@ -317,15 +272,55 @@ mod tests {
         assert_eq!(under_way.borrow().total, 1);
     }
 
+    fn net(number: u16) -> [u16; 8] {
+        [0x2001, 0xdb8, 0, number, 0, 0, 0, 1]
+    }
+
+    #[test]
+    fn clients_that_ask_and_go_leave_half_of_the_places_to_others() {
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), asked_at_most());
+        for network in 0..100 {
+            for _ in 0..MAX_ASKED_PER_ADDRESS {
+                drop(ask(&host, &under_way, net(network)).unwrap());
+            }
+            let again = ask(&host, &under_way, net(network)).err();
+            assert_eq!(again, Some(AuthError::TooManyAsked), "its own count in full");
+        }
+        let half = u16::try_from(MAX_ASKED / 2).unwrap();
+        let asked: Vec<_> =
+            (0..half).map(|other| ask(&host, &under_way, net(1000 + other)).unwrap()).collect();
+        assert_eq!(ask(&host, &under_way, net(999)).err(), Some(AuthError::TooManyAsked));
+        answered(asked);
+        host.advance(Duration::from_secs(3));
+        let asked: Vec<_> =
+            (0..2 * half).map(|other| ask(&host, &under_way, net(1000 + other)).unwrap()).collect();
+        assert_eq!(ask(&host, &under_way, net(999)).err(), Some(AuthError::TooManyAsked));
+        drop(asked);
+        host.advance(Duration::from_secs(3));
+        under_way.borrow_mut().settle(host.monotonic());
+        assert_eq!((under_way.borrow().total, under_way.borrow().left.len()), (0, 0));
+        assert!(under_way.borrow().by_address.is_empty());
+    }
+
+    #[test]
+    fn so_many_that_were_left_are_kept() {
+        let (host, under_way) = (MemoryHost::at(Timestamp::default()), asked_at_most());
+        for place in 0..=MAX_LEFT {
+            drop(ask(&host, &under_way, net(u16::try_from(place / 30).unwrap())).unwrap());
+        }
+        assert_eq!(under_way.borrow().left.len(), MAX_LEFT);
+        assert_eq!(usize::try_from(under_way.borrow().total), Ok(MAX_LEFT));
+    }
+
     #[test]
     fn all_together_can_ask_so_much() {
         let (host, under_way) = (MemoryHost::at(Timestamp::default()), asked_at_most());
-        let of = |net| [0x2001, 0xdb8, 0, net, 0, 0, 0, 1];
         let most = u16::try_from(MAX_ASKED).unwrap();
-        let asked: Vec<_> = (0..most).map(|net| ask(&host, &under_way, of(net)).unwrap()).collect();
-        assert_eq!(ask(&host, &under_way, of(most)).err(), Some(AuthError::TooManyAsked));
+        let asked: Vec<_> =
+            (0..most).map(|number| ask(&host, &under_way, net(number)).unwrap()).collect();
+        assert_eq!(ask(&host, &under_way, net(most)).err(), Some(AuthError::TooManyAsked));
         answered(asked);
-        assert!(ask(&host, &under_way, of(most)).is_ok());
+        assert!(ask(&host, &under_way, net(most)).is_ok());
     }
 
     #[test]
@@ -347,31 +342,5 @@ mod tests {
         assert_eq!(asked.answer(host.monotonic()), None);
         host.advance(Duration::from_millis(1));
         assert_eq!(asked.answer(host.monotonic()), Some(CallAnswer::Reset));
-    }
-
-    #[test]
-    fn the_cache_is_bounded_and_forgets() {
-        let at = Duration::from_secs;
-        let mut cache = Cache::new(2);
-        for place in 1..=3 {
-            cache.keep([place; 32], (place, 100), at(10), Duration::from_secs(5));
-        }
-        assert_eq!(cache.find(&[1; 32], at(10)), None, "the oldest");
-        assert_eq!(cache.find(&[2; 32], at(14)), Some(&2));
-        assert_eq!(cache.find(&[2; 32], at(15)), None);
-        assert_eq!((cache.kept.len(), cache.order.len(), cache.bytes), (2, 2, 200));
-    }
-
-    #[test]
-    fn long_answers_are_fewer_answers() {
-        let mut cache = Cache::new(4096);
-        let now = Duration::ZERO;
-        for place in 0..=u8::MAX {
-            cache.keep([place; 32], (place, 256 << 10), now, Duration::from_secs(5));
-            cache.keep([place; 32], (place, 256 << 10), now, Duration::from_secs(5));
-        }
-        assert_eq!((cache.kept.len(), cache.order.len()), (32, 32));
-        assert_eq!(cache.bytes, MAX_BYTES);
-        assert_eq!(cache.find(&[255; 32], now), Some(&255), "the newest");
     }
 }

@@ -2,22 +2,22 @@
 //! of somebody else's.
 
 use super::ask::{
-    Asked, Cache, MAX_ASKED, MAX_ASKED_PER_ADDRESS, MAX_NO, MAX_WAITING, MAX_WAITING_PER_ADDRESS,
-    Slot, UnderWay,
+    Asked, MAX_ASKED, MAX_ASKED_PER_ADDRESS, MAX_WAITING, MAX_WAITING_PER_ADDRESS, Slot, UnderWay,
 };
 use super::authorize::{Authorization, Wish};
+use super::cache::{Cache, MAX_NO};
 use super::error::AuthError;
 use super::identity::{Identity, hash_prefix};
 use super::jws::Compact;
 use super::presented::Presented;
-use super::remote::{Held, RemoteKeys, Want};
+use super::remote::{Held, RemoteKeys, RemoteSet, Want};
 use super::verified::VerifiedTokens;
 use super::{AuthRules, Issuer, IssuerKeys, KeysUri, SessionRules, jwt};
 use crate::host::{Call, CallAnswer, CallId, Calls, Host, Level, Log, Signatures, Timestamp};
+use crate::quota::Network;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -111,8 +111,8 @@ pub struct Desk<'a> {
     pub calls: &'a dyn Calls,
     /// Where the operator is told of services that fail.
     pub log: &'a dyn Log,
-    /// The client's address.
-    pub address: Option<IpAddr>,
+    /// The client's address, as the policy counts it.
+    pub address: Network,
     /// What the worker keeps.
     pub verifiers: &'a Verifiers,
     /// Place of the policy in the document.
@@ -123,7 +123,7 @@ pub struct Desk<'a> {
 #[derive(Debug)]
 pub struct Attempt {
     presented: Presented,
-    /// The fetch of the issuer's keys that it waits for, or has waited for.
+    /// The fetch of the issuer's keys that it waits for.
     awaited: Option<Awaited>,
     /// The question about it that is under way.
     asked: Option<Asked>,
@@ -135,11 +135,19 @@ pub struct Attempt {
 /// A fetch of an issuer's keys that is waited for.
 #[derive(Debug)]
 struct Awaited {
-    /// How many had ended when the waiting began.
+    set: Rc<RemoteSet>,
+    /// How many of its fetches had ended when the waiting began.
     rounds: u64,
     /// How long it is waited for, by the steady clock.
     until: Duration,
     _slot: Slot,
+}
+
+impl Awaited {
+    /// Whether it goes on, and its time is not over.
+    fn is_open(&self, now: Duration) -> bool {
+        self.set.rounds().0 == self.rounds && now < self.until
+    }
 }
 
 impl Attempt {
@@ -161,12 +169,20 @@ impl Attempt {
         &self.presented
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(asked) = &mut self.asked {
-            asked.on_answer(id, answer);
-        }
-        self.authorization.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.asked.as_mut().is_some_and(|asked| asked.on_answer(id, answer))
+            || self.authorization.on_answer(id, answer)
+    }
+
+    /// Whether it waits for an answer that may still come. As long as that is so
+    /// [`Self::advance`] has nothing to do, and looks at nothing that the client
+    /// sent: that is long, and what calls comes again and again.
+    #[must_use]
+    pub fn is_waiting(&self, now: Duration) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.is_open(now))
+            || self.awaited.as_ref().is_some_and(|fetch| fetch.is_open(now))
+            || self.authorization.is_waiting(now)
     }
 
     /// The same, taken out.
@@ -193,6 +209,9 @@ impl Attempt {
         wish: Wish<'_>,
         desk: Desk<'_>,
     ) -> Result<bool, AuthError> {
+        if self.is_waiting(desk.monotonic) {
+            return Ok(false);
+        }
         if self.identity.is_none() {
             self.identity = self.identify(rules, desk)?;
         }
@@ -226,6 +245,7 @@ impl Attempt {
         else {
             return Ok(None);
         };
+        self.awaited = None;
         if identity.key_id.is_empty() {
             identity.key_id = hash_prefix(credential);
         }
@@ -330,7 +350,7 @@ fn by_issuer(
         None if set.ask(desk.monotonic, want) => {
             let slot = Slot::take(&desk.verifiers.waiting, desk.address)?;
             let until = desk.monotonic.saturating_add(set.timeout());
-            *awaited = Some(Awaited { rounds, until, _slot: slot });
+            *awaited = Some(Awaited { set: Rc::clone(set), rounds, until, _slot: slot });
             Ok(None)
         }
         None => Err(otherwise),

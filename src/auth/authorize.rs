@@ -102,8 +102,13 @@ pub(super) struct Authorization {
 }
 
 impl Authorization {
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        self.inquiry.on_answer(id, answer);
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.inquiry.on_answer(id, answer)
+    }
+
+    /// Whether an answer that may still come is waited for.
+    pub(super) fn is_waiting(&self, now: Duration) -> bool {
+        self.inquiry.is_waiting(now)
     }
 
     /// Follows the rules as far as that can be done now; `false`: it waits.

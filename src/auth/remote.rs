@@ -77,7 +77,7 @@ pub struct KeysUri {
 /// The key sets of one document, as one worker knows them.
 pub(crate) struct RemoteKeys {
     host: Rc<dyn Host>,
-    sets: Vec<RemoteSet>,
+    sets: Vec<Rc<RemoteSet>>,
 }
 
 /// One key set.
@@ -123,17 +123,17 @@ impl RemoteKeys {
     /// The sets that these issuers need, each once; makes their keys in shared
     /// data where they are not there yet.
     pub(crate) fn open<'a>(host: Rc<dyn Host>, uris: impl Iterator<Item = &'a KeysUri>) -> Self {
-        let mut sets: Vec<RemoteSet> = Vec::new();
+        let mut sets: Vec<Rc<RemoteSet>> = Vec::new();
         for uri in uris {
             if !sets.iter().any(|set| set.uri == *uri) {
-                sets.push(RemoteSet::open(&*host, uri));
+                sets.push(Rc::new(RemoteSet::open(&*host, uri)));
             }
         }
         Self { host, sets }
     }
 
     /// The set that is published there.
-    pub(crate) fn find(&self, uri: &KeysUri) -> Option<&RemoteSet> {
+    pub(crate) fn find(&self, uri: &KeysUri) -> Option<&Rc<RemoteSet>> {
         self.sets.iter().find(|set| set.uri == *uri)
     }
 
@@ -358,7 +358,13 @@ const fn mixed(number: u64) -> u64 {
 /// Says where, and whether there are keys.
 impl std::fmt::Debug for RemoteKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sets = self.sets.iter().map(|set| (&set.uri, set.known.borrow().keys.is_some()));
-        f.debug_list().entries(sets).finish()
+        f.debug_list().entries(&self.sets).finish()
+    }
+}
+
+impl std::fmt::Debug for RemoteSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let has_keys = self.known.borrow().keys.is_some();
+        f.debug_tuple("RemoteSet").field(&self.uri).field(&has_keys).finish()
     }
 }

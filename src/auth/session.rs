@@ -1,6 +1,7 @@
 //! A service that knows sessions: opaque credentials are shown to it, among them
 //! by OAuth 2.0 token introspection (RFC 7662).
 
+use super::date;
 use super::error::AuthError;
 use super::identity::{CredentialKind, Identity, Proof, hash_prefix};
 use super::json;
@@ -170,9 +171,7 @@ impl SessionRules {
                 let seconds = if milliseconds { number / 1e3 } else { number };
                 Duration::try_from_secs_f64(seconds).ok()
             }),
-            Some(Value::String(text)) => humantime::parse_rfc3339(text)
-                .ok()
-                .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()),
+            Some(Value::String(text)) => date::parse(text),
             Some(_) => None,
         };
         since_epoch.map(|at| Some(Timestamp::from_unix(at))).ok_or(AuthError::SessionUnavailable)

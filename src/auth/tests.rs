@@ -4,6 +4,7 @@ use super::*;
 use crate::handshake::{Headers, RequestHead};
 use crate::host::memory::MemoryHost;
 use crate::host::{Clock, Hash, Signatures, Timestamp};
+use crate::quota::Network;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
@@ -124,7 +125,7 @@ impl Worker {
             signatures,
             calls: &*self.host,
             log: &*self.host,
-            address: None,
+            address: Network::of(None, 64),
             verifiers: &self.verifiers,
             policy: 0,
         }

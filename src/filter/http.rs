@@ -93,12 +93,14 @@ impl HttpStream {
         self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_waiting())
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
         if let Some(pending) = &mut self.pending {
-            pending.on_answer(id, answer);
+            pending.on_answer(id, answer)
         } else if let Some(session) = &mut self.session {
-            session.on_answer(id, answer);
+            session.on_answer(id, answer)
+        } else {
+            false
         }
     }
 

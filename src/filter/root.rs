@@ -68,7 +68,8 @@ impl Live {
         matches!(self, Self::Http(stream) if stream.borrow().is_behind())
     }
 
-    fn on_answer(&self, id: CallId, answer: &CallAnswer) {
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    fn on_answer(&self, id: CallId, answer: &CallAnswer) -> bool {
         match self {
             Self::Http(stream) => stream.borrow_mut().on_answer(id, answer),
             Self::Stream(connection) => connection.borrow_mut().on_answer(id, answer),
@@ -187,34 +188,43 @@ impl Worker {
         self.advance();
     }
 
-    /// The answer is for keys, or for a handshake that went on on a tick.
-    fn on_answer(&self, id: CallId, answer: &CallAnswer) {
-        for guard in self.guards() {
-            guard.on_call_answer(id, answer);
+    /// The answer is for keys, which all may wait for, or for one stream that went
+    /// on on a tick. As many answers come as streams wait: each must not be work
+    /// for all of them. Who waits for the place of that one's question has it on
+    /// the next tick.
+    fn on_answer(&self, call: CallId, answer: &CallAnswer) {
+        if self.guards().iter().any(|guard| guard.on_call_answer(call, answer)) {
+            return self.advance();
         }
-        let live = self.live.borrow();
-        for waiting in self.waiting.borrow().iter().filter_map(|id| live.get(id)) {
-            waiting.on_answer(id, answer);
+        let asked = {
+            let live = self.live.borrow();
+            let is_own = |id: &u32| live.get(id).is_some_and(|live| live.on_answer(call, answer));
+            self.waiting.borrow().iter().copied().find(is_own)
+        };
+        if let Some(id) = asked {
+            self.advance_one(id);
         }
-        drop(live);
-        self.advance();
     }
 
     fn advance(&self) {
         let waiting = self.waiting.borrow().clone();
         for id in waiting {
-            let live = self.live.borrow();
-            let Some(live) = live.get(&id).filter(|live| live.is_waiting()) else {
-                self.waiting.borrow_mut().remove(&id);
-                continue;
-            };
-            // Were the stream gone, another one would go on.
-            if host::enter(id) {
-                live.advance();
-            }
-            if live.is_behind() {
-                self.hurry(id);
-            }
+            self.advance_one(id);
+        }
+    }
+
+    fn advance_one(&self, id: u32) {
+        let live = self.live.borrow();
+        let Some(live) = live.get(&id).filter(|live| live.is_waiting()) else {
+            self.waiting.borrow_mut().remove(&id);
+            return;
+        };
+        // Were the stream gone, another one would go on.
+        if host::enter(id) {
+            live.advance();
+        }
+        if live.is_behind() {
+            self.hurry(id);
         }
     }
 

@@ -43,9 +43,10 @@ impl Connection {
         self.core.is_waiting()
     }
 
-    /// Hands over the answer of a call that was made for its request.
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        self.core.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its
+    /// request's.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.core.on_answer(id, answer)
     }
 
     /// Decides about a request that is held, if that can be done now, and lets

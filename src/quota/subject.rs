@@ -30,7 +30,7 @@ pub enum Dimension<'a> {
 /// A client address as it is counted: an IPv4 address, or an IPv6 prefix, since
 /// one IPv6 client has a whole network to choose addresses from. An IPv4 address
 /// that is written as an IPv6 one is the IPv4 address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network {
     /// `None`: Envoy told no address; all such clients are counted as one.
     address: Option<IpAddr>,

@@ -71,9 +71,9 @@ impl Asking {
         *self = Self::new(&self.budget);
     }
 
-    /// Hands over an answer, which may be somebody else's.
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        self.inquiry.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.inquiry.on_answer(id, answer)
     }
 
     /// Where the first message stands if all that it asks for has been granted, as

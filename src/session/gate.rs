@@ -174,12 +174,11 @@ impl Session {
         !ended && self.gate.as_ref().is_some_and(|gate| gate.attempt.is_some() && !gate.reported)
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(attempt) = self.gate.as_mut().and_then(|gate| gate.attempt.as_mut()) {
-            attempt.on_answer(id, answer);
-        }
-        self.asking.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        let attempt = self.gate.as_mut().and_then(|gate| gate.attempt.as_mut());
+        attempt.is_some_and(|attempt| attempt.on_answer(id, answer))
+            || self.asking.on_answer(id, answer)
     }
 
     /// Verifies the first message's credential, and asks for what messages ask
@@ -209,14 +208,17 @@ impl Session {
         let Some(attempt) = &mut gate.attempt else { return goes_on };
         let desk = guard.desk(self.policy, self.about.ip);
         let verified = attempt.advance(rules, gate.awaited.wish(&gate.said), desk);
+        if matches!(verified, Ok(false)) {
+            return goes_on;
+        }
         let identity = attempt.identity().cloned();
-        if let (Ok(true) | Err(_), Some(identity)) = (&verified, &identity) {
+        if let Some(identity) = &identity {
             admission::name(&mut self.about, identity);
         }
         let user = identity.as_ref().and_then(|identity| identity.user.clone());
         let admitted = match (verified, identity) {
-            (Ok(false), _) | (Ok(true), None) => return goes_on,
-            (Ok(true), Some(identity)) => self.admit_user(identity),
+            (Ok(_), None) => return goes_on,
+            (Ok(_), Some(identity)) => self.admit_user(identity),
             (Err(error), _) => Err((error.reason(), error.to_string())),
         };
         let Err((reason, detail)) = admitted else { return self.release_all() };

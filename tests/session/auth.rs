@@ -54,7 +54,8 @@ impl Worker {
         for (key, value) in over.as_object().unwrap() {
             match value {
                 Value::Object(members) => {
-                    let of_policy = ["handshake", "lifetime", "client"].contains(&key.as_str());
+                    let of_policy =
+                        ["handshake", "lifetime", "client", "quotas"].contains(&key.as_str());
                     let under = if of_policy { &mut policy } else { &mut policy["auth"] };
                     for (member, value) in members {
                         under[key][member] = value.clone();
@@ -97,9 +98,9 @@ impl Worker {
     /// The session service's answer decides.
     fn decided(&self, arrival: &Arrival, answer: &CallAnswer) -> Admitted {
         let (mut pending, id, _) = self.waits(arrival);
-        pending.on_answer(CallId(id.0 + 99), &yes());
+        assert!(!pending.on_answer(CallId(id.0 + 99), &yes()));
         assert!(pending.advance().is_none(), "somebody else's answer");
-        pending.on_answer(id, answer);
+        assert!(pending.on_answer(id, answer), "its own");
         pending.advance().expect("it is decided")
     }
 }
@@ -178,6 +179,10 @@ fn a_yes_is_a_200_with_an_object_that_names_somebody() {
             object(json!({"session": {"expiresAt": 1_795_341_600}})),
             (Reason::CredentialsExpired, 401),
         ),
+        (
+            object(json!({"session": {"expiresAt": "2026-11-22T11:00:00+01:00"}})),
+            (Reason::CredentialsExpired, 401),
+        ),
         (object(json!({"session": {"expiresAt": "soon"}})), unavailable),
         (object(json!({"session": {"expiresAt": true}})), unavailable),
         (answer(200, "<html>"), unavailable),
@@ -207,6 +212,7 @@ fn a_yes_is_a_200_with_an_object_that_names_somebody() {
         json!({"session": {}}),
         json!({"session": {"expiresAt": null}}),
         json!({"session": {"expiresAt": 1_795_341_700}}),
+        json!({"session": {"expiresAt": "2026-11-22T11:00:01+01:00"}}),
         json!({"session": {"expiresAt": 1_795_341_700_000_u64}}),
     ] {
         session(Worker::new(&json!({})).decided(&with("opaque"), &object(good)));

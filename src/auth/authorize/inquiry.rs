@@ -2,8 +2,9 @@
 
 use super::{AskedFor, Callout, Grant, claimed, text};
 use crate::auth::AuthRules;
-use crate::auth::ask::{Asked, MAX_NO};
+use crate::auth::ask::Asked;
 use crate::auth::attempt::Desk;
+use crate::auth::cache::MAX_NO;
 use crate::auth::error::AuthError;
 use crate::auth::identity::Identity;
 use crate::host::{Call, CallAnswer, CallId};
@@ -24,11 +25,14 @@ pub struct Inquiry {
 }
 
 impl Inquiry {
-    /// Hands over an answer, which may be somebody else's.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(asked) = &mut self.asked {
-            asked.on_answer(id, answer);
-        }
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.asked.as_mut().is_some_and(|asked| asked.on_answer(id, answer))
+    }
+
+    /// Whether an answer that may still come is waited for.
+    pub(super) fn is_waiting(&self, now: Duration) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.is_open(now))
     }
 
     /// Whether a message of the client's may have what it asks for, as far as that
@@ -46,6 +50,9 @@ impl Inquiry {
         asked: &AskedFor,
         desk: Desk<'_>,
     ) -> Result<bool, AuthError> {
+        if self.is_waiting(desk.monotonic) {
+            return Ok(false);
+        }
         let (grant, values) = rules.grant_of(asked)?;
         match self.follow(grant, identity, &values, desk) {
             Err(AuthError::TooManyAsked) if self.may_wait(grant, desk.monotonic) => Ok(false),
@@ -91,30 +98,28 @@ impl Inquiry {
         };
         let Some(answer) = asked.answer(desk.monotonic) else { return Ok(false) };
         self.asked = None;
-        question.read(&answer, callout, desk).map(|()| true)
+        question.read(&answer, desk).map(|()| true)
     }
 }
 
-/// What a service is asked, and what it is known by among those of before.
+/// What a service is asked.
 pub(super) struct Question {
     call: Call,
-    hash: [u8; 32],
+    /// What it is known by among those of before, and how long its answer is kept.
+    /// `None`: it is asked every time.
+    kept: Option<([u8; 32], Duration)>,
 }
 
 impl Question {
     /// What was answered a while ago.
     pub(super) fn known(&self, desk: Desk<'_>) -> Option<Result<(), AuthError>> {
+        let (hash, _) = self.kept.as_ref()?;
         let granted = desk.verifiers.granted.borrow();
-        granted.find(&self.hash, desk.monotonic).map(|yes| verdict(*yes))
+        granted.find(hash, desk.monotonic).map(|yes| verdict(*yes))
     }
 
     /// Reads an answer, and keeps it as long as it is good.
-    fn read(
-        &self,
-        answer: &CallAnswer,
-        callout: &Callout,
-        desk: Desk<'_>,
-    ) -> Result<(), AuthError> {
+    fn read(&self, answer: &CallAnswer, desk: Desk<'_>) -> Result<(), AuthError> {
         let yes = match answer {
             CallAnswer::Whole { status: 200..=299, .. } => true,
             CallAnswer::Whole { status: 401 | 403 | 404, .. } => false,
@@ -123,9 +128,9 @@ impl Question {
                 return Err(AuthError::CalloutUnavailable);
             }
         };
-        if let Some(time) = callout.cache {
+        if let Some((hash, time)) = self.kept {
             let time = if yes { time } else { time.min(MAX_NO) };
-            desk.verifiers.granted.borrow_mut().keep(self.hash, (yes, 0), desk.monotonic, time);
+            desk.verifiers.granted.borrow_mut().keep(hash, (yes, 0), desk.monotonic, time);
         }
         verdict(yes)
     }
@@ -163,7 +168,12 @@ impl Callout {
             body: Vec::new(),
             timeout: self.timeout,
         };
-        let name = [call.cluster.as_str(), &call.authority, &call.path].join("\n");
-        Ok(Question { hash: Sha256::digest(name).into(), call })
+        // What another callout has kept for longer is not as good as its own.
+        let hash = |time: Duration| {
+            let name = [call.cluster.as_str(), &call.authority, &call.path].join("\n");
+            let hash = Sha256::new().chain_update(time.as_nanos().to_be_bytes());
+            (hash.chain_update(name).finalize().into(), time)
+        };
+        Ok(Question { kept: self.cache.map(hash), call })
     }
 }

@@ -36,7 +36,8 @@ impl Worker {
         policy: usize,
         rules: &AuthRules,
     ) -> Result<bool, AuthError> {
-        let desk = Desk { policy, address: Some(address), ..self.desk(&NoHost) };
+        let address = Network::of(Some(address), 64);
+        let desk = Desk { policy, address, ..self.desk(&NoHost) };
         let head = head(&[]);
         let wish = authorize::Wish { head: &head, path: "/ws", query: None, said: &[] };
         attempt.advance(rules, wish, desk)

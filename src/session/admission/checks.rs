@@ -14,6 +14,7 @@ use crate::quota::Permit;
 use crate::quota::connections::Client;
 use crate::reason::Reason;
 use crate::session::gate::Gate;
+use std::time::Duration;
 
 /// A handshake that has passed all that can be judged from its head alone.
 pub(super) struct Entered {
@@ -38,11 +39,14 @@ pub(super) struct Passed {
 }
 
 impl Entered {
-    /// Hands over the answer of a call that was made for it.
-    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.on_answer(id, answer);
-        }
+    /// Whether it waits for an answer that may still come.
+    pub(super) fn is_waiting(&self, now: Duration) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.is_waiting(now))
+    }
+
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub(super) fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.attempt.as_mut().is_some_and(|attempt| attempt.on_answer(id, answer))
     }
 }
 

@@ -60,6 +60,9 @@ impl PendingAdmission {
     /// Decides if that can be done now; to be called on every tick, and when an
     /// answer has come. It is over once it has been decided.
     pub fn advance(&mut self) -> Option<Admitted> {
+        if self.entered.is_waiting(self.guard.monotonic()) {
+            return None;
+        }
         let request = Request::read(&self.guard, &self.arrival, self.arrived);
         // It had a target and a policy when it came.
         let (Ok(target), Some(policy)) = (&request.target, self.guard.policy(self.policy)) else {
@@ -68,9 +71,9 @@ impl PendingAdmission {
         request.proceed(target, (self.policy, policy), &self.handshake, &mut self.entered)
     }
 
-    /// Hands over the answer of a call that was made for it.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        self.entered.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its own.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        self.entered.on_answer(id, answer)
     }
 
     /// To be called when the client has gone before it was decided.

@@ -200,9 +200,9 @@ impl Run {
 
     fn advance(&mut self, answer: Option<(CallId, u16)>) {
         let whole = |status| CallAnswer::Whole { status, body: Vec::new() };
-        self.session.on_answer(CallId(u32::MAX), &whole(200));
+        assert!(!self.session.on_answer(CallId(u32::MAX), &whole(200)), "somebody else's");
         if let Some((id, status)) = answer {
-            self.session.on_answer(id, &whole(status));
+            assert!(self.session.on_answer(id, &whole(status)), "its own");
         }
         let outcome = self.session.advance();
         assert!(!outcome.reset && outcome.forwarded == Forwarded::Unchanged);

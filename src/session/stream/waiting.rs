@@ -27,10 +27,12 @@ impl StreamConnection {
         Some(self.settle(outcome))
     }
 
-    /// Hands over the answer of a call that was made for its request.
-    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) {
-        if let State::Waiting(waiting) = &mut self.state {
-            waiting.1.on_answer(id, answer);
+    /// Hands over an answer, which may be somebody else's; whether it was its
+    /// request's.
+    pub fn on_answer(&mut self, id: CallId, answer: &CallAnswer) -> bool {
+        match &mut self.state {
+            State::Waiting(waiting) => waiting.1.on_answer(id, answer),
+            _ => false,
         }
     }
 

@@ -112,6 +112,40 @@ fn a_callout_says_who_is_a_member() {
     }
 }
 
+/// Each says how long an answer is good for it, or that none is.
+#[test]
+fn callouts_share_no_answer_that_is_kept_for_another_time() {
+    let rule = |(cache, timeout): (Option<&str>, &str)| {
+        let mut callout = json!({"cluster": "members", "path": "/members/{room}/{sub}"});
+        callout["timeout"] = json!(timeout);
+        if let Some(cache) = cache {
+            callout["cache"] = json!(cache);
+        }
+        json!({"from": {"path": "/rooms/{room}"}, "callout": callout})
+    };
+    let kept = [Some("1h"), None, Some("1m")];
+    let rules: Vec<_> =
+        ["2s", "3s"].iter().flat_map(|timeout| kept.map(|cache| rule((cache, *timeout)))).collect();
+    let worker = Worker::new(&json!({"authorize": rules}));
+    // How often the service is asked until it is decided.
+    let questions = || {
+        let (mut pending, id, _) = worker.waits(&at("/rooms/a"));
+        pending.on_answer(id, &yes());
+        let mut questions = 0;
+        while pending.advance().is_none() {
+            let (id, call) = worker.call();
+            assert_eq!(call.path, "/members/a/alice");
+            assert!(pending.on_answer(id, &answer(200, "")));
+            questions += 1;
+        }
+        questions
+    };
+    assert_eq!(questions(), 4, "two are kept for the same time as one before");
+    assert_eq!(questions(), 2, "those that keep nothing");
+    worker.host.advance(Duration::from_secs(60));
+    assert_eq!(questions(), 3);
+}
+
 #[test]
 fn no_value_leaves_its_place_in_the_path_of_a_callout() {
     let worker = rule(json!({

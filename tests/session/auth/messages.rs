@@ -47,9 +47,9 @@ impl Rig {
     /// The path of the one question since the last call, and its answer.
     pub(super) fn answers(&mut self, status: u16) -> String {
         let (id, call) = self.question();
-        self.session.on_answer(CallId(id.0 + 99), &answer(200, ""));
+        assert!(!self.session.on_answer(CallId(id.0 + 99), &answer(200, "")));
         assert_eq!(self.session.advance().refused, None, "somebody else's");
-        self.session.on_answer(id, &answer(status, ""));
+        assert!(self.session.on_answer(id, &answer(status, "")), "its own");
         let _ = self.session.advance();
         call.path
     }
@@ -80,6 +80,25 @@ fn a_message_waits_for_its_yes_and_what_follows_behind_it() {
     assert_eq!(rig.buffered(), 0);
     assert_eq!(rig.client(&text("at once")).bytes, text("at once"));
     assert_eq!(rig.events(), Vec::<Value>::new());
+}
+
+#[test]
+fn without_a_cache_every_message_asks_whatever_others_keep() {
+    let mut over = cached();
+    let mut fresh = over["authorize"][0].clone();
+    fresh["from"] = json!({"message": "/room", "when": {"/type": "leave"}});
+    fresh["callout"].as_object_mut().unwrap().remove("cache");
+    over["authorize"].as_array_mut().unwrap().push(fresh);
+    let mut rig = open_by(&over);
+    rig.client(&join("a"));
+    rig.answers(200);
+    assert_eq!(rig.turn(), join("a"));
+    let leave = text(r#"{"type":"leave","room":"a"}"#);
+    for _ in 0..2 {
+        assert_eq!(rig.client(&leave).bytes, b"");
+        assert_eq!(rig.answers(200), "/members/a/alice");
+        assert_eq!(rig.turn(), leave);
+    }
 }
 
 #[test]

@@ -81,6 +81,51 @@ fn who_waits_for_its_place_does_so_no_longer_than_for_an_answer() {
     drop(handshakes);
 }
 
+/// An IPv6 client has a whole network to choose addresses from.
+#[test]
+fn an_address_that_asks_is_what_the_policy_counts_as_one() {
+    for (prefix, shared) in [(48, true), (64, false)] {
+        let quotas = json!({"ipv6_prefix": prefix, "connections": {"per_ip": 100}});
+        let worker = Worker::new(&json!({"quotas": quotas}));
+        let from = |network: u16| {
+            let mut arrival = with("opaque");
+            let address = [0x2001, 0xdb8, 1, network, 0, 0, 0, network];
+            arrival.head.source = Some(address.into());
+            arrival
+        };
+        let asking: Vec<_> = (0..32).map(|network| worker.waits(&from(network))).collect();
+        let one_more = worker.arrives(&from(99));
+        assert_eq!(one_more.reason, shared.then_some(Reason::AuthUnavailable), "{prefix}");
+        drop(asking);
+    }
+}
+
+/// A filter goes on with that one alone; with all, where it was for keys.
+#[test]
+fn an_answer_is_told_to_be_whose_it_is() {
+    let keys = json!({"jwks_uri": {"cluster": "keys", "host": "keys.example.com", "path": "/"}});
+    let issuer = json!({
+        "issuer": "https://issuer.example.com", "audiences": ["chat"], "algorithms": ["RS256"],
+        "keys": keys,
+    });
+    let worker = Worker::new(&asking(&json!({"jwt": [issuer]})));
+    worker.guard.on_short_tick();
+    let for_keys = worker.call().0;
+    let mut rig = open(&worker);
+    rig.client(&join("a"));
+    let for_message = worker.call().0;
+    let mut waiting = handshakes(&worker, 3);
+    let ids: Vec<_> = waiting.iter().map(|(_, id)| *id).chain([for_message, for_keys]).collect();
+    for (place, id) in ids.into_iter().enumerate() {
+        let no = answer(500, "");
+        let mut whose: Vec<_> =
+            waiting.iter_mut().map(|(pending, _)| pending.on_answer(id, &no)).collect();
+        whose.push(rig.session.on_answer(id, &no));
+        whose.push(worker.guard.on_call_answer(id, &no));
+        assert!(whose.iter().enumerate().all(|(at, own)| *own == (at == place)), "{whose:?}");
+    }
+}
+
 /// It would be waiting for its place since the last one.
 #[test]
 fn the_next_one_waits_for_its_place_anew() {
