@@ -69,7 +69,7 @@ pub use strip::{
 };
 
 use api_key::ApiKeys;
-use authorize::AuthorizeRule;
+use authorize::{AuthorizeRule, Grant};
 use first_message::FirstMessageRules;
 use jwk::{Algorithm, KeySet};
 
@@ -102,6 +102,14 @@ pub struct AuthRules {
 }
 
 impl AuthRules {
+    /// Whether clients may have to wait until somebody else has answered.
+    #[must_use]
+    pub fn asks_services(&self) -> bool {
+        self.session.is_some()
+            || self.issuers.iter().any(|issuer| issuer.keys_uri().is_some())
+            || self.authorize.iter().any(|rule| matches!(rule.grant, Grant::Callout(_)))
+    }
+
     /// Whether a credential that was verified by this, under an earlier document
     /// or with keys that were published earlier, could still be: `false` says that
     /// its key has been removed since. What nobody says is not denied. `verifiers`

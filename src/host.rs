@@ -194,6 +194,15 @@ pub enum CallAnswer {
 }
 
 impl CallAnswer {
+    /// Its status, if it came whole.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Whole { status, .. } => Some(*status),
+            Self::TooLong | Self::Reset => None,
+        }
+    }
+
     /// How long its body is.
     #[must_use]
     pub const fn body_bytes(&self) -> usize {

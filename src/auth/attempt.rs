@@ -291,11 +291,14 @@ fn by_service(
     let Some(answer) = question.answer(desk.monotonic) else { return Ok(None) };
     *asked = None;
     let read = session.read(&answer, credential, desk.now);
+    // It may be our own credential that is refused (RFC 7662 §2.3).
+    let doubts_us = session.authorization.is_some() && answer.status() == Some(401);
+    if doubts_us || read == Err(AuthError::SessionUnavailable) {
+        verifiers.tell("session service", &call, &answer, desk);
+    }
     let bytes = answer.body_bytes();
     match (&read, session.cache) {
-        (Err(AuthError::SessionUnavailable), _) => {
-            verifiers.tell("session service", &call, &answer, desk);
-        }
+        (Err(AuthError::SessionUnavailable), _) | (_, None) => {}
         (Ok(identity), Some(time)) => {
             let kept = (identity.clone(), bytes);
             verifiers.sessions.borrow_mut().keep(hash, kept, desk.monotonic, time);
@@ -304,7 +307,6 @@ fn by_service(
             let time = time.min(MAX_NO);
             verifiers.strangers.borrow_mut().keep(hash, (*error, 0), desk.monotonic, time);
         }
-        (_, None) => {}
     }
     read.map(Some)
 }

@@ -7,6 +7,7 @@ use super::relations::Relation;
 use super::{
     FilterKind, Mode, Policy, auth, bans, handshake, lifetime, messages, names, quotas, rates,
 };
+use crate::auth::AuthRules;
 use crate::handshake::host::HostPattern;
 use crate::handshake::path::PathPattern;
 use crate::inspect::Action;
@@ -69,6 +70,8 @@ pub(super) fn read<'a>(
         push.check(callout, filter);
     }
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
+    // Questions of one address are bounded, too.
+    let by_address = by_address || auth.as_ref().is_some_and(AuthRules::asks_services);
     let client = messages::read(policy.get("client"), users);
     let server = messages::read(policy.get("server"), users);
     for (direction, rules) in [("client", &client), ("server", &server)] {

@@ -236,6 +236,13 @@ fn introspection_sends_a_form_with_our_own_credential() {
     assert_eq!(session(pending.advance().unwrap()).user(), Some("alice"));
     let inactive = refusal(worker.decided(&with("other"), &answer(200, r#"{"active":false}"#)));
     assert_eq!(inactive, (Reason::CredentialsInvalid, 401));
+    // Our own credential may be meant, which the operator has to know.
+    worker.host.take_lines();
+    worker.host.advance(Duration::from_secs(2));
+    let doubtful = refusal(worker.decided(&with("more"), &answer(401, "")));
+    assert_eq!(doubtful, (Reason::CredentialsInvalid, 401));
+    let lines = worker.host.take_lines();
+    assert!(lines.iter().any(|(_, line)| line.ends_with("the answer is 401")), "{lines:?}");
 }
 
 #[test]

@@ -54,6 +54,11 @@ fn a_prefix_is_1_to_128_and_needs_what_it_is_for() {
     bad(&prefix("129"), "quotas.ipv6_prefix", "128");
     let alone = r#""quotas": {"connections": {"total": 1}, "ipv6_prefix": 64}"#;
     bad(alone, "quotas.ipv6_prefix", "has no effect without `per_ip`");
+    let asks = r#""handshake": {"origins": ["https://app.example.com"]}, "auth": {
+        "credentials": [{"cookie": "session"}],
+        "session": {"cluster": "auth", "host": "auth", "path": "/", "send": "cookie", "subject": "/sub"}
+    }, "quotas": {"ipv6_prefix": 48}"#;
+    assert_eq!(good(asks).quotas.ipv6_prefix, 48);
     let misspelt = r#""quotas": {"connections": {"per_ips": 1}, "ipv6_prefix": 64}"#;
     bad(misspelt, "quotas.connections.per_ips", "did you mean `per_ip`?");
 }
