@@ -15,7 +15,7 @@ pub(super) fn values<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item =
 
 /// The value of the parameter `name`, decoded, where all readers find the same
 /// one: it stands there once, and nothing else does that some of them take for
-/// it: another spelling ([`fold`]), or what follows a `;`, which some take for
+/// it: another spelling ([`is_like`]), or what follows a `;`, which some take for
 /// a `&`.
 pub(super) fn sole_value(query: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut found = None;
@@ -43,22 +43,33 @@ pub(super) fn pieces_like<'a>(
     })
 }
 
-/// Whether the most lenient readers take the decoded name `sent` for `name`.
+/// Whether some reader may take the decoded name `sent` for `name`: letter case aside
+/// (ASP.NET; its older ones read `%u0072`, too), up to a NUL or bracket (PHP, Rack),
+/// and with a space, dot or bracket for a `_`, or for nothing, wherever it stands
+/// (PHP, Rack).
 fn is_like(sent: &[u8], name: &str) -> bool {
-    let cuts = !name.contains('[');
-    fold(sent, cuts) == fold(name.as_bytes(), cuts)
+    let sent = String::from_utf8_lossy(sent).to_lowercase();
+    if sent.contains("%u") {
+        return true;
+    }
+    let ends = |c: char| matches!(c, '\0' | '[' | ']');
+    let begin = sent.trim_start_matches(is_nothing).split(ends).next().unwrap_or_default();
+    let (all, begin) = (letters(&sent), letters(begin));
+    let name = (letters(&name.to_lowercase()), name.contains('['));
+    match name {
+        (name, false) => all == name || begin == name,
+        // What follows its bracket is often not looked at.
+        (name, true) => all.starts_with(&name),
+    }
 }
 
-/// A decoded name as they see it: letter case aside (ASP.NET), without spaces (PHP)
-/// and brackets (Rack) before it and whatever stands behind a NUL or bracket, and
-/// with `_` for `.` and spaces (PHP).
-fn fold(name: &[u8], cuts: bool) -> String {
-    let name = String::from_utf8_lossy(name);
-    let ends = |c: char| c == '\0' || cuts && matches!(c, '[' | ']');
-    let is_skipped = |c: char| c.is_whitespace() || matches!(c, '[' | ']');
-    let name = name.trim_start_matches(is_skipped).split(ends).next().unwrap_or_default();
-    let name = name.trim_end().chars().flat_map(char::to_lowercase);
-    name.map(|c| if matches!(c, '.' | ' ') { '_' } else { c }).collect()
+/// What of a name all readers look at.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| !is_nothing(*c)).collect()
+}
+
+fn is_nothing(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '[' | ']' | '.' | '_')
 }
 
 /// The query without the parameters of these names, everything else byte for
@@ -143,7 +154,7 @@ mod tests {
             sole_value(query.as_bytes(), name).map(|value| String::from_utf8(value).unwrap())
         };
         for query in
-            ["room=a", "x=1&%72oom=a&rooms=b&ro_om=b&y", "x;y=2&room=%61", "my[room]=b&room=a"]
+            ["room=a", "x=1&%72oom=a&rooms=b&ro-om=b&y", "x;y=2&room=%61", "my[room]=b&room=a"]
         {
             assert_eq!(sole(query, "room").as_deref(), Some("a"), "{query}");
         }
@@ -169,11 +180,26 @@ mod tests {
         ] {
             assert_eq!(sole(query, "room"), None, "{query}");
         }
-        for other in ["room.id", "room%20id", "room+id", "Room_Id", "room.id[]"] {
+        for other in [
+            "room.id",
+            "room%20id",
+            "room+id",
+            "Room_Id",
+            "room.id[]",
+            "room[id",
+            "room%5Bid",
+            "room[.id",
+            "room_id]",
+            "room_id[x",
+            "%25u0072oom_id",
+            "roomId",
+        ] {
             assert_eq!(sole(&format!("room_id=a&{other}=b"), "room_id"), None, "{other}");
         }
         assert_eq!(sole("at[room]=a&at[user]=b", "at[room]").as_deref(), Some("a"));
-        assert_eq!(sole("at[room]=a&[at[Room]=b", "at[room]"), None);
+        for other in ["[at[Room]", "at[room]x", "at[room][]", "at[[room]"] {
+            assert_eq!(sole(&format!("at[room]=a&{other}=b"), "at[room]"), None, "{other}");
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ struct Line {
     versions: RefCell<Vec<Weak<Version>>>,
     /// By documents that are at work side by side.
     is_shared: Cell<bool>,
+    /// The operator has been told that they may be side by side.
+    is_told: Cell<bool>,
 }
 
 /// A document at work. It counts until it is dropped.
@@ -101,6 +103,7 @@ impl Successions {
         // Those of one document are no longer side by side with others.
         if others.windows(2).all(|pair| matches!(pair, [a, b] if a.document == b.document)) {
             line.is_shared.set(false);
+            line.is_told.set(false);
         }
         let mut differing = others.iter().filter(|other| other.document != document);
         line.versions.replace(others.iter().chain([&entered]).map(Rc::downgrade).collect());
@@ -121,8 +124,8 @@ impl Successions {
         if let Some(line) = lines.iter().find(|line| line.plugin == plugin) {
             return Rc::clone(line);
         }
-        let (versions, is_shared) = (RefCell::default(), Cell::default());
-        let line = Rc::new(Line { plugin, versions, is_shared });
+        let (is_shared, is_told) = Default::default();
+        let line = Rc::new(Line { plugin, versions: RefCell::default(), is_shared, is_told });
         lines.push(Rc::clone(&line));
         line
     }
@@ -159,15 +162,18 @@ impl Version {
             return;
         }
         let newer = self.line.versions().into_iter().rev();
-        let mut newer = newer.take_while(|other| !std::ptr::eq(Rc::as_ptr(other), self));
-        // One that came before those of the newer document may only have been
-        // silent until now.
-        let is_new = |other: &Version| {
-            let after = |than: Option<u64>| than.is_some_and(|than| connection > than);
-            after(other.handed_over.get()) && after(other.first_connection.get())
-        };
-        if newer.any(|other| other.document != self.document && is_new(&other)) {
-            self.share();
+        let newer = newer.take_while(|other| !std::ptr::eq(Rc::as_ptr(other), self));
+        for other in newer.filter(|other| other.document != self.document) {
+            if other.handed_over.get().is_none_or(|newest| connection <= newest) {
+                continue;
+            }
+            // One that came before those of the newer document may only have been
+            // silent until now; where that has none, nobody knows.
+            match other.first_connection.get() {
+                Some(first) if connection > first => return self.share(),
+                Some(_) => {}
+                None => self.tell(),
+            }
         }
     }
 
@@ -179,9 +185,16 @@ impl Version {
         for guard in self.line.versions().iter().filter_map(|version| version.guard.upgrade()) {
             guard.stand_alone();
         }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if self.line.is_told.replace(true) {
+            return;
+        }
         let line = format!(
             "wsguard: plugins named {:?} have different documents; give each wsguard filter a \
-             `name` of its own, or keys that are removed end no open connections",
+             `name` of its own, or keys that are removed end no open connections, or others do",
             self.line.plugin.name
         );
         self.vm.host.write(Level::Warn, &line);
@@ -341,6 +354,7 @@ mod tests {
         rig.pass(HANDOVER);
         first.version.is_given(silent);
         assert!(first.is_succeeded_by(&second));
+        assert_eq!(rig.told(), 1, "it may be otherwise");
         rig.connects(&second);
         first.version.is_given(silent);
         assert!(first.is_succeeded_by(&second));

@@ -140,7 +140,7 @@ impl Session {
         let refused = bench.refused;
         match verdict {
             Verdict::Pass => Outcome { refused, ..Outcome::forward(Forwarded::Unchanged) },
-            _ => self.close_both(refused.unwrap_or(Reason::AccessDenied)),
+            _ => self.close_for(Sender::Client, refused.unwrap_or(Reason::AccessDenied)),
         }
     }
 }

@@ -165,12 +165,22 @@ impl Session {
             return Outcome { refused: first.then_some(reason), ..goes_on };
         }
         self.tell_end(reason, (Action::Close, Kind::Refused), detail);
-        self.close_both(reason)
+        self.close_both(reason, [reason.name(); 2])
+    }
+
+    /// Ends an open connection for a message of `sender` that went by before: the
+    /// other end is told no reason, since it did nothing wrong.
+    pub(super) fn close_for(&mut self, sender: Sender, reason: Reason) -> Outcome {
+        let told = match sender {
+            Sender::Client => [reason.name(), ""],
+            Sender::Server => ["", reason.name()],
+        };
+        self.close_both(reason, told)
     }
 
     /// Ends an open connection between messages: with `push` both ends are told,
     /// without it the answer is to reset it now.
-    pub(super) fn close_both(&mut self, reason: Reason) -> Outcome {
+    fn close_both(&mut self, reason: Reason, [client, server]: [&str; 2]) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         let (Phase::Open(opened) | Phase::Unseen(opened)) = self.phase else { return goes_on };
         self.discard();
@@ -178,8 +188,8 @@ impl Session {
         let told =
             self.pushes() && self.outboxes.client.is_open() && !self.outboxes.client.is_sealed();
         let (code, key) = (close_code(reason), self.key_towards(Sender::Server));
-        self.outboxes.client.close(code, reason.name(), None);
-        self.outboxes.server.close(code, reason.name(), key);
+        self.outboxes.client.close(code, client, None);
+        self.outboxes.server.close(code, server, key);
         self.phase = Phase::Closing { opened, since: self.guard.monotonic() };
         Outcome { reset: !told, refused: Some(reason), ..goes_on }
     }

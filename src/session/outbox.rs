@@ -118,12 +118,17 @@ impl Outbox {
     /// Puts frames of the other end in, whose turn it is: they are bounded where
     /// they waited.
     pub(super) fn release(&mut self, frames: &[u8]) {
+        self.put(frames);
+        self.holds_released |= !self.sealed;
+    }
+
+    /// Puts frames of ours in that go in the place of such ones.
+    pub(super) fn put(&mut self, frames: &[u8]) {
         if !self.sealed {
-            // They have been charged there; were there no room left by now,
-            // they still take none that they had not.
+            // What waited has been charged; were there no room left by now, it
+            // still takes none that it had not.
             let _ = self.charge.grow(frames.len());
             self.due.extend_from_slice(frames);
-            self.holds_released = true;
         }
     }
 

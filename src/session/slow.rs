@@ -47,10 +47,10 @@ impl Session {
                     Verdict::Vanish => {
                         let mut instead = Vec::new();
                         bench.in_its_place(&mut instead);
-                        self.outboxes.of(sender.other()).release(&instead);
+                        self.outboxes.of(sender.other()).put(&instead);
                         continue;
                     }
-                    _ => return self.close_both(violation.reason()),
+                    _ => return self.close_for(sender, violation.reason()),
                 }
             }
             let outbox = self.outboxes.of(sender.other());

@@ -42,12 +42,14 @@ fn what_is_over_a_rate_when_its_turn_has_come_vanishes_passes_or_ends_it() {
         let next = rig.client(&text("5")).bytes;
         assert!(next.ends_with(&text("5")), "{action}: it lives on");
         assert_eq!(rig.buffered(), 0);
+        rig.session.on_end();
+        assert_eq!(rig.event()["detail"], Value::Null, "{action}: nothing was lost");
     }
     let mut rig = open_by(&rated("close"));
     let gone_on = rig.client(&sent).bytes;
     let good = [text("1"), text("2")].concat();
     assert_eq!(gone_on[..good.len()], good);
-    assert_masked_close(&gone_on[good.len()..], 1008, "message_rate");
+    assert_masked_close(&gone_on[good.len()..], 1008, "");
     assert_eq!(reasons(&rig), [(json!("refused"), json!("message_rate"))]);
     assert_eq!(rig.pushed(), [ready(), told_client(1008, "message_rate")].concat());
     assert_eq!(rig.buffered(), 0);
