@@ -261,7 +261,7 @@ fn may_hold(message: &[u8], word: &str) -> bool {
 }
 
 /// The same for the word as it is, in any letter case.
-pub(super) fn holds_word(message: &[u8], word: &str) -> bool {
+fn holds_word(message: &[u8], word: &str) -> bool {
     // Two signs beyond ASCII fold to ASCII letters.
     if memchr::memmem::find(message, "ſ".as_bytes()).is_some()
         || memchr::memmem::find(message, "\u{212a}".as_bytes()).is_some()

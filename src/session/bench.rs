@@ -9,7 +9,7 @@ use super::gate::{Gate, Passage};
 use super::outbox::{Outbox, Probe};
 use super::queue::{Full, Queue, Turn};
 use super::verdict::{Control, Judge, Verdict};
-use crate::auth::{Identity, check_message};
+use crate::auth::{Identity, asked_by, check_message};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
 use crate::frame::{Opcode, Sender};
@@ -240,8 +240,8 @@ impl Judge for Bench<'_> {
             return self.who.gate.is_none();
         };
         let cuts = rules.first_message.as_ref().is_some_and(|f| f.cut_out(message).is_some());
-        let asks = self.who.identity.is_some() && rules.may_be_asked_in(message);
-        self.who.gate.is_none() && !cuts && !asks
+        let asks_nothing = || asked_by(rules, message).is_ok_and(|asked| asked.is_empty());
+        self.who.gate.is_none() && !cuts && (self.who.identity.is_none() || asks_nothing())
     }
 
     fn read(

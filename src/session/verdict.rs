@@ -49,8 +49,8 @@ pub(super) trait Judge {
     fn rate_ahead(&mut self, payload_bytes: u64) -> bool;
     /// Whether [`Self::read`] wants to see every message.
     fn reads(&self) -> bool;
-    /// Whether [`Self::read`] would find nothing in a message, as far as a glance
-    /// at it tells.
+    /// Whether [`Self::read`] would find nothing in a message and let it go on as it
+    /// is.
     fn is_nothing_to_read(&self, message: &[u8]) -> bool;
     /// A whole message that breaks no rule, whose last frame begins `offset` bytes
     /// into the stream, and what becomes of it by who its sender is.
