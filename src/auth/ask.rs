@@ -10,8 +10,9 @@ use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Most questions under way for clients of one address on one worker, of handshakes and messages together: made-up credentials, and clients
-/// that ask for whatever comes to mind, must not become a flood at the service.
+/// Most questions under way for clients of one address on one worker, of handshakes
+/// and messages together: made-up credentials, and clients that ask for whatever
+/// comes to mind, must not become a flood at the service.
 pub const MAX_ASKED_PER_ADDRESS: u32 = 32;
 
 /// Most questions under way on one worker. Those whose client has gone take at most
@@ -30,7 +31,9 @@ pub const MAX_WAITING: u32 = 8192;
 /// the timeout itself.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Most questions whose client has gone that count on: each takes some 100 bytes.
+/// With more questions than this whose client has gone, of however many addresses,
+/// nobody is asked anything: what counts no longer is no limit. Each takes some 100
+/// bytes.
 const MAX_LEFT: usize = 1 << 16;
 
 /// The questions under way on one worker, or the handshakes that wait there.
@@ -77,7 +80,7 @@ impl UnderWay {
     fn is_full(&self) -> bool {
         let left = u32::try_from(self.left.len()).unwrap_or(u32::MAX);
         let over = left.saturating_sub(self.most / 2);
-        self.total.saturating_sub(over) >= self.most
+        self.total.saturating_sub(over) >= self.most || self.left.len() >= MAX_LEFT
     }
 
     fn give_back(&mut self, address: Network) {
@@ -118,11 +121,8 @@ impl Slot {
 
     /// Counts on until then.
     fn leave(&mut self, until: Duration) {
-        let left = &mut self.of.borrow_mut().left;
-        if left.len() < MAX_LEFT {
-            left.push(Reverse(Left { until, address: self.address }));
-            self.left = true;
-        }
+        self.left = true;
+        self.of.borrow_mut().left.push(Reverse(Left { until, address: self.address }));
     }
 }
 
@@ -303,13 +303,15 @@ mod tests {
     }
 
     #[test]
-    fn so_many_that_were_left_are_kept() {
+    fn no_number_of_addresses_makes_more_of_those_that_were_left() {
         let (host, under_way) = (MemoryHost::at(Timestamp::default()), asked_at_most());
-        for place in 0..=MAX_LEFT {
+        for place in 0..MAX_LEFT {
             drop(ask(&host, &under_way, net(u16::try_from(place / 30).unwrap())).unwrap());
         }
+        assert_eq!(ask(&host, &under_way, net(9999)).err(), Some(AuthError::TooManyAsked));
         assert_eq!(under_way.borrow().left.len(), MAX_LEFT);
-        assert_eq!(usize::try_from(under_way.borrow().total), Ok(MAX_LEFT));
+        host.advance(Duration::from_secs(3));
+        assert!(ask(&host, &under_way, net(9999)).is_ok());
     }
 
     #[test]
