@@ -4,7 +4,7 @@
 //! Everything here only reads; the session holds what has to wait.
 
 use super::error::AuthError;
-use super::pointer::{self, Case, Found, Pointer, document};
+use super::pointer::{self, Case, Found, Outline, Pointer, document};
 use super::query;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -166,10 +166,10 @@ impl FirstMessageRules {
                 if !may_hold(message, pointer.name()) {
                     return None;
                 }
-                let document = document(message)?;
+                let outline = Outline::of(message, when.pointers())?;
                 // What readers don't agree on may be meant as well.
-                let meant = when.is_met_by(document).unwrap_or(true);
-                pointer.without(document).filter(|_| meant).map(String::into_bytes)
+                let meant = when.is_met_by(&outline).unwrap_or(true);
+                pointer.without(document(message)?).filter(|_| meant).map(String::into_bytes)
             }
             Form::SocketIo => socketio::cut_out(message),
             Form::GraphQl => cut_out_graphql(message),
@@ -211,11 +211,15 @@ impl FirstMessageRules {
 }
 
 impl When {
+    pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+        self.0.iter().map(|(pointer, _)| pointer)
+    }
+
     /// Whether a document says all of it; `None` where readers may not agree.
-    pub(super) fn is_met_by(&self, document: &RawValue) -> Option<bool> {
+    pub(super) fn is_met_by(&self, outline: &Outline<'_, '_>) -> Option<bool> {
         let mut met = Some(true);
         for (pointer, expected) in &self.0 {
-            match pointer.find(document) {
+            match outline.find(pointer) {
                 Found::One(value) if pointer::equals(value, expected) => {}
                 Found::One(_) | Found::Nothing => return Some(false),
                 Found::Ambiguous => met = None,
@@ -226,13 +230,14 @@ impl When {
 }
 
 fn read_pointer(pointer: &Pointer, when: &When, ack: &Option<String>, message: &[u8]) -> Reading {
-    let Some(document) = document(message) else { return Reading::Other };
-    match when.is_met_by(document) {
+    let outline = Outline::of(message, when.pointers().chain([pointer]));
+    let Some(outline) = outline else { return Reading::Other };
+    match when.is_met_by(&outline) {
         Some(true) => {}
         Some(false) => return Reading::Other,
         None => return Reading::Malformed(AuthError::MessageForm),
     }
-    match pointer.find(document) {
+    match outline.find(pointer) {
         Found::One(value) => credential(value, || Forwarding::Swallow {
             ack: ack.as_ref().map(|ack| ack.as_bytes().to_vec()),
         }),

@@ -6,6 +6,7 @@
 //! readers find the same. Values are looked through without being built, each
 //! level once, so that the time is linear and the stack flat.
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -37,11 +38,6 @@ impl Pointer {
     /// Its last step.
     pub(super) fn last(&self) -> &str {
         self.0.last().map_or("", String::as_str)
-    }
-
-    /// What stands there.
-    pub(super) fn find<'a>(&self, document: &'a RawValue) -> Found<'a> {
-        find(document, &self.0, Case::Exact)
     }
 
     /// The document without what stands there, if anything does.
@@ -79,6 +75,46 @@ pub(super) enum Case {
 /// A message as one JSON value; `None` when it is none.
 pub(super) fn document(message: &[u8]) -> Option<&RawValue> {
     serde_json::from_str(simdutf8::basic::from_utf8(message).ok()?).ok()
+}
+
+/// What a message holds where pointers begin: it is looked through once for all of
+/// them, and known to be JSON then.
+#[derive(Debug)]
+pub(super) struct Outline<'n, 'a>(Vec<Place<'n, 'a>>);
+
+impl<'n, 'a> Outline<'n, 'a> {
+    /// `None` when the message is not one JSON value.
+    pub(super) fn of(
+        message: &'a [u8],
+        pointers: impl Iterator<Item = &'n Pointer>,
+    ) -> Option<Self> {
+        let text = simdutf8::basic::from_utf8(message).ok()?;
+        let mut places: Vec<Place<'_, '_>> = Vec::new();
+        for step in pointers.filter_map(|pointer| pointer.0.first()) {
+            if places.iter().all(|place| place.step != step) {
+                places.push(Place::new(step));
+            }
+        }
+        if look(text, &mut places, Case::Exact).is_err() {
+            // JSON all the same where a name is no text; readers differ in what
+            // they make of that.
+            serde_json::from_str::<&RawValue>(text).ok()?;
+            for place in &mut places {
+                place.found = Found::Ambiguous;
+            }
+        }
+        Some(Self(places))
+    }
+
+    /// What stands at one of the pointers; what was not looked for nobody knows.
+    pub(super) fn find(&self, pointer: &Pointer) -> Found<'a> {
+        let Some((first, rest)) = pointer.0.split_first() else { return Found::Ambiguous };
+        let place = self.0.iter().find(|place| place.step == first);
+        match place.map_or(Found::Ambiguous, |place| place.found) {
+            Found::One(value) => find(value, rest, Case::Exact),
+            other => other,
+        }
+    }
 }
 
 /// Follows the steps. An entry of a list is found by its number.
@@ -155,58 +191,84 @@ impl<'de> serde::Deserialize<'de> for Scalar {
 }
 
 fn member<'a>(value: &'a RawValue, name: &str, case: Case) -> Found<'a> {
-    let mut reader = serde_json::Deserializer::from_str(value.get());
-    let step = Step { name, case };
-    let found = match value.get().as_bytes().first() {
-        Some(b'{') => reader.deserialize_map(step),
-        Some(b'[') => reader.deserialize_seq(step),
-        _ => return Found::Nothing,
-    };
+    let mut places = [Place::new(name)];
     // A name that is no text: readers differ in what they make of it.
-    found.unwrap_or(Found::Ambiguous)
+    let looked = look(value.get(), &mut places, case);
+    let [place] = places;
+    looked.map_or(Found::Ambiguous, |()| place.found)
 }
 
-/// One step into a value.
-struct Step<'n> {
-    name: &'n str,
+/// Looks once through the outermost object or list of a JSON text, and past its end.
+fn look<'a>(text: &'a str, places: &mut [Place<'_, 'a>], case: Case) -> serde_json::Result<()> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let look = Look { places, case };
+    match text.trim_ascii_start().as_bytes().first() {
+        Some(b'{') => reader.deserialize_map(look)?,
+        Some(b'[') => reader.deserialize_seq(look)?,
+        _ => IgnoredAny::deserialize(&mut reader).map(drop)?,
+    }
+    reader.end()
+}
+
+/// What is looked for in an object or a list.
+#[derive(Debug)]
+struct Place<'n, 'a> {
+    step: &'n str,
+    /// Where that is in a list.
+    index: Option<usize>,
+    /// How the name in hand is like it.
+    likeness: Likeness,
+    found: Found<'a>,
+}
+
+impl<'n> Place<'n, '_> {
+    fn new(step: &'n str) -> Self {
+        Self { step, index: index(step), likeness: Likeness::None, found: Found::Nothing }
+    }
+}
+
+struct Look<'p, 'n, 'a> {
+    places: &'p mut [Place<'n, 'a>],
     case: Case,
 }
 
-impl<'de> Visitor<'de> for Step<'_> {
-    type Value = Found<'de>;
+impl<'a> Visitor<'a> for Look<'_, '_, 'a> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object or a list")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
-        let mut found = Found::Nothing;
-        while let Some(likeness) = map.next_key_seed(Named(self.name))? {
-            if likeness == Likeness::None {
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(meant) = map.next_key_seed(Named(self.places))? {
+            if !meant {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let value = map.next_value::<&RawValue>()?;
-            found = match found {
-                Found::Nothing if likeness == Likeness::Same || self.case == Case::Any => {
-                    Found::One(value)
-                }
-                _ => Found::Ambiguous,
-            };
+            for place in self.places.iter_mut() {
+                place.found = match (place.likeness, place.found) {
+                    (Likeness::None, found) => found,
+                    (Likeness::Same, Found::Nothing) => Found::One(value),
+                    (Likeness::Alike, Found::Nothing) if self.case == Case::Any => {
+                        Found::One(value)
+                    }
+                    _ => Found::Ambiguous,
+                };
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found<'de>, A::Error> {
-        let place = index(self.name);
-        let (mut found, mut at) = (Found::Nothing, 0_usize);
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut at = 0_usize;
         while let Some(value) = seq.next_element::<&RawValue>()? {
-            if place == Some(at) {
-                found = Found::One(value);
+            for place in self.places.iter_mut().filter(|place| place.index == Some(at)) {
+                place.found = Found::One(value);
             }
             at += 1;
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -217,7 +279,7 @@ fn index(step: &str) -> Option<usize> {
 }
 
 /// How a name is like the one that is looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Likeness {
     None,
     /// But for letter case.
@@ -245,26 +307,31 @@ fn folded(sign: char) -> char {
     }
 }
 
-/// Reads a name only to compare it.
-struct Named<'n>(&'n str);
+/// Reads a name only to compare it; whether it is like any of these.
+struct Named<'p, 'n, 'a>(&'p mut [Place<'n, 'a>]);
 
-impl<'de> DeserializeSeed<'de> for Named<'_> {
-    type Value = Likeness;
+impl<'de> DeserializeSeed<'de> for Named<'_, '_, '_> {
+    type Value = bool;
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Likeness, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<bool, D::Error> {
         reader.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Named<'_> {
-    type Value = Likeness;
+impl Visitor<'_> for Named<'_, '_, '_> {
+    type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Likeness, E> {
-        Ok(likeness(name, self.0))
+    fn visit_str<E: Error>(self, name: &str) -> Result<bool, E> {
+        let mut any = false;
+        for place in self.0 {
+            place.likeness = likeness(name, place.step);
+            any |= place.likeness != Likeness::None;
+        }
+        Ok(any)
     }
 }
 

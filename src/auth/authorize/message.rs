@@ -6,9 +6,8 @@ use crate::auth::attempt::Desk;
 use crate::auth::error::AuthError;
 use crate::auth::first_message::{Form, When, socketio_payload};
 use crate::auth::identity::Identity;
-use crate::auth::pointer::{Found, Pointer, document};
+use crate::auth::pointer::{Found, Outline, Pointer};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 /// What a message asks for: the place of the rule that it falls under, and the
 /// value that has to be granted.
@@ -121,13 +120,15 @@ fn each_asked(
     }
     let socketio = rules.first_message.as_ref().is_some_and(|first| first.form == Form::SocketIo);
     let body = if socketio { socketio_payload(message) } else { message };
-    let Some(document) = document(body) else {
+    let asking = rules.authorize.iter().filter_map(asks_in_message);
+    let pointers = asking.flat_map(|(pointer, when)| when.pointers().chain([pointer]));
+    let Some(outline) = Outline::of(body, pointers) else {
         let opens = memchr::memchr2(b'{', b'[', message).is_some();
         return if opens { Err(AuthError::NotAsked) } else { Ok(()) };
     };
     for (place, rule) in rules.authorize.iter().enumerate() {
         let Some((pointer, when)) = asks_in_message(rule) else { continue };
-        if let Some(value) = read(pointer, when, document)? {
+        if let Some(value) = read(pointer, when, &outline)? {
             each((place, value))?;
         }
     }
@@ -135,13 +136,17 @@ fn each_asked(
 }
 
 /// The value that a message asks for, if it is one that asks.
-fn read(pointer: &Pointer, when: &When, document: &RawValue) -> Result<Option<String>, AuthError> {
-    match when.is_met_by(document) {
+fn read(
+    pointer: &Pointer,
+    when: &When,
+    outline: &Outline<'_, '_>,
+) -> Result<Option<String>, AuthError> {
+    match when.is_met_by(outline) {
         Some(true) => {}
         Some(false) => return Ok(None),
         None => return Err(AuthError::NotAsked),
     }
-    let value = match pointer.find(document) {
+    let value = match outline.find(pointer) {
         Found::One(value) => value,
         Found::Nothing if when.0.is_empty() => return Ok(None),
         Found::Nothing | Found::Ambiguous => return Err(AuthError::NotAsked),

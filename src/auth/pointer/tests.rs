@@ -4,8 +4,8 @@ use super::*;
 use proptest::prelude::*;
 
 fn at<'a>(text: &'a str, pointer: &str) -> Result<Option<&'a str>, ()> {
-    let document = document(text.as_bytes()).expect("JSON");
-    match Pointer::parse(pointer).expect("a pointer").find(document) {
+    let pointer = Pointer::parse(pointer).expect("a pointer");
+    match Outline::of(text.as_bytes(), [&pointer].into_iter()).expect("JSON").find(&pointer) {
         Found::Nothing => Ok(None),
         Found::One(value) => Ok(Some(value.get())),
         Found::Ambiguous => Err(()),
@@ -100,12 +100,46 @@ fn numbers_are_equal_by_what_they_mean() {
     assert!(!same("[1]", 1.into()) && !same("{}", "a".into()));
 }
 
+#[test]
+fn an_outline_knows_only_what_it_was_looked_through_for() {
+    let [a, b, other] = ["/a/0", "/b", "/c"].map(|text| Pointer::parse(text).unwrap());
+    let outline = Outline::of(br#"{"b":2,"a":[1],"c":3}"#, [&a, &b].into_iter()).unwrap();
+    assert!(matches!(outline.find(&a), Found::One(value) if value.get() == "1"));
+    assert!(matches!(outline.find(&b), Found::One(value) if value.get() == "2"));
+    assert!(matches!(outline.find(&other), Found::Ambiguous));
+    for no_json in [&b""[..], b" ", b"{\"a\":1", b"{}x", b"[1,]", b"\"\xff\"", b"{\"\\ud800\":1,}"]
+    {
+        assert!(Outline::of(no_json, [&a].into_iter()).is_none(), "{no_json:?}");
+    }
+    for nothing_there in [&b"1e400"[..], b" null ", b"\"\\ud800\"", b"[]", b"{}"] {
+        let outline = Outline::of(nothing_there, [&a].into_iter()).unwrap();
+        assert!(matches!(outline.find(&a), Found::Nothing), "{nothing_there:?}");
+    }
+}
+
 proptest! {
+    /// One look for all finds what a look for each finds, in a message that was
+    /// read as a whole before.
+    #[test]
+    fn an_outline_finds_what_looks_one_by_one_find(
+        text in "[\\[{](\"(a|A|b|1|\\\\ud800|\\\\u0061)\":|[\\[\\]{},1 ]|1e400|\"a\"){0,8}[\\]}]{0,2}",
+    ) {
+        let pointers = ["/a", "/a/b", "/A", "/0", "/1/a"].map(|text| Pointer::parse(text).unwrap());
+        let outline = Outline::of(text.as_bytes(), pointers.iter());
+        let whole = document(text.as_bytes());
+        prop_assert_eq!(outline.is_some(), whole.is_some());
+        let (Some(outline), Some(whole)) = (outline, whole) else { return Ok(()) };
+        for pointer in &pointers {
+            let (one, other) = (outline.find(pointer), find(whole, &pointer.0, Case::Exact));
+            prop_assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        }
+    }
+
     #[test]
     fn what_is_found_is_what_serde_json_finds(text in "[\\[\\]{}:,\"ab01. \\\\]{0,30}") {
         let pointer = "/a/0";
         let found = document(text.as_bytes());
-        let found = found.map(|raw| Pointer::parse(pointer).unwrap().find(raw));
+        let found = found.map(|raw| find(raw, &Pointer::parse(pointer).unwrap().0, Case::Exact));
         let built = serde_json::from_str::<Value>(&text);
         if let (Some(Found::One(value)), Ok(built)) = (found, built) {
             let value: Value = serde_json::from_str(value.get()).unwrap();
