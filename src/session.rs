@@ -105,9 +105,9 @@ pub struct Session {
     _permit: Permit,
     user_permit: Option<Permit>,
     /// Its first message is to say who it is, and has not been verified.
-    gate: Option<Gate>,
+    gate: Option<Box<Gate>>,
     /// Who it is, where messages have to ask for what that may have.
-    identity: Option<Identity>,
+    identity: Option<Box<Identity>>,
     /// What a client is told that was refused before upstream had answered.
     refusal: Option<Refusal>,
     /// Why we ended it, if we did.
@@ -117,7 +117,7 @@ pub struct Session {
 #[derive(Debug)]
 enum Phase {
     /// Upstream has not answered yet.
-    Opening(opening::Pending),
+    Opening(Box<opening::Pending>),
     /// There is no tunnel: nothing of the client goes on, whatever it sends.
     NoTunnel,
     /// The same, while an answer passes whose end Envoy does not see.
@@ -268,7 +268,7 @@ impl Session {
         let mut with = Surroundings { rules, budget, scratch: &mut scratch };
         let mut bench = {
             let taken = (self.taken.of(sender), self.queues.of(sender));
-            let (gate, identity) = (self.gate.as_mut(), self.identity.as_ref());
+            let (gate, identity) = (self.gate.as_deref_mut(), self.identity.as_deref());
             let who = Who { gate, identity, asking: &mut self.asking };
             Bench::new(
                 &guard,

@@ -120,8 +120,8 @@ impl<'a> Bench<'a> {
     /// For what is found between two chunks.
     pub(super) fn of(session: &'a mut Session, guard: &'a Guard, sender: Sender) -> Self {
         let who = Who {
-            gate: session.gate.as_mut(),
-            identity: session.identity.as_ref(),
+            gate: session.gate.as_deref_mut(),
+            identity: session.identity.as_deref(),
             asking: &mut session.asking,
         };
         let about = (&session.about, session.user.as_deref());

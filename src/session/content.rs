@@ -43,7 +43,7 @@ pub(super) enum Delivery<'a> {
 /// What it takes to read the messages of one direction.
 #[derive(Debug)]
 pub(super) struct Content {
-    compression: Option<Compression>,
+    compression: Option<Box<Compression>>,
 }
 
 #[derive(Debug)]
@@ -65,12 +65,12 @@ impl Content {
 
     /// permessage-deflate was agreed, with these parameters in this direction.
     pub(super) fn compress(&mut self, window: Window, budget: &Rc<Budget>) {
-        self.compression = Some(Compression {
+        self.compression = Some(Box::new(Compression {
             inflater: Inflater::new(window),
             diverged: false,
             charge: Charge::new(budget),
             charged_bytes: 0,
-        });
+        }));
     }
 
     /// Gives back what is kept for messages to come: there will be none.

@@ -290,8 +290,11 @@ impl Session {
             write_message(MessageType::Text, &ack, None, &mut frame);
             self.outboxes.client.add(&frame);
         }
-        self.identity =
-            policy.auth.as_ref().is_some_and(AuthRules::asks_in_messages).then_some(identity);
+        self.identity = policy
+            .auth
+            .as_ref()
+            .is_some_and(AuthRules::asks_in_messages)
+            .then(|| Box::new(identity));
         Ok(())
     }
 }

@@ -134,7 +134,7 @@ impl Session {
                 self.open(&pending, self.guard.now(), Some(UNREAD));
                 Opening::Open(pending.edits(None))
             }
-            Answer::Refused(error) => self.refuse_answer(pending, status, error),
+            Answer::Refused(error) => self.refuse_answer(*pending, status, error),
         }
     }
 

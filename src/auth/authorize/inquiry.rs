@@ -19,7 +19,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 #[derive(Debug, Default)]
 pub struct Inquiry {
     /// The one that is under way.
-    asked: Option<Asked>,
+    asked: Option<Box<Asked>>,
     /// Since when the next one waits for its place among those under way.
     waits_since: Option<Duration>,
 }
@@ -91,8 +91,8 @@ impl Inquiry {
             let under_way = &desk.verifiers.under_way;
             let otherwise = AuthError::CalloutUnavailable;
             let with = (desk.calls, desk.monotonic);
-            self.asked =
-                Some(Asked::ask(&question.call, with, under_way, desk.address, otherwise)?);
+            let asked = Asked::ask(&question.call, with, under_way, desk.address, otherwise)?;
+            self.asked = Some(Box::new(asked));
             self.waits_since = None;
             return Ok(false);
         };

@@ -1,5 +1,6 @@
 //! What Envoy is started with.
 
+use base64::Engine;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,24 +32,39 @@ pub fn lua() -> Value {
     )
 }
 
+/// The least that a wasm filter can do: it only has each chunk copied.
+const READS: &str = include_str!("../peers/reads.wat");
+
+/// A filter from outside that only reads what goes by.
+pub fn reads() -> Value {
+    // What is compiled here is part of the benchmark.
+    let code = wat::parse_str(READS).unwrap_or_default();
+    let code = base64::engine::general_purpose::STANDARD.encode(code);
+    wasm("http", "reads", &json!({"inline_bytes": code}), "")
+}
+
 /// wsguard with this document, as a filter of this kind, `http` or `network`.
 pub fn wsguard(kind: &str, wasm: &Path, document: &Value) -> Value {
+    self::wasm(kind, "wsguard", &json!({"filename": wasm}), &document.to_string())
+}
+
+fn wasm(kind: &str, name: &str, code: &Value, configuration: &str) -> Value {
     http_filter(
-        "wsguard",
+        name,
         json!({
             "@type": format!("{FILTERS}.{kind}.wasm.v3.Wasm"),
             "config": {
-                "name": "wsguard",
-                "root_id": "wsguard",
+                "name": name,
+                "root_id": name,
                 "failure_policy": "FAIL_RELOAD",
                 "configuration": {
                     "@type": "type.googleapis.com/google.protobuf.StringValue",
-                    "value": document.to_string(),
+                    "value": configuration,
                 },
                 "vm_config": {
-                    "vm_id": "wsguard",
+                    "vm_id": name,
                     "runtime": "envoy.wasm.runtime.v8",
-                    "code": {"local": {"filename": wasm}},
+                    "code": {"local": code},
                 },
             },
         }),

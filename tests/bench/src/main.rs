@@ -235,7 +235,7 @@ fn idle_connections(
     count: usize,
 ) -> Result<Vec<Idle>, Trouble> {
     let mut idle = Vec::new();
-    let names = ["envoy", "minimal", "example", "tcp", "stream"];
+    let names = ["envoy", "minimal", "example", "reads", "tcp", "stream"];
     let all = Setup::all().into_iter().filter(|s| names.contains(&s.name) && asked.setup(s));
     for setup in all {
         eprintln!("wsguard: {count} idle connections, {}", setup.title);

@@ -117,6 +117,13 @@ impl Setup {
                 K::Http(|_| vec![bootstrap::lua()]),
                 J::Messages,
             ),
+            new(
+                "reads",
+                "a wasm filter that only reads",
+                true,
+                K::Http(|_| vec![bootstrap::reads()]),
+                J::Messages,
+            ),
             new("tcp", "Envoy's tcp_proxy alone", true, K::Stream(|_| Vec::new()), J::Nothing),
             new("stream", "wsguard, stream filter", true, K::Stream(stream), J::Messages),
             new("haproxy", "HAProxy alone", false, K::Haproxy, J::Nothing),
