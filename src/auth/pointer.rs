@@ -12,6 +12,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
 
+mod cut;
+
 /// Most steps of a pointer: each costs a look through what is left.
 const MAX_STEPS: usize = 16;
 
@@ -137,7 +139,7 @@ pub(super) fn find<'a>(
 pub(super) fn without(document: &RawValue, steps: &[impl AsRef<str>]) -> Option<String> {
     let mut out = String::new();
     let steps: Vec<&str> = steps.iter().map(AsRef::as_ref).collect();
-    cut(document, &steps, &mut out).then_some(out)
+    cut::cut(document, &steps, &mut out).then_some(out)
 }
 
 /// The text of a value that is one.
@@ -147,46 +149,50 @@ pub(super) fn text(value: &RawValue) -> Option<String> {
 
 /// Whether a value is this one: numbers by what they mean, `1` and `1.0` alike.
 pub(super) fn equals(value: &RawValue, expected: &Value) -> bool {
-    match (serde_json::from_str::<Scalar>(value.get()), expected) {
-        (Ok(Scalar(Value::Number(one))), Value::Number(other)) => {
-            one == *other || one.as_f64() == other.as_f64()
-        }
-        (Ok(Scalar(value)), expected) => value == *expected,
-        (Err(_), _) => false,
+    let mut reader = serde_json::Deserializer::from_str(value.get());
+    reader.deserialize_any(Equals(expected)).unwrap_or(false)
+}
+
+/// Compares a value that is neither list nor object: with these it fails.
+struct Equals<'e>(&'e Value);
+
+impl Equals<'_> {
+    fn number(&self, number: &serde_json::Number) -> bool {
+        let Value::Number(expected) = self.0 else { return false };
+        number == expected || number.as_f64() == expected.as_f64()
     }
 }
 
-/// A value that is neither list nor object, and so costs nothing to build.
-struct Scalar(Value);
+impl Visitor<'_> for Equals<'_> {
+    type Value = bool;
 
-impl<'de> serde::Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        struct Only;
-        impl Visitor<'_> for Only {
-            type Value = Scalar;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a plain value")
-            }
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar(Value::Null))
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(value.into()))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(value.into()))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-                Ok(Scalar(value.into()))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar(value.into()))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
-                Ok(Scalar(value.into()))
-            }
-        }
-        reader.deserialize_any(Only)
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a plain value")
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(self.0.is_null())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
+        Ok(*self.0 == value)
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
+        Ok(self.number(&value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
+        Ok(self.number(&value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<bool, E> {
+        // JSON has no number that is not finite.
+        Ok(serde_json::Number::from_f64(value).is_some_and(|number| self.number(&number)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<bool, E> {
+        Ok(*self.0 == value)
     }
 }
 
@@ -288,9 +294,16 @@ enum Likeness {
 }
 
 fn likeness(name: &str, other: &str) -> Likeness {
+    let alike = || {
+        if name.is_ascii() && other.is_ascii() {
+            name.eq_ignore_ascii_case(other)
+        } else {
+            name.chars().map(folded).eq(other.chars().map(folded))
+        }
+    };
     if name == other {
         Likeness::Same
-    } else if name.chars().map(folded).eq(other.chars().map(folded)) {
+    } else if alike() {
         Likeness::Alike
     } else {
         Likeness::None
@@ -332,88 +345,6 @@ impl Visitor<'_> for Named<'_, '_, '_> {
             any |= place.likeness != Likeness::None;
         }
         Ok(any)
-    }
-}
-
-/// Writes the value without what the steps lead to; whether there was anything.
-/// Everything else stays as it was written, but for white space around it.
-fn cut(value: &RawValue, steps: &[&str], out: &mut String) -> bool {
-    let mut reader = serde_json::Deserializer::from_str(value.get());
-    let begin = out.len();
-    let cutting = Cutting { steps, out };
-    let done = match value.get().as_bytes().first() {
-        Some(b'{') => reader.deserialize_map(cutting),
-        Some(b'[') => reader.deserialize_seq(cutting),
-        _ => Ok(false),
-    };
-    if !matches!(done, Ok(true)) {
-        out.truncate(begin);
-        out.push_str(value.get());
-    }
-    matches!(done, Ok(true))
-}
-
-struct Cutting<'c> {
-    steps: &'c [&'c str],
-    out: &'c mut String,
-}
-
-impl<'de> Visitor<'de> for Cutting<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or a list")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        let Some((step, rest)) = self.steps.split_first() else { return Ok(false) };
-        let (mut changed, mut first) = (false, true);
-        self.out.push('{');
-        while let Some(name) = map.next_key::<&RawValue>()? {
-            let value = map.next_value::<&RawValue>()?;
-            // A name that is no text is none that all readers find.
-            let read = text(name);
-            let meant = read.is_some_and(|name| likeness(&name, step) != Likeness::None);
-            if meant && rest.is_empty() {
-                changed = true;
-                continue;
-            }
-            if !std::mem::take(&mut first) {
-                self.out.push(',');
-            }
-            self.out.push_str(name.get());
-            self.out.push(':');
-            if meant {
-                changed |= cut(value, rest, self.out);
-            } else {
-                self.out.push_str(value.get());
-            }
-        }
-        self.out.push('}');
-        Ok(changed)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
-        let Some((step, rest)) = self.steps.split_first() else { return Ok(false) };
-        let place = index(step);
-        let (mut changed, mut at) = (false, 0_usize);
-        self.out.push('[');
-        while let Some(value) = seq.next_element::<&RawValue>()? {
-            if at > 0 {
-                self.out.push(',');
-            }
-            match (place == Some(at), rest.is_empty()) {
-                (true, true) => {
-                    changed |= value.get() != "null";
-                    self.out.push_str("null");
-                }
-                (true, false) => changed |= cut(value, rest, self.out),
-                (false, _) => self.out.push_str(value.get()),
-            }
-            at += 1;
-        }
-        self.out.push(']');
-        Ok(changed)
     }
 }
 

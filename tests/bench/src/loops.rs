@@ -93,8 +93,8 @@ fn arrival(authorization: &str) -> Arrival {
     Arrival { head, connection: Some(42), request_id: None }
 }
 
-fn open(guard: &Rc<Guard>) -> Session {
-    let Admission::Guarded(mut session, _) = admit(guard, &arrival("")).admission else {
+fn open(guard: &Rc<Guard>, authorization: &str) -> Session {
+    let Admission::Guarded(mut session, _) = admit(guard, &arrival(authorization)).admission else {
         panic!("not guarded")
     };
     let answer = headers(&[
@@ -129,25 +129,40 @@ fn decoding() -> Vec<Loop> {
     decoders.into_iter().chain(masks).collect()
 }
 
+/// The header that a token of the vectors comes in.
+fn bearer(vectors: &Value, name: &str) -> String {
+    let good = vectors["good"].as_array().unwrap();
+    let vector = good.iter().find(|vector| vector["name"] == name).unwrap();
+    format!("Bearer {}", vector["token"].as_str().unwrap())
+}
+
 /// A message of the client's through a session: framing, UTF-8, rules.
 fn messages() -> Vec<Loop> {
+    let vectors = vectors();
+    let mut auth = policy::auth(&json!({"keys": vectors["keys"]}));
+    auth["authorize"] =
+        json!([{"from": {"message": "/room", "when": {"/type": "join"}}, "claim": "rooms"}]);
     let documents = [
         ("minimal", policy::minimal()),
         ("50 patterns", policy::with("client", policy::patterns(50))),
         ("rate", policy::with("client", json!({"rate": {"per_ip": "100000000/1m"}}))),
+        ("authorize", policy::with("auth", auth)),
     ];
     let mut loops = Vec::new();
     for (name, document) in documents {
-        for size in SIZES {
-            let frame = frames::of_client(TEXT, &frames::json(size, 0));
-            let mut session = open(&guard(&document, host()));
+        let alone = SIZES.map(|size| (size, 1));
+        for (size, at_once) in alone.into_iter().chain([(64, AT_ONCE)]) {
+            let frame = frames::of_client(TEXT, &frames::json(size, 0)).repeat(at_once);
+            let mut session =
+                open(&guard(&document, host()), &bearer(&vectors, "EdDSA by ed25519"));
             let mut out = Vec::new();
             let run = move || {
                 out.clear();
                 let outcome = session.on_data(Sender::Client, &frame, &mut out);
                 assert!(outcome.refused.is_none() && out.is_empty());
             };
-            loops.push(Loop::new(&format!("session, {name}"), &size.to_string(), size, run));
+            let what = if at_once > 1 { format!("{size} x {at_once}") } else { size.to_string() };
+            loops.push(Loop::new(&format!("session, {name}"), &what, size * at_once, run));
         }
     }
     loops
@@ -200,9 +215,7 @@ fn handshakes() -> Vec<Loop> {
     let mut document = policy::minimal();
     document["policies"][0]["auth"] = policy::auth(&json!({"keys": vectors["keys"]}));
     for name in ["RS256 by rsa", "ES256 by p256", "EdDSA by ed25519", "HS256 by oct"] {
-        let good = vectors["good"].as_array().unwrap();
-        let vector = good.iter().find(|vector| vector["name"] == name).unwrap();
-        let arrival = arrival(&format!("Bearer {}", vector["token"].as_str().unwrap()));
+        let arrival = arrival(&bearer(&vectors, name));
         let algorithm = name.split(' ').next().unwrap();
         for fresh in [true, false] {
             let (host, arrival) = (host(), arrival.clone());

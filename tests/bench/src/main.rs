@@ -236,8 +236,8 @@ fn idle_connections(
 ) -> Result<Vec<Idle>, Trouble> {
     let mut idle = Vec::new();
     let names = ["envoy", "minimal", "example", "reads", "tcp", "stream"];
-    let all = Setup::all().into_iter().filter(|s| names.contains(&s.name) && asked.setup(s));
-    for setup in all {
+    let setups = asked.setups()?;
+    for setup in setups.iter().filter(|setup| setup.is_own() || names.contains(&setup.name)) {
         eprintln!("wsguard: {count} idle connections, {}", setup.title);
         let Ok(running) = setup.start(bench.parts)? else { continue };
         let kib = bench.idle(&running.proxy, count)?;

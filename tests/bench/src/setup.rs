@@ -143,9 +143,14 @@ impl Setup {
         Ok(Self::new(name, name, true, Kind::Own(document), Judges::Messages))
     }
 
+    /// Whether its document is the user's.
+    pub const fn is_own(&self) -> bool {
+        matches!(self.kind, Kind::Own(_))
+    }
+
     /// The same with another wasm; `None` where it has none.
     pub fn before(&self, wasm: &Path) -> Option<Self> {
-        if !self.title.starts_with("wsguard") && !matches!(self.kind, Kind::Own(_)) {
+        if !self.title.starts_with("wsguard") && !self.is_own() {
             return None;
         }
         let name = format!("before-{}", self.name).leak();
