@@ -55,8 +55,9 @@ fn judge_controls(setting: &Setting, sent: &[Raw<'_>], gone_on: &[Raw<'_>], refu
 /// Every message that went on is whole and within its limits, and none of the
 /// good ones is missing.
 fn judge_messages(setting: &Setting, sent: &[Raw<'_>], gone_on: &[Raw<'_>], refused: bool) {
-    let (sent, _) = messages(sent);
-    let (mut gone_on, unfinished) = messages(gone_on);
+    let (sent, _) = messages(sent, MAX_FRAME_BYTES);
+    // What was changed goes on in one frame, however many it came in.
+    let (mut gone_on, unfinished) = messages(gone_on, MAX_MESSAGE_BYTES);
     assert!(!unfinished, "a message without its end");
     if setting.sender == Sender::Server {
         gone_on.retain(|(text, content, _)| !(*text && content.starts_with(ANSWER)));
@@ -107,12 +108,12 @@ fn is_answer(frame: &Raw<'_>) -> bool {
 }
 
 /// The messages that these frames make, inflated, and whether one has no end.
-/// What can't be inflated ends them: it closes.
-fn messages(frames: &[Raw<'_>]) -> (Vec<Content>, bool) {
+/// What can't be inflated ends them: it closes, as a larger frame does.
+fn messages(frames: &[Raw<'_>], max_frame_bytes: u64) -> (Vec<Content>, bool) {
     let mut inflater = Inflater::new(Window::DEFAULT);
     let (mut found, mut open): (Vec<Content>, Option<(Content, bool)>) = (Vec::new(), None);
     for frame in frames.iter().filter(|frame| !frame.0.opcode.is_control()) {
-        if frame.0.payload_bytes > MAX_FRAME_BYTES {
+        if frame.0.payload_bytes > max_frame_bytes {
             break;
         }
         let text = frame.0.opcode == Opcode::Text;
