@@ -7,7 +7,8 @@ use crate::workload::Workload;
 use std::fmt::Write as _;
 
 /// What is drawn: name, colour.
-const SHOWN: [(&str, &str); 6] = [
+const SHOWN: [(&str, &str); 7] = [
+    ("reads", "#bab0ac"),
     ("minimal", "#4e79a7"),
     ("example", "#f28e2b"),
     ("rules", "#59a14f"),
