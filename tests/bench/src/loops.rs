@@ -28,6 +28,8 @@ const VECTORS: &str = include_str!("../../vectors/tokens.json");
 const SIZES: [usize; 4] = [64, 1 << 10, 16 << 10, 256 << 10];
 /// Frames that come at once, as a busy connection brings them.
 const AT_ONCE: usize = 16;
+/// Bytes that Envoy hands over at a time.
+const CHUNK: usize = 16 << 10;
 
 /// One thing that is done again and again.
 pub struct Loop {
@@ -161,11 +163,31 @@ fn messages() -> Vec<Loop> {
                 let outcome = session.on_data(Sender::Client, &frame, &mut out);
                 assert!(outcome.refused.is_none() && out.is_empty());
             };
+            if size > CHUNK {
+                loops.push(in_chunks(name, &document, &vectors));
+            }
             let what = if at_once > 1 { format!("{size} x {at_once}") } else { size.to_string() };
             loops.push(Loop::new(&format!("session, {name}"), &what, size * at_once, run));
         }
     }
     loops
+}
+
+/// A large message that has to be held, since it comes in many chunks.
+fn in_chunks(name: &str, document: &Value, vectors: &Value) -> Loop {
+    let [.., size] = SIZES;
+    let frame = frames::of_client(TEXT, &frames::json(size, 0));
+    let mut session = open(&guard(document, host()), &bearer(vectors, "EdDSA by ed25519"));
+    let mut out = Vec::new();
+    let run = move || {
+        out.clear();
+        for chunk in frame.chunks(CHUNK) {
+            let outcome = session.on_data(Sender::Client, chunk, &mut out);
+            assert!(outcome.refused.is_none());
+        }
+        assert_eq!(out.len(), frame.len());
+    };
+    Loop::new(&format!("session, {name}"), &format!("{size} in chunks"), size, run)
 }
 
 fn rules(count: usize) -> RuleSet {
