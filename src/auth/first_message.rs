@@ -166,10 +166,13 @@ impl FirstMessageRules {
                 if !may_hold(message, pointer.name()) {
                     return None;
                 }
-                let outline = Outline::of(message, when.pointers())?;
                 // What readers don't agree on may be meant as well.
-                let meant = when.is_met_by(&outline).unwrap_or(true);
-                pointer.without(document(message)?).filter(|_| meant).map(String::into_bytes)
+                let meant = when.0.is_empty()
+                    || when.is_met_by(&Outline::of(message, when.pointers())?) != Some(false);
+                if !meant {
+                    return None;
+                }
+                pointer.without(document(message)?).map(String::into_bytes)
             }
             Form::SocketIo => socketio::cut_out(message),
             Form::GraphQl => cut_out_graphql(message),
@@ -185,10 +188,10 @@ impl FirstMessageRules {
 
     fn read_graphql(&self, message: &[u8]) -> Reading {
         let Some(document) = document(message) else { return Reading::Other };
-        match pointer::find(document, &["type"], Case::Exact) {
-            Found::One(kind) if pointer::equals(kind, &GRAPHQL_INIT.into()) => {}
-            Found::Ambiguous => return Reading::Malformed(AuthError::MessageForm),
-            Found::One(_) | Found::Nothing => return Reading::Other,
+        match pointer::find(document, &["type"], Case::Exact).is(&GRAPHQL_INIT.into()) {
+            Some(true) => {}
+            Some(false) => return Reading::Other,
+            None => return Reading::Malformed(AuthError::MessageForm),
         }
         let mut found = None;
         for place in GRAPHQL_PLACES {
@@ -219,10 +222,10 @@ impl When {
     pub(super) fn is_met_by(&self, outline: &Outline<'_, '_>) -> Option<bool> {
         let mut met = Some(true);
         for (pointer, expected) in &self.0 {
-            match outline.find(pointer) {
-                Found::One(value) if pointer::equals(value, expected) => {}
-                Found::One(_) | Found::Nothing => return Some(false),
-                Found::Ambiguous => met = None,
+            match outline.find(pointer).is(expected) {
+                Some(true) => {}
+                Some(false) => return Some(false),
+                None => met = None,
             }
         }
         met
@@ -293,10 +296,9 @@ fn cut_out_graphql(message: &[u8]) -> Option<Vec<u8>> {
         let claims = holds_word(message, GRAPHQL_INIT);
         return claims.then(|| br#"{"type":"connection_init"}"#.to_vec());
     };
-    match pointer::find(whole, &["type"], Case::Exact) {
-        Found::One(kind) if pointer::equals(kind, &GRAPHQL_INIT.into()) => {}
-        Found::Ambiguous => {}
-        Found::One(_) | Found::Nothing => return None,
+    let is_init = pointer::find(whole, &["type"], Case::Exact).is(&GRAPHQL_INIT.into());
+    if is_init == Some(false) {
+        return None;
     }
     let mut left: Option<String> = None;
     for place in GRAPHQL_PLACES {

@@ -4,7 +4,7 @@
 //! A reader may take the first or the last of two equal members, and may find a
 //! member whatever its letter case. So a place counts as found only where all
 //! readers find the same. Values are looked through without being built, each
-//! level once, so that the time is linear and the stack flat.
+//! level once for a pointer, so that the time is linear and the stack flat.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -65,6 +65,18 @@ pub(super) enum Found<'a> {
     Ambiguous,
 }
 
+impl Found<'_> {
+    /// Whether this value stands there: numbers by what they mean, `1` and `1.0`
+    /// alike. `None` where readers may not agree.
+    pub(super) fn is(self, expected: &Value) -> Option<bool> {
+        match self {
+            Self::One(value) => equals(value, expected),
+            Self::Nothing => Some(false),
+            Self::Ambiguous => None,
+        }
+    }
+}
+
 /// How names are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Case {
@@ -79,8 +91,8 @@ pub(super) fn document(message: &[u8]) -> Option<&RawValue> {
     serde_json::from_str(simdutf8::basic::from_utf8(message).ok()?).ok()
 }
 
-/// What a message holds where pointers begin: it is looked through once for all of
-/// them, and known to be JSON then.
+/// What a message holds where pointers begin: it is looked through once for the
+/// first steps of all of them, and known to be JSON then.
 #[derive(Debug)]
 pub(super) struct Outline<'n, 'a>(Vec<Place<'n, 'a>>);
 
@@ -147,10 +159,15 @@ pub(super) fn text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// Whether a value is this one: numbers by what they mean, `1` and `1.0` alike.
-pub(super) fn equals(value: &RawValue, expected: &Value) -> bool {
+/// `None` for a string that is no text.
+fn equals(value: &RawValue, expected: &Value) -> Option<bool> {
     let mut reader = serde_json::Deserializer::from_str(value.get());
-    reader.deserialize_any(Equals(expected)).unwrap_or(false)
+    match reader.deserialize_any(Equals(expected)) {
+        Ok(equal) => Some(equal),
+        Err(_) if value.get().starts_with('"') => None,
+        // A list, an object, or a number beyond what any reader can hold.
+        Err(_) => Some(false),
+    }
 }
 
 /// Compares a value that is neither list nor object: with these it fails.

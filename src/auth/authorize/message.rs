@@ -209,8 +209,18 @@ mod tests {
             (r#"{"type":"join","room":"a","Room":"c"}"#, NOT_ASKED),
             (r#"{"type":"say","type":"join","room":"c"}"#, NOT_ASKED),
             (r#"{"Type":"join","room":"c"}"#, NOT_ASKED),
+            (r#"{"type":"join\ud800","room":"c"}"#, NOT_ASKED),
         ] {
             assert_eq!(check(&rules, &alice, message.as_bytes()), verdict, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_number_means_the_same_however_it_is_written() {
+        let (rules, alice) = (rules("/room", &[("/op", 100_007_919_003_i64.into())]), alice());
+        for op in ["100007919003", "100007919003.00000000", "1000079190030000000e-7"] {
+            let message = format!(r#"{{"op":{op},"room":"c"}}"#);
+            assert_eq!(check(&rules, &alice, message.as_bytes()), NOT_GRANTED, "{op}");
         }
     }
 

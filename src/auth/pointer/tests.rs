@@ -91,13 +91,50 @@ fn deep_and_wide_documents_cost_no_stack() {
     assert_eq!(at(&wide, "/token"), Ok(Some("1")));
 }
 
+fn same(text: &str, value: impl Into<Value>) -> Option<bool> {
+    Found::One(document(text.as_bytes()).unwrap()).is(&value.into())
+}
+
 #[test]
-fn numbers_are_equal_by_what_they_mean() {
-    let same = |text: &str, value: Value| equals(document(text.as_bytes()).unwrap(), &value);
-    assert!(same("1.0", 1.into()) && same("1e0", 1.into()) && same("1", 1.into()));
-    assert!(same(r#""\u0061""#, "a".into()));
-    assert!(same("true", true.into()) && !same("1", true.into()) && !same("\"1\"", 1.into()));
-    assert!(!same("[1]", 1.into()) && !same("{}", "a".into()));
+fn values_are_equal_by_what_they_mean() {
+    for (text, value) in [
+        ("1.0", Value::from(1)),
+        ("1e0", 1.into()),
+        ("1", 1.into()),
+        ("1", 1.0.into()),
+        (r#""\u0061""#, "a".into()),
+        ("true", true.into()),
+        ("null", Value::Null),
+    ] {
+        assert_eq!(same(text, value), Some(true), "{text}");
+    }
+    for (text, value) in [
+        ("1", Value::from(true)),
+        ("\"1\"", 1.into()),
+        ("[1]", 1.into()),
+        ("{}", "a".into()),
+        ("1e400", 1.into()),
+        ("2", 1.into()),
+    ] {
+        assert_eq!(same(text, value), Some(false), "{text}");
+    }
+    assert_eq!(same(r#""join\ud800""#, "join"), None, "a reader may leave out what is no text");
+    assert_eq!(same(r#""\ud800""#, 1), None);
+}
+
+/// However many zeros are written behind a number, or in its exponent.
+#[test]
+fn numbers_are_read_as_exactly_as_upstream_may_read_them() {
+    for zeros in 0..30 {
+        let zeros = "0".repeat(zeros);
+        assert_eq!(
+            same(&format!("100007919003.0{zeros}"), 100_007_919_003_i64),
+            Some(true),
+            "{zeros}"
+        );
+        assert_eq!(same(&format!("0.00003{zeros}"), 0.00003), Some(true), "{zeros}");
+        assert_eq!(same(&format!("3{zeros}e-{}", 5 + zeros.len()), 0.00003), Some(true), "{zeros}");
+    }
 }
 
 #[test]
@@ -133,6 +170,14 @@ proptest! {
             let (one, other) = (outline.find(pointer), find(whole, &pointer.0, Case::Exact));
             prop_assert_eq!(format!("{one:?}"), format!("{other:?}"));
         }
+    }
+
+    #[test]
+    fn a_number_is_the_same_with_more_zeros(number in any::<i32>(), digits in 0..12i32, zeros in 0..20usize) {
+        let text = format!("{number}e-{digits}");
+        let expected: f64 = text.parse().unwrap();
+        let more = format!("{number}{}e-{}", "0".repeat(zeros), digits + i32::try_from(zeros).unwrap());
+        prop_assert_eq!(same(&more, expected), Some(true), "{} {}", text, more);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// What is drawn: name, colour.
 const SHOWN: [(&str, &str); 7] = [
-    ("reads", "#bab0ac"),
+    ("copies", "#bab0ac"),
     ("minimal", "#4e79a7"),
     ("example", "#f28e2b"),
     ("rules", "#59a14f"),
@@ -21,7 +21,7 @@ const LEFT: f64 = 210.0;
 const WIDTH: f64 = 520.0;
 const BAR: f64 = 14.0;
 
-/// CPU of wsguard by that of Envoy alone, a bar for each workload and set-up.
+/// CPU by that of Envoy alone, a bar for each workload and set-up.
 pub fn draw(report: &Report) -> Result<String, Trouble> {
     let mut bars = Vec::new();
     for workload in Workload::all()? {

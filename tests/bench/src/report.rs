@@ -209,7 +209,7 @@ impl Report {
     }
 
     /// Where wsguard stands by what it should cost, and where a wasm filter would
-    /// that only reads.
+    /// that only copies.
     fn goals(&self, text: &mut String) -> Result<(), Trouble> {
         let goals = [
             ("64 B, example policy", "text-64", "example", BASE, 1.15),
@@ -223,24 +223,24 @@ impl Report {
         ];
         writeln!(
             text,
-            "| goal | compared with | at most | measured | | a wasm filter that only reads |\n\
+            "| goal | compared with | at most | measured | | a wasm filter that only copies |\n\
              |---|---|---|---|---|---|"
         )?;
         for (title, workload, setup, base, most) in goals {
             let Some(ratio) = self.ratio(workload, setup, base) else { continue };
             let verdict = met(ratio.median <= most);
-            let reads = self.ratio(workload, "reads", base).map_or("–".into(), Spread::shown);
+            let copies = self.ratio(workload, "copies", base).map_or("–".into(), Spread::shown);
             let base = Setup::all().into_iter().find(|s| s.name == base).map_or("", |s| s.title);
             let ratio = ratio.shown();
-            writeln!(text, "| {title} | {base} | {most} | {ratio} | {verdict} | {reads} |")?;
+            writeln!(text, "| {title} | {base} | {most} | {ratio} | {verdict} | {copies} |")?;
         }
         let idle = |name| self.idle.iter().find(|idle| idle.name == name).map(|idle| idle.kib);
         if let (Some(base), Some(guarded)) = (idle(BASE), idle("example")) {
             let (added, verdict) = (guarded - base, met(guarded - base <= 2.0));
-            let reads = idle("reads").map_or("–".into(), |reads| format!("{:.1}", reads - base));
+            let copies = idle("copies").map_or("–".into(), |kib| format!("{:.1}", kib - base));
             writeln!(
                 text,
-                "| idle connection, KiB added | Envoy alone | 2 | {added:.1} | {verdict} | {reads} |"
+                "| idle connection, KiB added | Envoy alone | 2 | {added:.1} | {verdict} | {copies} |"
             )?;
         }
         let ready = |patterns| self.started.iter().find(|s| s.patterns == patterns);

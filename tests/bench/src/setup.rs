@@ -118,10 +118,10 @@ impl Setup {
                 J::Messages,
             ),
             new(
-                "reads",
-                "a wasm filter that only reads",
+                "copies",
+                "a wasm filter that only copies",
                 true,
-                K::Http(|_| vec![bootstrap::reads()]),
+                K::Http(|_| vec![bootstrap::copies()]),
                 J::Messages,
             ),
             new("tcp", "Envoy's tcp_proxy alone", true, K::Stream(|_| Vec::new()), J::Nothing),
@@ -176,7 +176,7 @@ impl Setup {
             Traffic::Handshakes(shakes) if shakes.status == 429 => self.judges == J::Banned,
             Traffic::Handshakes(shakes) if shakes.foreign => self.name.ends_with("jwt"),
             Traffic::Handshakes(shakes) if shakes.status == 101 => {
-                ["envoy", "reads"].contains(&self.name) || matches!(self.judges, J::Tokens | J::All)
+                ["envoy", "copies"].contains(&self.name) || matches!(self.judges, J::Tokens | J::All)
             }
             Traffic::Handshakes(_) => matches!(self.judges, J::Tokens | J::All),
         }
