@@ -68,7 +68,7 @@ pub fn draw(report: &Report) -> Result<String, Trouble> {
         y += BAR;
     }
     let one = x(1.0);
-    writeln!(body, "<path d=\"M{one:.1} 52V{y}\" stroke=\"#c00\" stroke-dasharray=\"4 3\"/>")?;
+    writeln!(body, "<path d=\"M{one:.1} 62V{y}\" stroke=\"#c00\" stroke-dasharray=\"4 3\"/>")?;
     let (mut left, mut top) = (LEFT, 30.0);
     for (setup, colour) in SHOWN {
         if !bars.iter().any(|bar| bar.1 == setup) {
