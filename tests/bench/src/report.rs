@@ -247,7 +247,10 @@ impl Report {
         if let (Some(base), Some(loaded)) = (ready(1), ready(1000)) {
             let added = (loaded.ready_ms.median - base.ready_ms.median) / 1e3;
             let verdict = met(added <= 1.0);
-            writeln!(text, "| 1,000 patterns load, s | 1 pattern | 1 | {added:.2} | {verdict} | – |")?;
+            writeln!(
+                text,
+                "| 1,000 patterns load, s | 1 pattern | 1 | {added:.2} | {verdict} | – |"
+            )?;
         }
         writeln!(text)?;
         Ok(())

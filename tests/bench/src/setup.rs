@@ -181,7 +181,8 @@ impl Setup {
             Traffic::Handshakes(shakes) if shakes.status == 429 => self.judges == J::Banned,
             Traffic::Handshakes(shakes) if shakes.foreign => self.name.ends_with("jwt"),
             Traffic::Handshakes(shakes) if shakes.status == 101 => {
-                ["envoy", "copies"].contains(&self.name) || matches!(self.judges, J::Tokens | J::All)
+                ["envoy", "copies"].contains(&self.name)
+                    || matches!(self.judges, J::Tokens | J::All)
             }
             Traffic::Handshakes(_) => matches!(self.judges, J::Tokens | J::All),
         }
