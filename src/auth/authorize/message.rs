@@ -200,6 +200,7 @@ mod tests {
             (r#"{"room":"\u0061","type":"\u006aoin"}"#, Ok(())),
             (r#"{"type":"join","room":"c"}"#, NOT_GRANTED),
             (r#"{"type":"join","room":"A"}"#, NOT_GRANTED),
+            (r#"{"type":"join","room":7.0}"#, NOT_GRANTED),
             (r#"{"type":"say","room":"c"}"#, Ok(())),
             (r#"{"type":"join"}"#, NOT_ASKED),
             (r#"{"type":"join","room":["a"]}"#, NOT_ASKED),
