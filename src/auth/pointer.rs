@@ -365,5 +365,19 @@ impl Visitor<'_> for Named<'_, '_, '_> {
     }
 }
 
+/// Holds that one look finds what looks one by one find, in a document that was read
+/// as a whole before.
+pub(super) fn fuzz_outline(message: &[u8]) {
+    let pointers = ["/type", "/token", "/token/0", "/a/0/token", "/A", "/a", "/0", "/1/a"];
+    let pointers: Vec<Pointer> = pointers.into_iter().filter_map(Pointer::parse).collect();
+    let (outline, whole) = (Outline::of(message, pointers.iter()), document(message));
+    assert_eq!(outline.is_some(), whole.is_some());
+    let (Some(outline), Some(whole)) = (outline, whole) else { return };
+    for pointer in &pointers {
+        let (one, other) = (outline.find(pointer), find(whole, &pointer.0, Case::Exact));
+        assert_eq!(format!("{one:?}"), format!("{other:?}"), "{pointer:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests;
