@@ -159,11 +159,11 @@ pub(super) fn text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// `None` for a string that is no text.
+/// `None` for a string that is no text, and one that a NUL may be left out of.
 fn equals(value: &RawValue, expected: &Value) -> Option<bool> {
     let mut reader = serde_json::Deserializer::from_str(value.get());
     match reader.deserialize_any(Equals(expected)) {
-        Ok(equal) => Some(equal),
+        Ok(equal) => equal,
         Err(_) if value.get().starts_with('"') => None,
         // A list, an object, or a number beyond what any reader can hold.
         Err(_) => Some(false),
@@ -181,35 +181,37 @@ impl Equals<'_> {
 }
 
 impl Visitor<'_> for Equals<'_> {
-    type Value = bool;
+    type Value = Option<bool>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a plain value")
     }
 
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(self.0.is_null())
+    fn visit_unit<E>(self) -> Result<Option<bool>, E> {
+        Ok(Some(self.0.is_null()))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
-        Ok(*self.0 == value)
+    fn visit_bool<E>(self, value: bool) -> Result<Option<bool>, E> {
+        Ok(Some(*self.0 == value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
-        Ok(self.number(&value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<Option<bool>, E> {
+        Ok(Some(self.number(&value.into())))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
-        Ok(self.number(&value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<Option<bool>, E> {
+        Ok(Some(self.number(&value.into())))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<bool, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Option<bool>, E> {
         // JSON has no number that is not finite.
-        Ok(serde_json::Number::from_f64(value).is_some_and(|number| self.number(&number)))
+        let number = serde_json::Number::from_f64(value);
+        Ok(Some(number.is_some_and(|number| self.number(&number))))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<bool, E> {
-        Ok(*self.0 == value)
+    fn visit_str<E>(self, value: &str) -> Result<Option<bool>, E> {
+        let may_be = without_nul(value).any(|value| *self.0 == *value);
+        Ok(if may_be { None } else { Some(*self.0 == value) })
     }
 }
 
@@ -311,20 +313,27 @@ enum Likeness {
 }
 
 fn likeness(name: &str, other: &str) -> Likeness {
-    let alike = || {
-        if name.is_ascii() && other.is_ascii() {
-            name.eq_ignore_ascii_case(other)
-        } else {
-            name.chars().map(folded).eq(other.chars().map(folded))
-        }
-    };
     if name == other {
         Likeness::Same
-    } else if alike() {
+    } else if is_alike(name, other) || without_nul(name).any(|name| is_alike(&name, other)) {
         Likeness::Alike
     } else {
         Likeness::None
     }
+}
+
+fn is_alike(name: &str, other: &str) -> bool {
+    if name.is_ascii() && other.is_ascii() {
+        name.eq_ignore_ascii_case(other)
+    } else {
+        name.chars().map(folded).eq(other.chars().map(folded))
+    }
+}
+
+/// What readers in C may make of a text with a NUL in it: the end, or nothing.
+fn without_nul(text: &str) -> impl Iterator<Item = String> {
+    let parts = text.split_once('\0').into_iter();
+    parts.flat_map(|(begin, _)| [begin.to_owned(), text.replace('\0', "")])
 }
 
 /// The two signs beyond ASCII that fold to ASCII letters count as these, as in

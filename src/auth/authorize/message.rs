@@ -211,6 +211,9 @@ mod tests {
             (r#"{"type":"say","type":"join","room":"c"}"#, NOT_ASKED),
             (r#"{"Type":"join","room":"c"}"#, NOT_ASKED),
             (r#"{"type":"join\ud800","room":"c"}"#, NOT_ASKED),
+            (r#"{"type\u0000":"join","room":"c"}"#, NOT_ASKED),
+            (r#"{"type":"join\u0000","room":"c"}"#, NOT_ASKED),
+            (r#"{"type":"join","room":"a\u0000c"}"#, NOT_ASKED),
         ] {
             assert_eq!(check(&rules, &alice, message.as_bytes()), verdict, "{message}");
         }

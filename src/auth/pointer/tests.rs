@@ -55,6 +55,9 @@ fn what_two_readers_may_read_in_two_ways_is_ambiguous() {
         r#"{"token":"a","Token":"b"}"#,
         r#"{"TOKEN":"b"}"#,
         r#"{"to\u212Aen":"b"}"#,
+        r#"{"token\u0000":"b"}"#,
+        r#"{"Token\u0000x":"b"}"#,
+        r#"{"to\u0000ken":"b"}"#,
     ] {
         assert_eq!(at(text, "/token"), Err(()), "{text}");
         assert_eq!(left(text, "/token").as_deref(), Some("{}"), "{text}");
@@ -120,6 +123,10 @@ fn values_are_equal_by_what_they_mean() {
     }
     assert_eq!(same(r#""join\ud800""#, "join"), None, "a reader may leave out what is no text");
     assert_eq!(same(r#""\ud800""#, 1), None);
+    for text in [r#""join\u0000""#, r#""join\u0000x""#, r#""jo\u0000in""#] {
+        assert_eq!(same(text, "join"), None, "{text}");
+    }
+    assert_eq!(same(r#""leave\u0000join""#, "join"), Some(false));
 }
 
 /// However many zeros are written behind a number, or in its exponent.
