@@ -22,6 +22,7 @@ mod attackers;
 mod auth;
 mod bounds;
 mod browser;
+mod bypasses;
 mod compressed;
 mod config;
 mod credentials;

@@ -1,0 +1,1 @@
+//! Control frames under rules.

@@ -1,0 +1,1 @@
+//! Compressed messages that receivers inflate frame by frame, or end at a final block.

@@ -1,0 +1,1 @@
+//! Bytes of upstream's before the head of its answer.

@@ -1,0 +1,1 @@
+//! What a first message asks for, in mode report, whatever comes beside it.

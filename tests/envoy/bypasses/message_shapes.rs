@@ -1,0 +1,1 @@
+//! Messages whose shape hides what they ask for.

@@ -1,0 +1,1 @@
+//! Spellings of a path that reach another policy.

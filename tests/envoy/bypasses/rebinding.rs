@@ -1,0 +1,1 @@
+//! `same-origin` under DNS rebinding.

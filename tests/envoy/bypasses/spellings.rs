@@ -1,0 +1,1 @@
+//! Identity and credential headers in other spellings.
