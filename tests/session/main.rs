@@ -24,6 +24,7 @@ mod limits;
 mod oracle;
 mod quotas;
 mod rates;
+mod receivers;
 mod report;
 mod rig;
 mod server;
