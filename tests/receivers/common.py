@@ -33,4 +33,4 @@ def arguments():
         return role, []
     url, first, count = more
     numbers = range(int(first), int(first) + int(count))
-    return role, [(f"{url}?id={number}", str(number)) for number in numbers]
+    return role, [(f"{url}/{number % 10}?id={number}", str(number)) for number in numbers]

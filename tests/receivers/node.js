@@ -18,7 +18,7 @@ exports.run = ({ server, client }) => {
     server((port) => console.log(port));
   } else if (role === "client") {
     for (let id = Number(first); id < Number(first) + Number(count); id += 1) {
-      client(`${url}?id=${id}`, String(id));
+      client(`${url}/${id % 10}?id=${id}`, String(id));
     }
   } else {
     process.exit(2);

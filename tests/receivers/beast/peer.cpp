@@ -96,13 +96,13 @@ void serve(boost::asio::io_context& context)
     });
 }
 
-// ws://127.0.0.1:PORT/PATH
-void connect(boost::asio::io_context& context, std::string const& url, std::string const& id)
+// ws://127.0.0.1:PORT
+void connect(boost::asio::io_context& context, std::string const& url, int number)
 {
-    auto const slash = url.find('/', 5);
-    auto const authority = url.substr(5, slash - 5);
+    auto const id = std::to_string(number);
+    auto const authority = url.substr(5);
     auto const port = std::atoi(authority.substr(authority.find(':') + 1).c_str());
-    auto const path = url.substr(slash) + "?id=" + id;
+    auto const path = "/" + std::to_string(number % 10) + "?id=" + id;
     boost::asio::spawn(context, [&context, authority, port, path, id](boost::asio::yield_context yield) {
         websocket::stream<tcp::socket> stream(context);
         beast::error_code error;
@@ -128,7 +128,7 @@ int main(int count, char** arguments)
     } else if (count == 5) {
         auto const first = std::atoi(arguments[3]);
         for (auto id = first; id < first + std::atoi(arguments[4]); ++id)
-            connect(context, arguments[2], std::to_string(id));
+            connect(context, arguments[2], id);
     } else {
         return 2;
     }

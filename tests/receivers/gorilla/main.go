@@ -65,15 +65,16 @@ func clients(url string, first, count int) {
 	var all sync.WaitGroup
 	for number := first; number < first+count; number++ {
 		all.Add(1)
-		go func(id string) {
+		go func(number int) {
 			defer all.Done()
-			connection, _, err := dialer.Dial(url+"?id="+id, nil)
+			id := strconv.Itoa(number)
+			connection, _, err := dialer.Dial(fmt.Sprintf("%s/%d?id=%d", url, number%10, number), nil)
 			if err != nil {
 				say(id, "end", 0, err)
 				return
 			}
 			receive(connection, id)
-		}(strconv.Itoa(number))
+		}(number)
 	}
 	all.Wait()
 }

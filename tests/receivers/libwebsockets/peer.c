@@ -101,15 +101,15 @@ static const struct lws_extension extensions[] = {
 static int connect_all(struct lws_context *context, const char *url, int first, int count)
 {
     struct lws_client_connect_info info;
-    char host[64], path[96], target[160];
+    char host[64], target[64];
     int port;
 
-    if (sscanf(url, "ws://%63[^:]:%d%95s", host, &port, path) != 3)
+    if (sscanf(url, "ws://%63[^:]:%d", host, &port) != 2)
         return 2;
     struct session *sessions = calloc((size_t)count, sizeof *sessions);
     for (int i = 0; sessions && i < count; i++) {
         snprintf(sessions[i].id, sizeof sessions[i].id, "%d", first + i);
-        snprintf(target, sizeof target, "%s?id=%d", path, first + i);
+        snprintf(target, sizeof target, "/%d?id=%d", (first + i) % 10, first + i);
         memset(&info, 0, sizeof info);
         info.context = context;
         info.address = info.host = info.origin = host;
