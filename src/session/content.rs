@@ -145,27 +145,37 @@ impl Content {
             (false, true) => Delivery::Changed(sanitized),
             (false, false) => Delivery::AsItCame,
         };
-        Ok(match &mut self.compression {
-            Some(compression) if message.is_compressed() => {
-                // What overtakes others would reach the receiver in another
-                // order than it refers to them, and they to it. What may vanish
-                // yet is referred to by what comes before that is known.
-                compression.diverged |= overtakes
-                    || reshaped == Some(Reshaping::Inflate)
-                    || delivery != Delivery::AsItCame
-                    || judge.waits() && judge.may_vanish();
-                match delivery {
-                    Delivery::AsItCame if compression.diverged => Delivery::Changed(plain),
-                    Delivery::AsItCame if reshaped.is_some() => Delivery::Joined(payload),
-                    delivery => delivery,
-                }
-            }
-            _ => delivery,
-        })
+        let Some(compression) = self.compression.as_mut().filter(|_| message.is_compressed())
+        else {
+            return Ok(delivery);
+        };
+        // What overtakes others would reach the receiver in another order than it
+        // refers to them, and they to it. What may vanish yet is referred to by what
+        // comes before that is known.
+        let diverges = overtakes || judge.waits() && judge.may_vanish();
+        Ok(compression.deliver(delivery, (plain, payload), reshaped, diverges))
     }
 }
 
 impl Compression {
+    /// How a message goes on that inflates to `plain`, and came as `payload`, as far
+    /// as the receiver can follow: not where it `diverges`, nor once it did.
+    fn deliver<'a>(
+        &mut self,
+        delivery: Delivery<'a>,
+        (plain, payload): (&'a [u8], &'a [u8]),
+        reshaping: Option<Reshaping>,
+        diverges: bool,
+    ) -> Delivery<'a> {
+        self.diverged |=
+            diverges || reshaping == Some(Reshaping::Inflate) || delivery != Delivery::AsItCame;
+        match delivery {
+            Delivery::AsItCame if self.diverged => Delivery::Changed(plain),
+            Delivery::AsItCame if reshaping.is_some() => Delivery::Joined(payload),
+            delivery => delivery,
+        }
+    }
+
     fn inflate(
         &mut self,
         payload: &[u8],
