@@ -10,7 +10,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "a test that can't go on should say where"
+    clippy::print_stdout,
+    reason = "a test that can't go on should say where, and a long one how far it is"
 )]
 
 mod bits;

@@ -60,52 +60,62 @@ pub fn all(connections: usize) {
     assert!(failed.is_empty(), "RECEIVERS_SEED={seed}\n{}", failed.join("\n"));
 }
 
-async fn receivers(seed: u64, connections: usize) -> Vec<String> {
+/// A receiver with its server, where it has one.
+type Started = (Receiver, Option<(Process, SocketAddr)>);
+
+/// Those that are wanted and can be had.
+fn started() -> Vec<Started> {
     let only = setting("RECEIVERS_ONLY");
     let wanted = |receiver: &&Receiver| {
         only.as_ref().is_none_or(|only| only.split(',').any(|name| name == receiver.name))
     };
-    let raw = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut servers, mut upstreams) = (Vec::new(), vec![("raw", raw.local_addr().unwrap())]);
+    let mut started = Vec::new();
     for receiver in RECEIVERS.iter().filter(wanted) {
-        if !receiver.is_here() {
+        if receiver.is_here() {
+            started.push((*receiver, receiver.has_server.then(|| receiver.server())));
+        } else {
             println!("NOT TESTED HERE: {} (see tests/tools/receivers.sh)", receiver.name);
-            continue;
         }
-        let server = receiver.has_server.then(|| receiver.server());
+    }
+    started
+}
+
+async fn receivers(seed: u64, connections: usize) -> Vec<String> {
+    let raw = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let started = started();
+    let mut upstreams = vec![("raw", raw.local_addr().unwrap())];
+    for (receiver, server) in &started {
         upstreams.extend(server.iter().map(|(_, address)| (receiver.name, *address)));
-        servers.push((*receiver, server));
     }
     let envoy = Envoy::start(&edges(&upstreams));
     let is_direct = setting("RECEIVERS_DIRECT").is_some();
     let mut failed = Vec::new();
-    for (receiver, server) in &servers {
+    for (receiver, server) in &started {
         for (sender, upstream) in [(Sender::Client, receiver.name), (Sender::Server, "raw")] {
-            let role = if sender == Sender::Client { 0 } else { IDS / 2 };
             let direct = upstreams.iter().find(|(name, _)| *name == upstream);
             let Some((_, direct)) = direct else { continue };
             let addresses = KINDS.map(|kind| {
                 if is_direct { *direct } else { envoy.listener(&format!("{upstream}-{kind}")) }
             });
             let n = RECEIVERS.iter().position(|other| other.name == receiver.name).unwrap();
-            let first = n as u64 * IDS + role;
+            let first = n as u64 * IDS + if sender == Sender::Client { 0 } else { IDS / 2 };
             let job = Job { receiver: *receiver, sender, seed, first, addresses };
             let begin = Instant::now();
-            let (differences, told) = match (sender, server) {
+            let (differences, messages) = match (sender, server) {
                 (Sender::Client, Some((process, _))) => job.to_server(process, connections).await,
                 _ => job.to_clients(&raw, connections).await,
             };
+            let (worst, others): (Vec<_>, Vec<_>) =
+                differences.into_iter().partition(|told| told.contains(UNJUDGED));
             println!(
-                "{:>14} as {}: {connections} connections, {} messages, {} differences, {} of them \
-                 messages that were never judged ({:.1} s)",
-                receiver.name,
-                if sender == Sender::Client { "server" } else { "client" },
-                told,
-                differences.len(),
-                differences.iter().filter(|told| told.contains(UNJUDGED)).count(),
+                "{:>24}: {connections} connections, {messages} messages; {} messages that were \
+                 never judged, {} other differences ({:.1} s)",
+                job.name(),
+                worst.len(),
+                others.len(),
                 begin.elapsed().as_secs_f32(),
             );
-            failed.extend(differences.into_iter().take(TOLD));
+            failed.extend(worst.into_iter().chain(others).take(TOLD));
         }
     }
     failed
