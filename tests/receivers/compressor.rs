@@ -26,10 +26,20 @@ pub enum Flaw {
     Long,
     /// No payload at all.
     Empty,
+    /// Its frames have reserved bits where they have no meaning.
+    Reserved,
 }
 
-pub const FLAWS: [Flaw; 7] =
-    [Flaw::Window, Flaw::Padding, Flaw::Ending, Flaw::Bits, Flaw::Short, Flaw::Long, Flaw::Empty];
+pub const FLAWS: [Flaw; 8] = [
+    Flaw::Window,
+    Flaw::Padding,
+    Flaw::Ending,
+    Flaw::Bits,
+    Flaw::Short,
+    Flaw::Long,
+    Flaw::Empty,
+    Flaw::Reserved,
+];
 
 /// A sender's end of a compressed direction.
 pub struct Compressor {

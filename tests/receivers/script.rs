@@ -189,16 +189,16 @@ impl Writer<'_> {
         let opcode = if message.is_text { 1 } else { 2 };
         if is_compressed {
             let payload = compressor.message(&message.data, flaw, self.random);
-            self.frames(0x40 | opcode, &payload);
+            self.frames(0x40 | opcode, &payload, flaw);
         } else {
-            self.frames(opcode, &message.data);
+            self.frames(opcode, &message.data, flaw);
         }
         let frames = if is_compressed { "compressed" } else { "plain" };
         self.script.told.push(format!("{frames} {flaw:?} {message:?}"));
     }
 
     /// A message in frames, some of them empty, with Pings between.
-    fn frames(&mut self, first: u8, payload: &[u8]) {
+    fn frames(&mut self, first: u8, payload: &[u8], flaw: Option<Flaw>) {
         let count = if self.random.chance(40) { 1 } else { self.random.between(2, 6) };
         let mut cuts: Vec<usize> =
             (1..count).map(|_| self.random.below(payload.len() + 1)).collect();
@@ -209,7 +209,13 @@ impl Writer<'_> {
                 self.frame(0x89, b"ping");
             }
             let fin = if n + 2 == cuts.len() { 0x80 } else { 0 };
-            self.frame(fin | if n == 0 { first } else { 0 }, &payload[piece[0]..piece[1]]);
+            let reserved = match flaw {
+                Some(Flaw::Reserved) if n > 0 => 0x40,
+                Some(Flaw::Reserved) if count == 1 => 0x20,
+                _ => 0,
+            };
+            let opcode = if n == 0 { first } else { 0 };
+            self.frame(fin | reserved | opcode, &payload[piece[0]..piece[1]]);
         }
     }
 
