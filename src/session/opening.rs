@@ -2,9 +2,9 @@
 
 use super::admission::nameable;
 use super::answered::{self, Answered};
+use super::forward::Forward;
 use super::lifetime::Life;
 use super::refusal::Refusal;
-use super::forward::Forward;
 use super::{Forwarded, Outcome, Phase, Session};
 use crate::auth::Identity;
 use crate::config::{Mode, Policy};
