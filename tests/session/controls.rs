@@ -171,11 +171,11 @@ fn report_tells_and_lets_pass() {
     }
 }
 
-/// Or a rule against empty messages would end every library's heartbeat.
+/// The pings of most libraries are empty, and a Close of a code alone has no reason.
 #[test]
 fn an_empty_control_frame_holds_nothing_to_judge() {
     let mut document = ruled("close");
-    document["policies"][0]["client"]["rules"][0]["pattern"] = json!("^$");
+    document["policies"][0]["client"]["rules"][0]["pattern"] = json!("(?s).");
     let mut rig = Rig::open(&document);
     let empty = [masked(PING, b""), masked(PONG, b""), masked(CLOSE, &4001u16.to_be_bytes())];
     assert_eq!(rig.client(&empty.concat()).bytes, empty.concat());
