@@ -238,7 +238,8 @@ fn judge_utf8(kind: MessageType, plain: &[u8]) -> Result<(), Violation> {
     }
 }
 
-fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
+/// Looks for what the rules look for, in bytes that need be no text.
+pub(super) fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
     match rules.rules.as_ref().and_then(|rules| rules.find(plain)) {
         Some(found) => Err(Violation::RuleMatched { rule: found.rule, action: found.action }),
         None => Ok(()),

@@ -159,7 +159,7 @@ impl Flow {
                     let Some(header) = self.frame else { return Err(Stopped) };
                     let piece = Piece { header, data, offset, end, begin, before, after };
                     if header.opcode.is_control() {
-                        self.control_piece(&piece, forward, judge)?;
+                        self.control_piece(&piece, with.rules, forward, judge)?;
                     } else {
                         self.data_piece(&piece, forward, with, judge)?;
                     }

@@ -139,8 +139,13 @@ impl Gate {
                 Reading::Other => first.cut_out(message).map_or(Passage::AsItIs, Passage::Instead),
                 Reading::Malformed(error) => return Err(Violation::Credential(error)),
                 Reading::Credential { credential, forward } => {
+                    if let Err(violation) = self.keep_said(rules, message) {
+                        // It is decided: in mode report nothing more is told of it.
+                        self.reported = true;
+                        self.discard();
+                        return Err(violation);
+                    }
                     self.attempt = Some(Attempt::new(Presented::of_message(credential)));
-                    self.keep_said(rules, message)?;
                     return Ok((self.forwarding(forward), Vec::new()));
                 }
             }

@@ -13,7 +13,7 @@ use super::credentials::{claims, mint};
 use super::support::{Envoy, bootstrap_of, cluster, listener, stream_listener, wait_for};
 use super::upstream::{Recorder, Script, frames};
 use serde_json::{Value, json};
-use service::Service;
+pub use service::{Reply, Service};
 use std::net::SocketAddr;
 
 mod keys;
@@ -73,7 +73,7 @@ impl Rig {
 }
 
 /// Adds the cluster `auth`.
-fn add_service(bootstrap: &mut Value, service: &Service) {
+pub fn add_service(bootstrap: &mut Value, service: &Service) {
     let mut auth = cluster(service.address);
     auth["name"] = json!("auth");
     auth["load_assignment"]["cluster_name"] = json!("auth");

@@ -17,6 +17,7 @@ mod bans;
 mod budget;
 mod closing;
 mod compression;
+mod controls;
 mod events;
 mod first_message;
 mod lifetimes;
