@@ -122,6 +122,12 @@ impl Message {
         self.fragments == 1 && self.headers.is_empty()
     }
 
+    /// Whether more than one frame of it has come.
+    #[must_use]
+    pub const fn is_fragmented(&self) -> bool {
+        self.fragments > 1
+    }
+
     /// Lets it vanish.
     pub fn vanish(&mut self) {
         self.fate = Fate::Vanishes;

@@ -283,12 +283,17 @@ impl Session {
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
         let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
+        // What is not read may be anything, a message too.
+        let unread = flow.is_unread() && !input.is_empty();
         if let Some(close) = flow.close_seen() {
             self.first_close.get_or_insert(close);
             self.follow_close(sender);
         }
-        if messages > 0 || controls > 0 && policy.lifetime.ping_counts {
+        if messages > 0 || controls > 0 && policy.lifetime.ping_counts || unread {
             self.life.mark_active();
+        }
+        if let (Sender::Client, true, Some(gate)) = (sender, unread, &mut self.gate) {
+            gate.read_no_more();
         }
         self.messages.add(sender, messages);
         guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));

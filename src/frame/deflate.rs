@@ -1,13 +1,21 @@
 //! permessage-deflate (RFC 7692 §7): what was agreed, and compressed messages
-//! inflated for inspection. They pass on as they came, so nothing is compressed
-//! here.
+//! inflated for inspection. Nothing is compressed here.
 //!
 //! Every message must end where a DEFLATE block ends (§7.2.1, §7.2.3). Decoders
 //! that are lenient about it carry what is left over into the next message and
 //! read that in another way than one that begins anew, so a message that ends
-//! anywhere else is refused: what was inspected would not be what arrives. For
-//! the same reason nothing but the octet of §7.2.3.4 may follow a block with
-//! BFINAL set: some decoders go on behind it, others stop.
+//! anywhere else is refused: what was inspected would not be what arrives.
+//!
+//! A block with BFINAL set is a block like any other (§7.2.1): it is padded to the
+//! end of its octet, and further blocks follow, final ones too, or the octet 00 of
+//! §7.2.3.4, the head of the empty block whose lengths are left off. The last block
+//! is always that one, and has BFINAL clear. Padding bits say nothing, as in RFC
+//! 1951 §3.2.4. The LZ77 window does not end with a final block: a compressor may
+//! go on with it in the next block and in the next message (§7.1.1, §7.2.2), and one
+//! that begins anew never refers to what was before, so this one reading holds for
+//! both. Receivers differ: some stop for ever at a final block, some take a fresh
+//! decoder for the next frame, some go on. [`Inflated::has_final_block`] says where
+//! that matters: such a message must not go on as it came.
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
@@ -20,7 +28,8 @@ pub use fuzz::fuzz_inflate;
 /// an empty stored block.
 const TAIL: &[u8] = &[0x00, 0x00, 0xFF, 0xFF];
 
-/// What may follow a block with BFINAL set: the head of that empty block.
+/// The head of that empty block: the only octet that may stand alone behind a block
+/// with BFINAL set (§7.2.3.4).
 const AFTER_FINAL: &[u8] = &[0x00];
 
 /// Up to here no ratio is held against a message: it is no more than what a
@@ -81,6 +90,15 @@ pub struct Deflate {
     pub server: Window,
 }
 
+/// How the blocks of an inflated message stood on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Inflated {
+    /// A block has BFINAL set. Receivers differ in what they read behind it, in
+    /// later messages too.
+    pub has_final_block: bool,
+}
+
 /// Inflates the messages of one direction, in order.
 ///
 /// Between messages it holds their last bytes and nothing else.
@@ -113,7 +131,7 @@ impl Inflater {
         compressed: &[u8],
         limit_bytes: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), InflateError> {
+    ) -> Result<Inflated, InflateError> {
         out.clear();
         out.extend_from_slice(&self.history);
         let allowed = compressed.len().saturating_mul(MAX_RATIO).max(FREE_OUTPUT_BYTES);
@@ -128,21 +146,22 @@ impl Inflater {
             // One more than allowed, so that what is full has too much in it.
             end: out.len().saturating_add(most).saturating_add(1),
             exceeded,
+            has_final_block: false,
             blocks_left: FREE_BLOCKS.saturating_add(compressed.len() / BYTES_PER_BLOCK),
             out,
         };
-        let ending = message.run(compressed);
-        let end = message.position;
-        if ending.is_err() {
+        let read = message.run(compressed);
+        let (end, has_final_block) = (message.position, message.has_final_block);
+        if let Err(error) = read {
             out.clear();
             self.history = Vec::new();
-            return ending.map(|_| ());
+            return Err(error);
         }
         out.truncate(end);
         let earlier = self.history.len();
-        self.keep(out, ending == Ok(Ending::Final));
+        self.keep(out);
         out.drain(..earlier);
-        Ok(())
+        Ok(Inflated { has_final_block })
     }
 
     /// Memory that is held between messages: at most the window.
@@ -152,9 +171,8 @@ impl Inflater {
     }
 
     /// Keeps the end of `inflated`, which begins with what was kept before.
-    /// Behind a final block decoders begin anew, and so without it.
-    fn keep(&mut self, inflated: &[u8], anew: bool) {
-        let most = if anew { 0 } else { self.window.history_bytes() };
+    fn keep(&mut self, inflated: &[u8]) {
+        let most = self.window.history_bytes();
         let from = inflated.len().saturating_sub(most);
         let kept = inflated.get(from..).unwrap_or_default();
         self.history.clear();
@@ -164,15 +182,6 @@ impl Inflater {
         }
         self.history.extend_from_slice(kept);
     }
-}
-
-/// How a message ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// With the empty block whose lengths were left off.
-    Flushed,
-    /// With a block that has BFINAL set, and the octet behind it.
-    Final,
 }
 
 /// A message that is being inflated.
@@ -186,28 +195,33 @@ struct Message<'a> {
     end: usize,
     /// What it means when it would have to be.
     exceeded: InflateError,
+    has_final_block: bool,
     blocks_left: usize,
 }
 
 impl Message<'_> {
-    fn run(&mut self, compressed: &[u8]) -> Result<Ending, InflateError> {
+    fn run(&mut self, compressed: &[u8]) -> Result<(), InflateError> {
         let room = compressed.len().saturating_mul(4).clamp(FIRST_STEP_BYTES, FREE_OUTPUT_BYTES);
         self.grow(room)?;
-        if let Some(behind) = self.feed(compressed)? {
-            // The rest of the empty block is the tail, and needs no decoder.
-            return if behind == AFTER_FINAL {
-                Ok(Ending::Final)
-            } else {
-                Err(InflateError::Corrupt)
-            };
+        let mut rest = compressed;
+        while let Some(behind) = self.feed(rest)? {
+            self.has_final_block = true;
+            if behind.is_empty() || behind.len() == 1 && behind != AFTER_FINAL {
+                return Err(InflateError::Corrupt);
+            }
+            // The next block begins with an octet. What was inflated stays the
+            // window that it may refer to, and every bound holds for the whole.
+            self.decoder.init();
+            rest = behind;
         }
         match self.feed(TAIL)? {
-            None if self.at_boundary() => Ok(Ending::Flushed),
+            None if self.at_boundary() => Ok(()),
+            // A final block that ends with the tail, too: nothing is behind it.
             _ => Err(InflateError::Corrupt),
         }
     }
 
-    /// Inflates `input`; answers what is left behind a final block.
+    /// Inflates `input`; answers what is left behind the next final block.
     fn feed<'i>(&mut self, mut input: &'i [u8]) -> Result<Option<&'i [u8]>, InflateError> {
         loop {
             let (status, read, written) =
@@ -216,24 +230,17 @@ impl Message<'_> {
             input = input.get(read..).unwrap_or_default();
             match status {
                 TINFLStatus::NeedsMoreInput => return Ok(None),
-                TINFLStatus::Done => {
-                    return if self.position < self.end {
-                        Ok(Some(input))
-                    } else {
-                        Err(self.exceeded)
-                    };
-                }
                 TINFLStatus::HasMoreOutput => self.grow(self.out.len())?,
-                TINFLStatus::BlockBoundary => {
+                TINFLStatus::BlockBoundary | TINFLStatus::Done => {
                     self.blocks_left =
                         self.blocks_left.checked_sub(1).ok_or(InflateError::Blocks)?;
-                    if input.is_empty() {
-                        return if self.position < self.end {
-                            Ok(None)
-                        } else {
-                            Err(self.exceeded)
-                        };
+                    if status != TINFLStatus::Done && !input.is_empty() {
+                        continue;
                     }
+                    if self.position >= self.end {
+                        return Err(self.exceeded);
+                    }
+                    return Ok((status == TINFLStatus::Done).then_some(input));
                 }
                 _ => return Err(InflateError::Corrupt),
             }

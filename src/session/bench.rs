@@ -8,7 +8,7 @@ use super::content::write_message;
 use super::gate::{Gate, Passage};
 use super::outbox::{Outbox, Probe};
 use super::queue::{Full, Queue, Turn};
-use super::verdict::{Control, Judge, Verdict};
+use super::verdict::{Control, Judge, Reshaping, Verdict};
 use crate::auth::{Identity, asked_by, check_message};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
@@ -212,6 +212,22 @@ impl Judge for Bench<'_> {
                 self.outboxes.server.ask_now(Some(key), out);
             }
         }
+    }
+
+    fn only_watches(&self) -> bool {
+        self.mode == Mode::Report
+    }
+
+    fn unread(&mut self, reshaping: Reshaping, offset: u64) {
+        let whose = match self.sender {
+            Sender::Client => "the client's",
+            Sender::Server => "the server's",
+        };
+        let mut event = Event::new(self.guard.now(), Kind::Reported, self.mode, self.about);
+        event.direction = Some(self.sender);
+        event.offset = Some(offset);
+        event.detail = Some(format!("{reshaping}; {whose} messages pass unseen from here on"));
+        self.guard.tell(Some(self.policy), event);
     }
 
     fn waits(&self) -> bool {

@@ -2,8 +2,8 @@
 //! rule says so changed.
 
 use super::gate::Passage;
-use super::verdict::{Judge, Stopped, Verdict};
-use crate::frame::deflate::{Inflater, Window};
+use super::verdict::{Judge, Reshaping, Stopped, Verdict};
+use crate::frame::deflate::{Inflated, Inflater, Window};
 use crate::frame::{FrameHeader, Opcode, mask};
 use crate::inspect::Action;
 use crate::message::budget::{Budget, Charge};
@@ -34,6 +34,10 @@ impl Workspace {
 pub(super) enum Delivery<'a> {
     /// As it came, byte for byte.
     AsItCame,
+    /// With this compressed payload, as it came, but in one frame.
+    Joined(&'a [u8]),
+    /// As it came, and nothing of its direction is read from then on (mode report).
+    Unread,
     /// With this payload, in one frame, not compressed.
     Changed(&'a [u8]),
     /// Not at all.
@@ -89,13 +93,15 @@ impl Content {
         offset: u64,
     ) -> Result<Delivery<'a>, Stopped> {
         let Workspace { inflated, sanitized } = work;
+        let mut reshaped = None;
         let plain = match (message.is_compressed(), &mut self.compression) {
             (false, _) => payload,
             (true, Some(compression)) => {
                 let read = compression.inflate(payload, rules.max_message_bytes, inflated);
                 // Unread, or in mode report let through: nothing that follows
                 // could be read.
-                read.map_err(|violation| refused(judge, violation, offset))?;
+                let read = read.map_err(|violation| refused(judge, violation, offset))?;
+                reshaped = reshaping(message, read);
                 inflated.as_slice()
             }
             // The decoder lets no RSV1 pass where nothing was agreed.
@@ -128,6 +134,12 @@ impl Content {
                 }
             }
         }
+        if let Some(reshaping) = reshaped
+            && judge.only_watches()
+        {
+            judge.unread(reshaping, offset);
+            return Ok(Delivery::Unread);
+        }
         let delivery = match (vanishes, changed) {
             (true, _) => Delivery::Vanished,
             (false, true) => Delivery::Changed(sanitized),
@@ -139,10 +151,14 @@ impl Content {
                 // order than it refers to them, and they to it. What may vanish
                 // yet is referred to by what comes before that is known.
                 compression.diverged |= overtakes
+                    || reshaped == Some(Reshaping::Inflate)
                     || delivery != Delivery::AsItCame
                     || judge.waits() && judge.may_vanish();
-                let changed = delivery == Delivery::AsItCame && compression.diverged;
-                if changed { Delivery::Changed(plain) } else { delivery }
+                match delivery {
+                    Delivery::AsItCame if compression.diverged => Delivery::Changed(plain),
+                    Delivery::AsItCame if reshaped.is_some() => Delivery::Joined(payload),
+                    delivery => delivery,
+                }
             }
             _ => delivery,
         })
@@ -150,15 +166,34 @@ impl Content {
 }
 
 impl Compression {
-    fn inflate(&mut self, payload: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), Violation> {
+    fn inflate(
+        &mut self,
+        payload: &[u8],
+        limit: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Inflated, Violation> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.inflater.inflate(payload, limit, out).map_err(Violation::Inflate)?;
+        let inflated = self.inflater.inflate(payload, limit, out).map_err(Violation::Inflate)?;
         let kept = self.inflater.history_bytes();
         if kept > self.charged_bytes {
             self.charge.grow(kept - self.charged_bytes).map_err(|_| Violation::Overloaded)?;
             self.charged_bytes = kept;
         }
-        Ok(())
+        Ok(inflated)
+    }
+}
+
+/// The form in which a compressed message that breaks no rule has to go on, so that
+/// every receiver decodes what was judged; none where that is the form in which it
+/// came. Some receivers inflate frame by frame, and behind a final block each goes on
+/// in its own way (see [`crate::frame::deflate`]).
+fn reshaping(message: &Message, inflated: Inflated) -> Option<Reshaping> {
+    if inflated.has_final_block {
+        Some(Reshaping::Inflate)
+    } else if message.is_fragmented() {
+        Some(Reshaping::Join)
+    } else {
+        None
     }
 }
 
@@ -265,9 +300,19 @@ pub(super) const fn needs_no_reading(message: &Message, rules: &MessageRules) ->
         && rules.rules.is_none()
 }
 
-/// Appends a message in one frame.
+/// Appends a message in one frame, not compressed.
 pub(super) fn write_message(
     kind: MessageType,
+    payload: &[u8],
+    key: Option<[u8; 4]>,
+    out: &mut Vec<u8>,
+) {
+    write_frame((kind, false), payload, key, out);
+}
+
+/// Appends a message in one frame whose payload is compressed, or is not.
+pub(super) fn write_frame(
+    (kind, compressed): (MessageType, bool),
     payload: &[u8],
     key: Option<[u8; 4]>,
     out: &mut Vec<u8>,
@@ -277,7 +322,7 @@ pub(super) fn write_message(
         MessageType::Binary => Opcode::Binary,
     };
     let payload_bytes = u64::try_from(payload.len()).unwrap_or(u64::MAX);
-    FrameHeader { fin: true, compressed: false, opcode, mask: key, payload_bytes }.encode(out);
+    FrameHeader { fin: true, compressed, opcode, mask: key, payload_bytes }.encode(out);
     let begin = out.len();
     out.extend_from_slice(payload);
     if let (Some(key), Some(copy)) = (key, out.get_mut(begin..)) {

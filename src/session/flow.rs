@@ -52,6 +52,9 @@ pub(super) struct Flow {
     message: Option<Message>,
     content: Content,
     close: Option<CloseSeen>,
+    /// Mode report: what follows can't be read as every receiver reads it, and
+    /// passes unread.
+    unread: bool,
 }
 
 /// The sender's Close frame went by.
@@ -72,6 +75,7 @@ impl Flow {
             message: None,
             content: Content::new(),
             close: None,
+            unread: false,
         }
     }
 
@@ -85,6 +89,11 @@ impl Flow {
     /// The sender's Close, when it has gone by; nothing goes on after it.
     pub(super) const fn close_seen(&self) -> Option<CloseSeen> {
         self.close
+    }
+
+    /// Whether what comes is not looked at any more (mode report).
+    pub(super) const fn is_unread(&self) -> bool {
+        self.unread
     }
 
     /// Bytes that came so far, looked at or not.
@@ -127,7 +136,7 @@ impl Flow {
         let mut rest = input;
         // Where in `input` the frame in progress begins, if all of it is there.
         let mut begin = None;
-        while self.close.is_none() {
+        while self.close.is_none() && !self.unread {
             let before = input.len() - rest.len();
             if let Some(length) = self.good_message(rest, with, judge) {
                 forward.pass(before, before + length);
@@ -230,6 +239,7 @@ impl Flow {
         }
         if at_once && message.is_read() {
             let delivery = whole(message, piece, &mut self.content, with, judge, offset)?;
+            self.unread = delivery == Delivery::Unread;
             if delivery != Delivery::AsItCame {
                 deliver(message, delivery, forward, judge, offset)?;
             } else if judge.waits() {
@@ -249,6 +259,9 @@ impl Flow {
         }
         if last && let Some(message) = self.message.take() {
             judge.message(message.announced_bytes());
+        }
+        if self.unread {
+            self.discard();
         }
         Ok(())
     }
@@ -270,6 +283,7 @@ impl Flow {
         let work = &mut with.scratch.work;
         let payload = message.payload();
         let delivery = self.content.judge(message, payload, with.rules, work, judge, offset)?;
+        self.unread = delivery == Delivery::Unread;
         match delivery {
             Delivery::AsItCame => {
                 send(forward, judge, (message, offset), |out| message.release(out))
@@ -336,7 +350,11 @@ fn deliver(
     offset: u64,
 ) -> Result<(), Stopped> {
     match delivery {
-        Delivery::AsItCame => {}
+        // Mode report lets all pass.
+        Delivery::AsItCame | Delivery::Unread => {}
+        Delivery::Joined(payload) => send(forward, judge, (message, offset), |out| {
+            content::write_frame((message.kind(), true), payload, message.mask(), out);
+        })?,
         Delivery::Changed(payload) => send(forward, judge, (message, offset), |out| {
             content::write_message(message.kind(), payload, message.mask(), out);
         })?,

@@ -112,6 +112,15 @@ impl Gate {
         Ok(())
     }
 
+    /// Mode report: what the client sends is not read any more. A credential that has
+    /// not come will not be found, which is no fault of the client's.
+    pub(super) fn read_no_more(&mut self) {
+        if self.attempt.is_none() {
+            self.reported = true;
+            self.discard();
+        }
+    }
+
     /// Gives back what was kept: nothing of what is held will go on.
     pub(super) fn discard(&mut self) {
         (self.asked, self.said) = (BTreeSet::new(), Vec::new());

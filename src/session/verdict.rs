@@ -25,6 +25,12 @@ pub(super) trait Judge {
     fn violation(&mut self, violation: Violation, offset: u64) -> Verdict;
     /// Appends what goes on in the place of a message that vanishes.
     fn in_its_place(&mut self, out: &mut Vec<u8>);
+    /// Whether all goes on as it came, whatever is found (mode report).
+    fn only_watches(&self) -> bool;
+    /// Mode report: the message whose last frame begins `offset` bytes into the
+    /// stream goes on as it came, where enforce would reshape it; it is the last of
+    /// its direction that is read.
+    fn unread(&mut self, reshaping: Reshaping, offset: u64);
     /// Whether messages have to wait for their turn now.
     fn waits(&self) -> bool;
     /// Whether a Close has to wait for its turn now, behind messages that do.
@@ -62,6 +68,29 @@ pub(super) trait Judge {
     ) -> Result<Passage, Violation>;
     /// A whole control frame, with its unmasked payload.
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control;
+}
+
+/// How a compressed message that breaks no rule goes on, where it must not go on as
+/// it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reshaping {
+    /// It came in fragments: the same compressed bytes in one frame.
+    Join,
+    /// It has a final block (BFINAL): not compressed.
+    Inflate,
+}
+
+impl std::fmt::Display for Reshaping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Join => {
+                "a compressed message came in fragments, which enforce would join into one frame"
+            }
+            Self::Inflate => {
+                "a compressed message has a final block (BFINAL), and enforce would pass it on inflated"
+            }
+        })
+    }
 }
 
 /// What becomes of a control frame.

@@ -25,6 +25,7 @@ mod limits;
 mod oracle;
 mod quotas;
 mod rates;
+mod receivers;
 mod report;
 mod rig;
 mod server;

@@ -35,6 +35,18 @@ pub(super) fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
     }
     judge_controls(setting, &sent, &gone_on, seen.refused.is_some());
     judge_messages(setting, &sent, &gone_on, seen.refused.is_some());
+    judge_forms(&gone_on);
+}
+
+/// What goes on compressed stands in one frame and has no final block: receivers
+/// that inflate frame by frame, or stop at a final block, read it as all others do.
+fn judge_forms(gone_on: &[Raw<'_>]) {
+    let mut inflater = Inflater::new(Window::DEFAULT);
+    for frame in gone_on.iter().filter(|frame| frame.0.compressed) {
+        assert!(frame.0.fin, "a compressed message in fragments");
+        let read = inflater.inflate(&payload(frame), usize::MAX, &mut Vec::new());
+        assert!(read.is_ok_and(|read| !read.has_final_block), "a final block");
+    }
 }
 
 /// Control frames go on as they came, but for what the rule finds, with Pings of
