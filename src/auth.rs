@@ -69,7 +69,7 @@ pub use strip::{
 };
 
 use api_key::ApiKeys;
-use authorize::{AuthorizeRule, Grant};
+use authorize::{AuthorizeRule, Grant, OtherMessages};
 use first_message::FirstMessageRules;
 use jwk::{Algorithm, KeySet};
 
@@ -95,6 +95,8 @@ pub struct AuthRules {
     pub session: Option<SessionRules>,
     /// What the credential must reach to; all of them.
     pub authorize: Vec<AuthorizeRule>,
+    /// What becomes of messages in which `authorize` can read nothing.
+    pub other_messages: OtherMessages,
     /// Whether an open connection ends when its credential does.
     pub close_at_expiry: bool,
     /// Headers that tell upstream who the client is.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 mod inquiry;
 mod message;
+mod shape;
 pub mod template;
 
 pub use inquiry::Inquiry;
@@ -51,6 +52,17 @@ pub enum Asking {
         /// Which messages are meant; those that say so at all where this is empty.
         when: When,
     },
+}
+
+/// `other_messages`: what becomes of messages in which no rule with `from.message`
+/// can read anything, since they are neither objects nor lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherMessages {
+    /// They are refused.
+    #[default]
+    Reject,
+    /// Those pass in which no reader could find JSON with something in it.
+    Pass,
 }
 
 /// What grants it.
