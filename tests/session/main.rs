@@ -19,6 +19,7 @@ mod closing;
 mod compression;
 mod events;
 mod first_message;
+mod handlers;
 mod lifetimes;
 mod limits;
 mod oracle;
