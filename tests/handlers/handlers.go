@@ -62,15 +62,12 @@ func readJSON(data []byte, join func(any)) {
 
 	var members map[string]any
 	if json.Unmarshal(data, &members) == nil {
-		handlers := map[any]func(){
-			"join":     func() { join(members["room"]) },
-			float64(1): func() { join(members["room"]) },
-		}
-		for _, name := range []string{"type", "op"} {
+		tables := map[string]map[any]bool{"type": {"join": true}, "op": {float64(1): true}}
+		for name, table := range tables {
 			switch key := members[name].(type) {
 			case string, float64, bool:
-				if handler := handlers[key]; handler != nil {
-					handler()
+				if table[key] {
+					join(members["room"])
 				}
 			}
 		}

@@ -24,9 +24,9 @@ $ways = [
             if (in_array($m['type'] ?? null, ['join']) || in_array($m['op'] ?? null, ['1'])) $join($m['room']);
         },
         'table' => function ($m, $join) {
-            $handlers = ['join' => fn () => $join($m['room']), 1 => fn () => $join($m['room'])];
-            foreach (['type', 'op'] as $name) {
-                if (isset($m[$name], $handlers[$m[$name]])) $handlers[$m[$name]]();
+            $tables = ['type' => ['join' => $m['room']], 'op' => [1 => $m['room']]];
+            foreach ($tables as $name => $table) {
+                if (isset($m[$name], $table[$m[$name]])) $join($table[$m[$name]]);
             }
         },
         'extracted' => function ($m, $join) {

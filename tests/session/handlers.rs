@@ -24,7 +24,7 @@ const GRANTED: &str = "key:a";
 
 /// Messages in a run of `make test`, per kind of application; and in a long one.
 const SHORT: usize = 1_500;
-const LONG: usize = 100_000;
+const LONG: usize = 20_000;
 
 /// A kind of application, and the policy that guards it.
 struct Setup {

@@ -122,7 +122,8 @@ pub(in crate::auth) fn packet(message: &[u8]) -> Option<Packet<'_>> {
         b'0' => match begin(message) {
             Beginning::Connect(connect) if connect.payload.is_empty() => Some(Packet::Silent),
             Beginning::Connect(connect) if connect.payload.starts_with('{') => {
-                Some(Packet::Connect(connect.payload.as_bytes()))
+                let payload = connect.payload.as_bytes();
+                document(payload).map(|_| Packet::Connect(payload))
             }
             _ => None,
         },
