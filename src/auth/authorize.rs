@@ -19,7 +19,7 @@ mod shape;
 pub mod template;
 
 pub use inquiry::Inquiry;
-pub use message::{Asked as AskedFor, asked_by, check_asked, check_message};
+pub use message::{Asked as AskedFor, asked_by, check_asked, check_message, fuzz_message};
 
 use template::PathTemplate;
 

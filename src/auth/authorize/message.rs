@@ -1,11 +1,14 @@
 //! What the messages of an open connection ask for.
 
 use super::shape::each_asked;
-use super::{Asking, Grant, Named, claimed};
+use super::{Asking, AuthorizeRule, Grant, Named, OtherMessages, claimed};
 use crate::auth::AuthRules;
 use crate::auth::attempt::Desk;
 use crate::auth::error::AuthError;
+use crate::auth::first_message::When;
 use crate::auth::identity::Identity;
+use crate::auth::pointer::{Pointer, document};
+use serde_json::Value;
 
 /// What a message asks for: the place of the rule that it falls under, and the
 /// value that has to be granted.
@@ -94,6 +97,43 @@ impl AuthRules {
     pub fn is_for_a_service(&self, (place, _): &Asked) -> bool {
         let rule = self.authorize.get(*place);
         rule.is_some_and(|rule| matches!(rule.grant, Grant::Callout(_)))
+    }
+}
+
+/// Entry for the fuzzer: whatever a client sends, what a reader of JSON finds in it
+/// that asks is asked for, or the message is refused; so is what is neither an object
+/// nor a list, unless it may pass and holds no sign of JSON.
+pub fn fuzz_message(data: &[u8]) {
+    let pointer = |text| Pointer::parse(text).unwrap_or_default();
+    let when = When(vec![(pointer("/type"), "join".into())]);
+    let from = Asking::Message { pointer: pointer("/room"), when };
+    let rule = AuthorizeRule { from, grant: Grant::Claim("rooms".to_owned()) };
+    let mut rules = AuthRules::default();
+    rules.authorize.push(rule);
+    let asked = asked_by(&rules, data);
+    rules.other_messages = OtherMessages::Pass;
+    let lenient = asked_by(&rules, data);
+    let asks = |value: &Value| {
+        let room = value.get("room").and_then(Value::as_str);
+        room.filter(|_| value.get("type").is_some_and(|kind| kind == "join")).map(str::to_owned)
+    };
+    let opens = document(data).is_some_and(|json| json.get().starts_with(['{', '[']));
+    if !opens {
+        assert!(asked.is_err(), "neither an object nor a list");
+        assert!(lenient.is_err() || !data.iter().any(|b| b"{[\"\x1e".contains(b)));
+        return;
+    }
+    let entries = match serde_json::from_slice(data) {
+        Ok(Value::Array(list)) => list,
+        Ok(object) => vec![object],
+        // Half a character, or a number beyond what a double holds.
+        Err(_) => return,
+    };
+    assert_eq!(asked, lenient);
+    let Ok(asked) = asked else { return };
+    assert!(entries.iter().all(Value::is_object), "an entry that no rule reads");
+    for room in entries.iter().filter_map(asks) {
+        assert!(asked.contains(&(0, room)), "is not asked for");
     }
 }
 

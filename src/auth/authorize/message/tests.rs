@@ -1,11 +1,10 @@
 //! What messages ask for, and the forms in which they hide it.
 
 use super::*;
-use crate::auth::authorize::{AuthorizeRule, OtherMessages};
-use crate::auth::first_message::{FirstMessageRules, Form, When};
-use crate::auth::pointer::Pointer;
+use crate::auth::first_message::{FirstMessageRules, Form};
 use crate::auth::tests::{NOW, NoHost, Worker, at, present, token};
-use serde_json::{Value, json};
+use proptest::prelude::*;
+use serde_json::json;
 use std::time::Duration;
 
 fn rule(pointer: &str, when: &[(&str, Value)]) -> AuthorizeRule {
@@ -496,4 +495,46 @@ fn graphqls_heartbeats_pass() {
             (subscribe, UNREAD),
         ],
     );
+}
+
+#[test]
+fn fuzzer_entry_runs() {
+    for seed in [
+        "",
+        "ping",
+        r#"{"type":"join","room":"a"}"#,
+        r#"{"type":["join"],"room":"a"}"#,
+        r#"[{"type":"join","room":"a"},{}]"#,
+        r#"{"__proto__":{"type":"join"},"room":"a"}"#,
+    ] {
+        fuzz_message(seed.as_bytes());
+    }
+}
+
+proptest! {
+    #[test]
+    fn holds_on_anything(data in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fuzz_message(&data);
+    }
+
+    #[test]
+    fn holds_on_what_looks_like_a_join(
+        text in r#"(\{|\}|\[|\]|,|"type":|"room":|"Type":|"__proto__":|"join"|"a"|1|null|:| |"\\ud800"){0,14}"#,
+    ) {
+        fuzz_message(text.as_bytes());
+    }
+
+    #[test]
+    fn holds_on_objects(
+        members in proptest::collection::vec(
+            (r#"(type|room|Room|TYPE|__proto__|x|\\u0074ype)"#, r#"("join"|"a"|"c"|\["join"\]|1|true|null|\{\}|"\\ud800")"#),
+            0..5,
+        ),
+        list in any::<bool>(),
+    ) {
+        let members: Vec<_> = members.iter().map(|(n, v)| format!(r#""{n}":{v}"#)).collect();
+        let object = format!("{{{}}}", members.join(","));
+        let message = if list { format!("[{{}},{object}]") } else { object };
+        fuzz_message(message.as_bytes());
+    }
 }
