@@ -58,8 +58,13 @@ tools:
 browser:
 	@$(TOOLS)/browser.sh
 
+# What reads messages as applications in other languages do, for the tests.
+.PHONY: handlers
+handlers:
+	@$(TOOLS)/handlers.sh
+
 .PHONY: test
-test: wasm wasm-trap envoy tools browser ## Unit, property and integration tests with the real Envoy
+test: wasm wasm-trap envoy tools browser handlers ## Unit, property and integration tests with the real Envoy
 	@echo "wsguard: testing with $$($(ENVOY) --version | xargs)"
 	@cd $(TOOLS) && $(PYTHON) -m unittest
 	@$(TOOLS)/cargo.sh test --locked
@@ -70,8 +75,8 @@ bypasses: $(if $(WASM),,wasm) envoy tools ## Ways past the filter that outsiders
 	@$(if $(WASM),WSGUARD_WASM=$(abspath $(WASM))) $(TOOLS)/cargo.sh test --locked --no-fail-fast --test envoy bypasses
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools browser ## The tests that take minutes: thousands of connections, a million addresses
-	@$(TOOLS)/cargo.sh test --locked --test envoy --test fleet -- --ignored --nocapture --test-threads=1
+soak: wasm wasm-trap envoy tools browser handlers ## The tests that take minutes: thousands of connections, a million addresses
+	@$(TOOLS)/cargo.sh test --locked --test envoy --test fleet --test session -- --ignored --nocapture --test-threads=1
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)

@@ -72,8 +72,9 @@ pub(super) fn read<'a>(
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
     // Questions of one address are bounded, too.
     let by_address = by_address || auth.as_ref().is_some_and(AuthRules::asks_services);
-    let client = messages::read(policy.get("client"), users);
-    let server = messages::read(policy.get("server"), users);
+    let text_only = auth.as_ref().is_some_and(AuthRules::asks_in_messages);
+    let client = messages::read(policy.get("client"), users, text_only);
+    let server = messages::read(policy.get("server"), users, false);
     for (direction, rules) in [("client", &client), ("server", &server)] {
         if let (Some(node), Action::Slow, lifetime::Push::Without) =
             (policy.get(direction), rules.on_violation, push)

@@ -56,6 +56,13 @@ pub(super) enum Relation {
     TwoAuthorizations,
     /// `when` beside something else than `message`.
     WhenWithoutMessage,
+    /// Pointers of one rule into an object and into a list.
+    PointersUnlike {
+        /// Whether `message` begins with an index.
+        index: bool,
+    },
+    /// `other_messages` where nothing is read in messages.
+    OtherMessagesAlone,
     /// A path without a variable.
     NothingAsked,
     /// A variable that nothing gives a value.
@@ -188,6 +195,17 @@ impl fmt::Display for Relation {
             Self::WhenWithoutMessage => {
                 f.write_str("says which messages are meant; write it beside `message` only")
             }
+            Self::PointersUnlike { index } => write!(
+                f,
+                "begins with {}, and `when` otherwise: a message is a list or an object, so no \
+                 message would be read; write pointers that all begin with an index (/0/room), or \
+                 all with a name (/room)",
+                if *index { "an index" } else { "a name" }
+            ),
+            Self::OtherMessagesAlone => f.write_str(
+                "has no effect without `from: {message: …}` in `authorize`; write that too, or \
+                 remove it",
+            ),
             Self::NothingAsked => f.write_str(
                 "has no variable, and so nothing that could be asked for; write one, like \
                  /rooms/{room}",

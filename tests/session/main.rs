@@ -20,6 +20,7 @@ mod compression;
 mod controls;
 mod events;
 mod first_message;
+mod handlers;
 mod lifetimes;
 mod limits;
 mod oracle;

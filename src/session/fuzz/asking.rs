@@ -130,6 +130,9 @@ impl Run {
     fn step(&mut self, step: u8) {
         let room = format!("room{}", step >> 3 & 3);
         match step & 7 {
+            0 if step & 32 != 0 => {
+                self.say(&json!([{"text": 1}, {"room": room}]).to_string(), Some(room))
+            }
             0 | 1 => self.say(&json!({"room": room}).to_string(), Some(room)),
             2 => self.say(&json!({"text": room}).to_string(), None),
             3 => {

@@ -29,6 +29,7 @@ fn document(credentials: &Value) -> Value {
                     "cluster": "auth", "path": "/workspaces/{workspaceId}/{sub}",
                 }},
             ],
+            "other_messages": "pass",
         },
         "lifetime": {"push": true},
     }]})

@@ -11,6 +11,7 @@ fn by_service(first: &Value, authorize: &Value) -> Value {
         "subject": "/user",
     });
     auth["authorize"] = authorize.clone();
+    auth["other_messages"] = json!("pass");
     document
 }
 
