@@ -22,6 +22,7 @@ mod first_message;
 mod lifetimes;
 mod limits;
 mod oracle;
+mod paths;
 mod quotas;
 mod rates;
 mod report;
