@@ -64,8 +64,10 @@ pub use probe::verdicts;
 pub use query::fuzz_query;
 pub use remote::{ASK_EVERY, KeysUri, STALE, fuzz_keys_state};
 pub use session::{Send, SessionRules};
+pub(crate) use strip::folded_name;
 pub use strip::{
-    Rest, Stripped, is_identity_header, sent_identity_headers, strip, target_without_credentials,
+    Rest, Stripped, is_identity_header, other_spellings, sent_identity_headers, strip,
+    target_without_credentials,
 };
 
 use api_key::ApiKeys;

@@ -172,7 +172,7 @@ impl Asking {
                 vec![(name, read(value.ok_or(AuthError::NotAsked)?)?)]
             }
             Self::Header(name) => {
-                // `x_room` too: many an upstream takes it for `x-room`.
+                // `x_room`, `x.room` too: many an upstream takes them for `x-room`.
                 let mut same = wish.head.headers.iter().filter(|(sent, _)| same_name(sent, name));
                 let (Some((sent, line)), None) = (same.next(), same.next()) else {
                     return Err(AuthError::NotAsked);

@@ -9,6 +9,10 @@ pub(super) enum Relation {
     CookieWithoutOrigins,
     /// A cookie credential with an origin of `origins` that is anybody's.
     CookieWithAnyOrigin,
+    /// `exact` without `paths`.
+    ExactAlone,
+    /// `same-origin` where the host is not bound.
+    SameOriginOfAnyHost,
     /// `missing_origin` without `origins`.
     MissingOriginAlone,
     /// A first message before another place.
@@ -136,6 +140,16 @@ impl fmt::Display for Relation {
                 "a browser sends cookies along with a WebSocket that any web page opens \
                  (cross-site WebSocket hijacking), and handshake.origins allows every page by \
                  \"*\", or by a wildcard right below a top-level domain; write the origins of your own pages there",
+            ),
+            Self::ExactAlone => f.write_str(
+                "has no effect without `paths`, since every path is matched; write those too, or \
+                 remove it",
+            ),
+            Self::SameOriginOfAnyHost => f.write_str(
+                "lets in the pages of every name that leads to this address, an attacker's own, \
+                 too (DNS rebinding), where match.hosts does not say which names are yours; \
+                 write match.hosts with them (none like \"*.com\"), or the origins of your pages \
+                 in its place",
             ),
             Self::MissingOriginAlone => {
                 f.write_str("has no effect without `origins`; write those too, or remove it")

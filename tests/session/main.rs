@@ -24,6 +24,7 @@ mod handlers;
 mod lifetimes;
 mod limits;
 mod oracle;
+mod paths;
 mod quotas;
 mod rates;
 mod receivers;
