@@ -29,13 +29,22 @@ struct Rig {
 
 impl Rig {
     fn start(document: &Value, service: &Service) -> Self {
+        Self::start_with(document, service, Envoy::start)
+    }
+
+    /// The same by another way to start Envoy.
+    fn start_with(
+        document: &Value,
+        service: &Service,
+        start: impl FnOnce(&Value) -> Envoy,
+    ) -> Self {
         let upstream = Recorder::start(Script::Accept(Vec::new()));
         let mut before_tcp = document.clone();
         before_tcp["filter"] = json!("stream");
         let listeners = [listener(document), stream_listener(&before_tcp)];
         let mut bootstrap = bootstrap_of(&listeners, upstream.address);
         add_service(&mut bootstrap, service);
-        Self { envoy: Envoy::start(&bootstrap), upstream }
+        Self { envoy: start(&bootstrap), upstream }
     }
 
     fn http(&self) -> SocketAddr {

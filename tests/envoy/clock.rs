@@ -13,13 +13,13 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// The clock of an Envoy that is started with it.
-struct WallClock {
+pub struct WallClock {
     dir: TempDir,
 }
 
 impl WallClock {
     /// Builds what is preloaded, with the compiler that links Rust, too.
-    fn build() -> Self {
+    pub fn build() -> Self {
         let dir = TempDir::new().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/clock.c");
         let mut cc = Command::new("cc");
@@ -34,7 +34,8 @@ impl WallClock {
         self.dir.path().join("clock")
     }
 
-    fn start(&self, bootstrap: &Value) -> Envoy {
+    /// Starts an Envoy that goes by it.
+    pub fn start(&self, bootstrap: &Value) -> Envoy {
         let (library, file) = (self.dir.path().join("clock.so"), self.file());
         let environment = [("LD_PRELOAD", &library), ("WSGUARD_TEST_CLOCK", &file)];
         let environment = environment.map(|(name, path)| (name, path.to_str().unwrap()));
@@ -42,7 +43,7 @@ impl WallClock {
     }
 
     /// Sets it, by so many seconds off the right time.
-    fn set(&self, seconds: i64) {
+    pub fn set(&self, seconds: i64) {
         // In place, since Envoy has the file mapped.
         let mut file = std::fs::OpenOptions::new().write(true).open(self.file()).unwrap();
         file.write_all(&seconds.to_ne_bytes()).unwrap();
