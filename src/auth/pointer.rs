@@ -128,10 +128,8 @@ fn member<'a>(value: &'a RawValue, name: &str, case: Case) -> Found<'a> {
     looked.map_or(Found::Ambiguous, |_| place.found)
 }
 
-/// Looks once through the outermost object or list of a JSON text, and past its end;
-/// whether that object has a member `__proto__`, from which some programs take what
-/// its members do not say.
-fn look<'a>(text: &'a str, places: &mut [Place<'_, 'a>], case: Case) -> serde_json::Result<bool> {
+/// Looks once through the outermost object or list of a JSON text, and past its end.
+fn look<'a>(text: &'a str, places: &mut [Place<'_, 'a>], case: Case) -> serde_json::Result<Seen> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let first = text.trim_ascii_start().as_bytes().first();
     let seen = match first {
@@ -152,7 +150,7 @@ fn look<'a>(text: &'a str, places: &mut [Place<'_, 'a>], case: Case) -> serde_js
         },
         _ => {}
     }
-    Ok(seen.proto)
+    Ok(seen)
 }
 
 /// What was not found is so since it was looked for in another kind of value.
@@ -174,8 +172,12 @@ pub(super) fn may_hold_json(text: &[u8]) -> bool {
 #[derive(Default)]
 struct Seen {
     empty: bool,
-    /// It is an object with a member `__proto__`.
+    /// It is an object with a member `__proto__`, from which some programs take what
+    /// its members do not say.
     proto: bool,
+    /// It is an object whose member `0` is an object or a list: in PHP's arrays, a list
+    /// of such.
+    numbered: bool,
 }
 
 /// What is looked for in an object or a list.
@@ -208,14 +210,16 @@ impl<'a> Visitor<'a> for Look<'_, '_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Seen, A::Error> {
-        let mut seen = Seen { empty: true, proto: false };
-        while let Some(meant) = map.next_key_seed(Named(self.places, &mut seen.proto))? {
+        let mut seen = Seen { empty: true, ..Seen::default() };
+        while let Some(meaning) = map.next_key_seed(Named(self.places))? {
             seen.empty = false;
-            if !meant {
+            seen.proto |= meaning == Meaning::Proto;
+            if meaning == Meaning::None {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let value = map.next_value::<&RawValue>()?;
+            seen.numbered |= meaning == Meaning::Zero && value.get().starts_with(['{', '[']);
             for place in self.places.iter_mut() {
                 place.found = match (place.likeness, place.found) {
                     (Likeness::None, found) => found,
@@ -238,7 +242,7 @@ impl<'a> Visitor<'a> for Look<'_, '_, 'a> {
             }
             at += 1;
         }
-        Ok(Seen { empty: at == 0, proto: false })
+        Ok(Seen { empty: at == 0, ..Seen::default() })
     }
 }
 
@@ -301,33 +305,49 @@ fn sole(letter: char, mut turned: impl Iterator<Item = char>) -> char {
     first.filter(|_| turned.next().is_none()).unwrap_or(letter)
 }
 
-/// Reads a name only to compare it; whether it is like any of these. Notes where it
-/// is `__proto__`.
-struct Named<'p, 'n, 'a>(&'p mut [Place<'n, 'a>], &'p mut bool);
+/// Reads a name only to compare it.
+struct Named<'p, 'n, 'a>(&'p mut [Place<'n, 'a>]);
+
+/// What a name is to a look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// None that is looked for.
+    None,
+    /// It is like one that is looked for.
+    Place,
+    /// It is `__proto__`, which may be looked for, too.
+    Proto,
+    /// It is `0`, which may be looked for, too.
+    Zero,
+}
 
 impl<'de> DeserializeSeed<'de> for Named<'_, '_, '_> {
-    type Value = bool;
+    type Value = Meaning;
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Meaning, D::Error> {
         reader.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Named<'_, '_, '_> {
-    type Value = bool;
+    type Value = Meaning;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<bool, E> {
-        *self.1 |= name == "__proto__";
+    fn visit_str<E: Error>(self, name: &str) -> Result<Meaning, E> {
         let mut any = false;
         for place in self.0 {
             place.likeness = likeness(name, place.step);
             any |= place.likeness != Likeness::None;
         }
-        Ok(any)
+        Ok(match name {
+            "__proto__" => Meaning::Proto,
+            "0" => Meaning::Zero,
+            _ if any => Meaning::Place,
+            _ => Meaning::None,
+        })
     }
 }
 

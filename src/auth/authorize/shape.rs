@@ -116,6 +116,9 @@ fn read_whole(
     let reading = reading(rules, root);
     let pointers = reading.clone().flat_map(|(_, pointer, when)| when.pointers().chain([pointer]));
     let outline = Outline::of(message, pointers).ok_or(AuthError::UnreadMessage)?;
+    if outline.is_numbered() {
+        return Err(AuthError::UnreadMessage);
+    }
     for (place, pointer, when) in reading {
         if let Some(value) = read(pointer, when, &outline)? {
             each((place, value))?;

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 pub(in crate::auth) struct Outline<'n, 'a> {
     found: Vec<(&'n Pointer, Found<'a>)>,
     proto: bool,
+    numbered: bool,
 }
 
 impl<'n, 'a> Outline<'n, 'a> {
@@ -19,7 +20,7 @@ impl<'n, 'a> Outline<'n, 'a> {
     ) -> Option<Self> {
         let text = simdutf8::basic::from_utf8(message).ok()?;
         let found = pointers.map(|pointer| (pointer, Found::Nothing)).collect();
-        let mut outline = Self { found, proto: false };
+        let mut outline = Self { found, proto: false, numbered: false };
         if outline.descend(text, &[]).is_err() {
             // JSON all the same where a name is no text; readers differ in what
             // they make of that.
@@ -41,6 +42,12 @@ impl<'n, 'a> Outline<'n, 'a> {
         self.proto
     }
 
+    /// Whether the message is an object that some programs take for a list of objects or
+    /// lists.
+    pub(in crate::auth) fn is_numbered(&self) -> bool {
+        self.numbered
+    }
+
     /// Looks through a value for what the pointers below `prefix` find in it.
     fn descend(&mut self, text: &'a str, prefix: &[String]) -> serde_json::Result<()> {
         let mut places: Vec<Place<'n, 'a>> = Vec::new();
@@ -51,7 +58,9 @@ impl<'n, 'a> Outline<'n, 'a> {
                 places.push(Place::new(step));
             }
         }
-        self.proto |= look(text, &mut places, Case::Exact)?;
+        let seen = look(text, &mut places, Case::Exact)?;
+        self.proto |= seen.proto;
+        self.numbered |= seen.numbered && prefix.is_empty();
         for place in places {
             let of_place = |pointer: &&'n Pointer| {
                 below(pointer, prefix).and_then(<[String]>::first).is_some_and(|s| s == place.step)
