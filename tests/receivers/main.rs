@@ -1,0 +1,102 @@
+//! What the application of every WebSocket library gets is what the filter judged:
+//! messages of random DEFLATE shapes, in random frames, with pauses, through the
+//! stock Envoy, both filter kinds and both directions. README.md beside this says
+//! what a receiver does; `RECEIVERS_SEED=… RECEIVERS_ONLY=ws` repeats a run.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that can't go on should say where"
+)]
+
+mod bits;
+mod compressor;
+mod judged;
+mod process;
+mod random;
+#[path = "../session/rig.rs"]
+#[allow(dead_code, reason = "shared")]
+mod rig;
+mod run;
+mod script;
+mod shapes;
+#[path = "../envoy/support.rs"]
+#[allow(dead_code, unused_imports, reason = "shared")]
+mod support;
+mod wire;
+
+use script::{MARKER, Rule};
+use serde_json::{Value, json};
+
+/// What the bootstrap that these tests share names.
+pub const TEST_SECRET: &str = "unused";
+pub const TEST_API_KEY: &str = "unused";
+
+/// The rule of each policy, by the last digit of a connection's id.
+const RULES: [Rule; 10] = [
+    Rule::Close,
+    Rule::Drop,
+    Rule::Sanitize,
+    Rule::None,
+    Rule::Reply,
+    Rule::Close,
+    Rule::Drop,
+    Rule::Sanitize,
+    Rule::None,
+    Rule::None,
+];
+
+/// From here on the policies have `push`, where the filter kind can.
+const FIRST_WITH_PUSH: usize = 5;
+
+fn rule(id: u64) -> Rule {
+    RULES[(id % 10) as usize]
+}
+
+/// Where a connection asks for.
+fn path(id: u64) -> String {
+    format!("/{}?id={id}", id % 10)
+}
+
+/// The document for filters of this kind, `http` or `stream`.
+fn document(kind: &str) -> Value {
+    let policy = |(n, rule): (usize, &Rule)| {
+        let action = match rule {
+            Rule::Close => "close",
+            Rule::Drop => "drop",
+            Rule::Sanitize => "sanitize",
+            Rule::Reply => "reply",
+            Rule::None => "",
+        };
+        let rules = json!({"rules": [{"name": "marker", "pattern": MARKER, "action": action}]});
+        let mut policy = json!({
+            "name": format!("p{n}"),
+            "match": {"paths": [format!("/{n}")]},
+            "handshake": {"compression": "inspect"},
+        });
+        if *rule != Rule::None {
+            policy["client"] = rules.clone();
+            policy["server"] = rules;
+        }
+        if n >= FIRST_WITH_PUSH && kind == "http" {
+            policy["lifetime"] = json!({"push": true});
+        }
+        policy
+    };
+    json!({"filter": kind, "policies": RULES.iter().enumerate().map(policy).collect::<Vec<_>>()})
+}
+
+#[test]
+fn what_applications_get_is_what_was_judged() {
+    run::all(40);
+}
+
+#[test]
+#[ignore = "takes many minutes: make soak"]
+fn what_applications_get_is_what_was_judged_on_thousands_of_connections() {
+    run::all(5_000);
+}

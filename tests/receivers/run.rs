@@ -1,0 +1,294 @@
+//! Runs connections to every receiver, and compares.
+
+use super::judged::judged;
+use super::process::{All, Got, Process, RECEIVERS, Receiver};
+use super::random::Random;
+use super::script::{Message, Script};
+use super::support::{Envoy, PATIENCE, bootstrap_of, cluster, listener, stream_listener};
+use super::wire::{self, Sent};
+use super::{document, path, rule};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use wsguard::frame::Sender;
+
+/// Connections that are open at once.
+const AT_ONCE: usize = 100;
+
+/// Ids of one receiver lie so far from those of the next.
+const IDS: u64 = 1_000_000;
+
+/// Differences that are told in full.
+const TOLD: usize = 3;
+
+/// The filter kinds, by the name of their listeners.
+const KINDS: [&str; 2] = ["http", "stream"];
+
+/// One receiver in one role.
+struct Job {
+    receiver: Receiver,
+    sender: Sender,
+    seed: u64,
+    /// Of its first connection.
+    first: u64,
+    /// Of each filter kind.
+    addresses: [SocketAddr; 2],
+}
+
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Runs so many connections to each receiver in each of its roles.
+pub fn all(connections: usize) {
+    let connections =
+        setting("RECEIVERS_CONNECTIONS").map_or(connections, |count| count.parse().unwrap());
+    let seed = setting("RECEIVERS_SEED").map_or_else(
+        || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+        |seed| seed.parse().unwrap(),
+    );
+    println!("RECEIVERS_SEED={seed}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let failed = runtime.block_on(receivers(seed, connections));
+    assert!(failed.is_empty(), "RECEIVERS_SEED={seed}\n{}", failed.join("\n"));
+}
+
+async fn receivers(seed: u64, connections: usize) -> Vec<String> {
+    let only = setting("RECEIVERS_ONLY");
+    let wanted = |receiver: &&Receiver| {
+        only.as_ref().is_none_or(|only| only.split(',').any(|name| name == receiver.name))
+    };
+    let raw = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut servers, mut upstreams) = (Vec::new(), vec![("raw", raw.local_addr().unwrap())]);
+    for receiver in RECEIVERS.iter().filter(wanted) {
+        if !receiver.is_here() {
+            println!("NOT TESTED HERE: {} (see tests/tools/receivers.sh)", receiver.name);
+            continue;
+        }
+        let server = receiver.has_server.then(|| receiver.server());
+        upstreams.extend(server.iter().map(|(_, address)| (receiver.name, *address)));
+        servers.push((*receiver, server));
+    }
+    let envoy = Envoy::start(&edges(&upstreams));
+    let is_direct = setting("RECEIVERS_DIRECT").is_some();
+    let mut failed = Vec::new();
+    for (n, (receiver, server)) in servers.iter().enumerate() {
+        for (sender, upstream) in [(Sender::Client, receiver.name), (Sender::Server, "raw")] {
+            let role = if sender == Sender::Client { 0 } else { IDS / 2 };
+            let direct = upstreams.iter().find(|(name, _)| *name == upstream);
+            let Some((_, direct)) = direct else { continue };
+            let addresses = KINDS.map(|kind| {
+                if is_direct { *direct } else { envoy.listener(&format!("{upstream}-{kind}")) }
+            });
+            let first = n as u64 * IDS + role;
+            let job = Job { receiver: *receiver, sender, seed, first, addresses };
+            let begin = Instant::now();
+            let (differences, told) = match (sender, server) {
+                (Sender::Client, Some((process, _))) => job.to_server(process, connections).await,
+                _ => job.to_clients(&raw, connections).await,
+            };
+            println!(
+                "{:>14} as {}: {connections} connections, {} messages, {} differences ({:.1} s)",
+                receiver.name,
+                if sender == Sender::Client { "server" } else { "client" },
+                told,
+                differences.len(),
+                begin.elapsed().as_secs_f32(),
+            );
+            failed.extend(differences.into_iter().take(TOLD));
+        }
+    }
+    failed
+}
+
+/// An Envoy with a listener of each filter kind before each upstream.
+fn edges(upstreams: &[(&str, SocketAddr)]) -> Value {
+    let mut listeners = Vec::new();
+    for (name, _) in upstreams {
+        for kind in KINDS {
+            let document = document(kind);
+            let mut edge = if kind == "http" { listener(&document) } else { stream_listener(&document) };
+            edge["name"] = json!(format!("{name}-{kind}"));
+            let filters = &mut edge["filter_chains"][0]["filters"];
+            if kind == "http" {
+                let host = &mut filters[0]["typed_config"]["route_config"]["virtual_hosts"][0];
+                host["routes"][0]["route"]["cluster"] = json!(name);
+            } else {
+                filters[1]["typed_config"]["cluster"] = json!(name);
+            }
+            listeners.push(edge);
+        }
+    }
+    let mut bootstrap = bootstrap_of(&listeners, upstreams[0].1);
+    let clusters = upstreams.iter().map(|(name, address)| {
+        let mut cluster = cluster(*address);
+        cluster["name"] = json!(name);
+        cluster["load_assignment"]["cluster_name"] = json!(name);
+        cluster
+    });
+    bootstrap["static_resources"]["clusters"] = clusters.collect();
+    bootstrap
+}
+
+impl Job {
+    fn random(&self, id: u64) -> Random {
+        Random::of(self.seed, id)
+    }
+
+    /// Raw clients, to a server of the library.
+    async fn to_server(&self, process: &Process, connections: usize) -> (Vec<String>, usize) {
+        let (mut tasks, mut differences, mut told) = (JoinSet::new(), Vec::new(), 0);
+        let mut next = self.first;
+        let end = self.first + connections as u64;
+        while next < end || !tasks.is_empty() {
+            while next < end && tasks.len() < AT_ONCE {
+                let (id, address, mut random) =
+                    (next, self.addresses[(next % 20 / 10) as usize], self.random(next));
+                let got = Arc::clone(&process.got);
+                tasks.spawn(async move {
+                    let offer = wire::random_offer(&mut random);
+                    let script = |window| Script::random(Sender::Client, window, rule(id), &mut random);
+                    let sent = wire::client(address, id, offer, script).await;
+                    (id, sent, ended(&got, id).await)
+                });
+                next += 1;
+            }
+            let (id, sent, got) = tasks.join_next().await.unwrap().unwrap();
+            told += got.messages.len();
+            differences.extend(self.compare(id, sent, &got));
+        }
+        (differences, told)
+    }
+
+    /// A raw server, to clients of the library, so many at a time.
+    async fn to_clients(&self, raw: &TcpListener, connections: usize) -> (Vec<String>, usize) {
+        let (mut differences, mut told) = (Vec::new(), 0);
+        let step = AT_ONCE.min(connections.div_ceil(2));
+        for (batch, from) in (0..connections).step_by(step).enumerate() {
+            let count = step.min(connections - from);
+            let first = self.first + from as u64;
+            let process = self.receiver.clients(self.addresses[batch % 2], first, count);
+            let mut sent = self.serve(raw, &process, first, count).await;
+            for id in first..first + count as u64 {
+                let got = take(&process.got, id).unwrap_or_default();
+                told += got.messages.len();
+                let sent = sent.remove(&id).ok_or_else(|| "it never came".to_owned());
+                differences.extend(self.compare(id, sent, &got));
+            }
+        }
+        (differences, told)
+    }
+
+    async fn serve(
+        &self,
+        raw: &TcpListener,
+        process: &Process,
+        first: u64,
+        count: usize,
+    ) -> HashMap<u64, Sent> {
+        let sent = Arc::new(Mutex::new(HashMap::new()));
+        let mut tasks = JoinSet::new();
+        let all_ended = async {
+            for id in first..first + count as u64 {
+                ended_in_place(&process.got, id).await;
+            }
+        };
+        let mut all_ended = std::pin::pin!(all_ended);
+        loop {
+            tokio::select! {
+                () = &mut all_ended => break,
+                Ok((stream, _)) = raw.accept() => {
+                    let (sent, seed) = (Arc::clone(&sent), self.seed);
+                    tasks.spawn(async move {
+                        let script = |id, random: &mut Random, window| {
+                            Script::random(Sender::Server, window, rule(id), random)
+                        };
+                        let random = |id| Random::of(seed, id);
+                        if let Some((id, said)) = wire::server(stream, script, random).await {
+                            sent.lock().unwrap().insert(id, said);
+                        }
+                    });
+                }
+            }
+        }
+        let finish = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(PATIENCE, finish).await;
+        std::mem::take(&mut *sent.lock().unwrap())
+    }
+
+    /// What is wrong with what an application got.
+    fn compare(&self, id: u64, sent: Result<Sent, String>, got: &Got) -> Option<String> {
+        let Sent { agreed, script } = match sent {
+            Ok(sent) => sent,
+            Err(error) => return Some(format!("{} {id}: {error} ({:?})", self.name(), got.end)),
+        };
+        let document = document(KINDS[1]);
+        let judged = judged(&document, &path(id), &agreed, self.sender, &script.writes);
+        let what = if script.is_legal && judged != script.expected {
+            first_difference("the core judged", &judged, &script.expected)
+        } else if got.messages.len() > judged.len()
+            || !judged.starts_with(&got.messages)
+            || !got.messages.starts_with(&script.expected)
+            || script.is_legal && got.messages != judged
+        {
+            first_difference("the application got", &got.messages, &judged)
+        } else if got.end.is_none() {
+            "the application saw no end".to_owned()
+        } else if script.is_legal && !script.is_refused && !is_good_end(got) {
+            "a legal connection ended badly".to_owned()
+        } else {
+            return None;
+        };
+        Some(format!(
+            "{} {id} ({:?}, {:?}, end {:?}): {what}\n  said: {:#?}",
+            self.name(),
+            rule(id),
+            agreed,
+            got.end,
+            script.told
+        ))
+    }
+
+    fn name(&self) -> String {
+        let role = if self.sender == Sender::Client { "server" } else { "client" };
+        format!("{} as {role}", self.receiver.name)
+    }
+}
+
+fn is_good_end(got: &Got) -> bool {
+    got.end.as_ref().is_some_and(|end| end.split(' ').next() == Some("1000"))
+}
+
+fn first_difference(who: &str, got: &[Message], wanted: &[Message]) -> String {
+    let at = got.iter().zip(wanted).take_while(|(a, b)| a == b).count();
+    let (got, wanted) = (got.get(at..), wanted.get(at..));
+    format!(
+        "message {at} differs: {who} {:?}, not {:?}",
+        got.and_then(<[_]>::first),
+        wanted.and_then(<[_]>::first)
+    )
+}
+
+fn take(all: &All, id: u64) -> Option<Got> {
+    all.lock().unwrap().remove(&id)
+}
+
+/// What the application got, when it has seen the end of the connection.
+async fn ended(all: &All, id: u64) -> Got {
+    ended_in_place(all, id).await;
+    take(all, id).unwrap_or_default()
+}
+
+async fn ended_in_place(all: &All, id: u64) {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if all.lock().unwrap().get(&id).is_some_and(|got| got.end.is_some()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
