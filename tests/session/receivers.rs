@@ -212,9 +212,10 @@ proptest! {
 /// What `ws` read as a script, and we as something else.
 #[test]
 fn the_model_receivers_are_led_astray_by_what_is_not_guarded() {
-    let third = hex("000000ffff0cc10120100000002000000000000000000000000000000000\
-        000000000000000000000000000000000e0bffefcf9f3e7cf9f3f3c7363\
-        726970743e616c6572742831293c2f7363726970743eff00");
+    // An empty stored block and a dynamic one, whose bits spell harmless letters. To
+    // a fresh decoder that got the tail alone they are the rest of a stored block.
+    let third = hex("000000ffff04e081b46ddbb66ddbb2c6944b6d7dccb5cf7ddf3f841042f8013c73637269\
+        70743e616c6572742831293c2f7363726970743efeff00");
     for sender in BOTH {
         let begin = frame(sender, 0x41, &hex("cb48cdc9c9070000"));
         let stream = [begin, frame(sender, 0x80, b""), frame(sender, 0xC2, &third)].concat();
@@ -255,8 +256,9 @@ fn what_came_in_fragments_goes_on_joined_and_what_has_a_final_block_inflated() {
 /// What waits for its turn goes on in the same form.
 #[test]
 fn so_does_what_waits() {
-    let rules = json!({"rate": {"per_connection": "1/1m"}, "on_violation": "slow"});
+    let rules = json!({"rate": {"per_connection": "1/1s"}, "on_violation": "slow"});
     let mut rig = open(&document("enforce", &rules), "");
+    assert_eq!(rig.pushed(), b"");
     let sender = Sender::Client;
     let hello = hex("f2 48 cd c9 c9 07 00");
     let last = hex("f3 48 cd c9 c9 07 00 00");
@@ -268,9 +270,11 @@ fn so_does_what_waits() {
     }
     assert_eq!(gone_on, frame(sender, 0xC1, &hello), "the others wait");
     for _ in 0..3 {
-        rig.host.advance(std::time::Duration::from_secs(61));
-        let _ = rig.session.on_tick();
-        gone_on.extend(rig.client(b"").bytes);
+        for _ in 0..3 {
+            rig.host.advance(std::time::Duration::from_millis(500));
+            let _ = rig.session.on_tick();
+        }
+        gone_on.extend(rig.turn());
     }
     let plain = frame(sender, 0x81, b"Hello");
     let joined = frame(sender, 0xC1, &hello);
