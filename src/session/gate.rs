@@ -149,13 +149,16 @@ impl Gate {
             let passes = kind == MessageType::Text && first.passes_before(message);
             return Ok((if passes { Passage::AtOnce } else { Passage::AsItIs }, Vec::new()));
         }
+        let is_text = kind == MessageType::Text;
         let passage = if !self.awaits() {
-            first.cut_out(message).map_or(Passage::AsItIs, Passage::Instead)
+            first.cut_out(is_text, message).map_or(Passage::AsItIs, Passage::Instead)
         } else {
-            match first.read(kind == MessageType::Text, message) {
+            match first.read(is_text, message) {
                 Reading::Heartbeat => Passage::AtOnce,
                 // Binary, say: some readers take it for text.
-                Reading::Other => first.cut_out(message).map_or(Passage::AsItIs, Passage::Instead),
+                Reading::Other => {
+                    first.cut_out(is_text, message).map_or(Passage::AsItIs, Passage::Instead)
+                }
                 Reading::Malformed(error) => return Err(Violation::Credential(error)),
                 Reading::Credential { credential, forward } => {
                     if let Err(violation) = self.keep_said(rules, message, &forward) {

@@ -50,6 +50,9 @@ pub(super) fn each_asked(
     let first = message.iter().find(|byte| !json_space(byte));
     match first.filter(|_| simdutf8::basic::from_utf8(message).is_ok()) {
         Some(b'{') if has(rules, Root::Object) => {
+            if may_be_list(rules, message) {
+                return Err(AuthError::UnreadMessage);
+            }
             read_whole(rules, Root::Object, message, &mut each)
         }
         Some(b'{') if form == Some(&Form::GraphQl) && is_graphql_heartbeat(message) => Ok(()),
@@ -89,6 +92,22 @@ fn reading(
 
 fn has(rules: &AuthRules, root: Root) -> bool {
     reading(rules, root).next().is_some()
+}
+
+/// Whether an object holds something where rules that read lists look, as
+/// `{"0":"join"}` does: JavaScript and PHP find it there in either.
+fn may_be_list(rules: &AuthRules, object: &[u8]) -> bool {
+    if !has(rules, Root::List) {
+        return false;
+    }
+    let pointers = || {
+        let reading = reading(rules, Root::List);
+        reading.flat_map(|(_, pointer, when)| when.pointers().chain([pointer]))
+    };
+    Outline::of(object, pointers()).is_some_and(|outline| {
+        let holds = |p| matches!(outline.find(p), Found::One(_) | Found::Ambiguous);
+        pointers().any(holds)
+    })
 }
 
 /// GraphQL's messages that ask for nothing of an application, whatever rules read.

@@ -22,17 +22,23 @@ struct Connect<'a> {
 /// What begins like a CONNECT.
 enum Beginning<'a> {
     Connect(Connect<'a>),
-    /// JavaScript reads white space as the number 0, and so this as a CONNECT.
+    /// A CONNECT to some: JavaScript reads white space as the number 0; Python reads
+    /// digits of other scripts, and JSON texts in the place of a packet.
     Odd,
     /// Another packet.
     None,
 }
 
 fn begin(message: &[u8]) -> Beginning<'_> {
-    let Some(rest) = message.strip_prefix(b"4") else { return Beginning::None };
-    let Ok(packet) = simdutf8::basic::from_utf8(rest) else { return Beginning::None };
+    let Ok(whole) = simdutf8::basic::from_utf8(message) else { return Beginning::None };
+    let other_digit = |first: char| !first.is_ascii() && first.is_numeric();
+    let Some(packet) = whole.strip_prefix('4') else {
+        return if whole.starts_with(other_digit) { Beginning::Odd } else { Beginning::None };
+    };
     let Some(body) = packet.strip_prefix('0') else {
-        let odd = |first: char| first.is_whitespace() || first == '\u{feff}';
+        let odd = |first: char| {
+            first.is_whitespace() || matches!(first, '\u{feff}' | '"') || other_digit(first)
+        };
         let odd = packet.is_empty() || packet.starts_with(odd);
         return if odd { Beginning::Odd } else { Beginning::None };
     };
@@ -42,7 +48,6 @@ fn begin(message: &[u8]) -> Beginning<'_> {
         0
     };
     let (_, payload) = body.split_at_checked(namespace).unwrap_or((body, ""));
-    let whole = std::str::from_utf8(message).unwrap_or_default();
     let head = whole.strip_suffix(payload).unwrap_or_default();
     Beginning::Connect(Connect { head, payload })
 }

@@ -1,6 +1,6 @@
 //! Whether a value is the one that the policy names, for every reader.
 
-use super::{Found, without_nul};
+use super::{Found, is_alike, without_nul};
 use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
@@ -120,6 +120,7 @@ impl Visitor<'_> for Equals<'_> {
         Ok(if value == expected {
             Equality::Equal
         } else if without_nul(value).any(|value| value == *expected)
+            || is_alike(value.trim(), expected.trim())
             || numeric(expected).is_some_and(|number| numeric(value) == Some(number))
         {
             Equality::Unclear

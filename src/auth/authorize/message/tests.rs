@@ -279,6 +279,10 @@ fn rules_that_begin_with_an_index_read_lists() {
             // Lists are Phoenix's here, whole.
             (r#"[{"room":"c"}]"#, UNREAD),
             (r#"["1","1","a","say",{"room":"c"}]"#, Ok(())),
+            // In JavaScript and PHP `message[3]` is found in an object, too.
+            (r#"{"3":"phx_join","2":"c"}"#, UNREAD),
+            (r#"{"2":"a","room":"a"}"#, UNREAD),
+            (r#"{"4":"c","room":"a"}"#, Ok(())),
         ],
     );
 }
