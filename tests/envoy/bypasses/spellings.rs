@@ -24,6 +24,8 @@ const SPELLINGS: [&str; 12] = [
     "x'user-id",
 ];
 
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
 fn policy() -> Value {
     let mut auth = by_api_key();
     auth["identity_headers"] = json!({"x-user-id": "sub"});
@@ -79,7 +81,7 @@ fn upstream_reads_no_identity_that_a_client_made_up() {
 
 #[test]
 fn nor_of_a_plain_request() {
-    let recorder = Recorder::start(Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"));
+    let recorder = Recorder::start(Script::Raw(OK));
     let envoy = Envoy::start(&bootstrap(&json!({"policies": [policy()]}), recorder.address));
     for (count, request) in forged(&Request::plain("/elsewhere")).into_iter().enumerate() {
         let (_, answer) = Client::ask(envoy.address(), &request);
