@@ -6,7 +6,7 @@ use super::frames::counter;
 use super::peers::{Echo, Maker};
 use super::support::{Envoy, behind_a_proxy, bootstrap, wait_for};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ impl WallClock {
         cc.args(["-O1", "-shared", "-fPIC", "-o"]).arg(dir.path().join("clock.so")).arg(source);
         assert!(cc.status().unwrap().success());
         let clock = Self { dir };
-        std::fs::write(clock.file(), 0i64.to_ne_bytes()).unwrap();
+        std::fs::write(clock.file(), [0; 16]).unwrap();
         clock
     }
 
@@ -44,9 +44,18 @@ impl WallClock {
 
     /// Sets it, by so many seconds off the right time.
     pub fn set(&self, seconds: i64) {
+        self.write(0, seconds);
+    }
+
+    /// Stops it at this second since 1970; 0 lets it go on.
+    pub fn stop(&self, second: i64) {
+        self.write(8, second);
+    }
+
+    fn write(&self, place: u64, number: i64) {
         // In place, since Envoy has the file mapped.
-        let mut file = std::fs::OpenOptions::new().write(true).open(self.file()).unwrap();
-        file.write_all(&seconds.to_ne_bytes()).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(self.file()).unwrap();
+        file.write_all_at(&number.to_ne_bytes(), place).unwrap();
     }
 }
 
