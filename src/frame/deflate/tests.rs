@@ -121,7 +121,12 @@ fn what_zlib_compresses_is_read() {
         for (at, (message, compressed)) in vectors.messages.iter().zip(&case.compressed).enumerate()
         {
             let read = inflater.inflate(&hex(compressed), NO_LIMIT, &mut out);
-            assert_eq!((read.map(|_| ()), &out), (Ok(()), &hex(message)), "{}, message {at}", case.name);
+            assert_eq!(
+                (read.map(|_| ()), &out),
+                (Ok(()), &hex(message)),
+                "{}, message {at}",
+                case.name
+            );
             let most = if case.takeover { 1 << case.bits } else { 0 };
             assert!(inflater.history_bytes() <= most);
         }
@@ -252,7 +257,11 @@ fn a_message_is_never_longer_than_the_limit() {
         for (limit, good) in [(4000, true), (4001, true), (3999, false), (1, false), (0, false)] {
             let mut out = Vec::new();
             let read = Inflater::new(Window::DEFAULT).inflate(&compressed, limit, &mut out);
-            assert_eq!(read.map(|_| ()), if good { Ok(()) } else { Err(InflateError::TooBig) }, "{limit}");
+            assert_eq!(
+                read.map(|_| ()),
+                if good { Ok(()) } else { Err(InflateError::TooBig) },
+                "{limit}"
+            );
             assert!(out.capacity() <= limit.max(8) + 1, "{limit}: {}", out.capacity());
         }
     }
