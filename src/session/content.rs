@@ -59,6 +59,9 @@ struct Compression {
     /// What the inflater keeps between messages.
     charge: Charge,
     charged_bytes: usize,
+    /// What goes on inflated in the place of the chunk in hand: a chunk may hold
+    /// thousands of messages, each hundreds of times as long as what came of it.
+    going: Charge,
 }
 
 impl Content {
@@ -74,7 +77,15 @@ impl Content {
             diverged: false,
             charge: Charge::new(budget),
             charged_bytes: 0,
+            going: Charge::new(budget),
         }));
+    }
+
+    /// All that goes on in the place of a chunk is about to.
+    pub(super) fn chunk_done(&mut self) {
+        if let Some(compression) = &mut self.compression {
+            compression.going.release();
+        }
     }
 
     /// Gives back what is kept for messages to come: there will be none.
@@ -154,11 +165,19 @@ impl Content {
                     || reshaped == Some(Reshaping::Inflate)
                     || delivery != Delivery::AsItCame
                     || judge.waits() && judge.may_vanish();
-                match delivery {
+                let delivery = match delivery {
                     Delivery::AsItCame if compression.diverged => Delivery::Changed(plain),
                     Delivery::AsItCame if reshaped.is_some() => Delivery::Joined(payload),
                     delivery => delivery,
+                };
+                // What waits is charged where it does.
+                if let (Delivery::Changed(content), false) = (delivery, judge.waits())
+                    && !judge.only_watches()
+                    && compression.going.grow(content.len()).is_err()
+                {
+                    return Err(refused(judge, Violation::Overloaded, offset));
                 }
+                delivery
             }
             _ => delivery,
         })

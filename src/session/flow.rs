@@ -122,6 +122,7 @@ impl Flow {
         judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         let done = self.walk(input, forward, with, judge);
+        self.content.chunk_done();
         self.count(to_u64(input.len()));
         done
     }

@@ -111,7 +111,13 @@ impl Session {
         let pending = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
             Phase::Opening(pending) => pending,
             other => {
+                // Where an attempt has been refused, another one opens nothing.
+                let refused = matches!(other, Phase::NoTunnel) && status == 101;
                 self.phase = other;
+                if refused && self.mode() == Mode::Enforce {
+                    let error = AnswerError::Headless;
+                    return Opening::Refused(Refusal::http(error.reason(), &error.to_string()));
+                }
                 return Opening::Pass;
             }
         };

@@ -68,6 +68,17 @@ fn one_without_a_body_ends_at_once() {
     assert!(session.on_tick().reset);
 }
 
+/// An upgrade whose client has ended its side may be tried again (Envoy's `retry_on`).
+#[test]
+fn behind_bytes_before_the_head_no_101_opens_anything() {
+    let (_, guard) = worker(&client(json!({})));
+    let mut session = admitted(&guard, &arrival(&[]));
+    assert!(hand(&mut session, Sender::Server, b"early").reset);
+    let opening = session.on_response(101, &switching(&[]));
+    assert!(matches!(opening, Opening::Refused(_)), "{opening:?}");
+    assert_eq!(session.on_response(503, &headers(&[])), Opening::Pass);
+}
+
 #[test]
 fn report_changes_nothing_about_it() {
     let (host, mut session, opening) = asked_to_upgrade("report", &[("content-length", "4")]);
@@ -170,7 +181,8 @@ fn bytes_of_upstreams_before_its_head_reach_no_client() {
                 "wsguard_handshakes_total.policy.chat.result.refused.reason.upstream_handshake";
             assert_eq!(host.metric(counted), 1);
             assert_eq!(hand(&mut session, Sender::Client, b"into the tunnel").bytes, b"");
-            assert_eq!(session.on_response(101, &switching(&[])), Opening::Pass, "too late");
+            let late = session.on_response(101, &switching(&[]));
+            assert!(matches!(late, Opening::Refused(_)), "{late:?}");
             session.on_end();
             assert!(events(&host).is_empty(), "it was never open");
         }
