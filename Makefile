@@ -63,8 +63,13 @@ browser:
 handlers:
 	@$(TOOLS)/handlers.sh
 
+# What receives messages by other projects' libraries, for the tests.
+.PHONY: receivers
+receivers: tools
+	@$(TOOLS)/receivers.sh
+
 .PHONY: test
-test: wasm wasm-trap envoy tools browser handlers ## Unit, property and integration tests with the real Envoy
+test: wasm wasm-trap envoy tools browser handlers receivers ## Unit, property and integration tests with the real Envoy
 	@echo "wsguard: testing with $$($(ENVOY) --version | xargs)"
 	@$(PYTHON) $(TOOLS)/suites.py "cd $(TOOLS) && $(PYTHON) -m unittest" \
 	  "$(TOOLS)/cargo.sh test --locked --no-fail-fast"
@@ -75,9 +80,9 @@ bypasses: $(if $(WASM),,wasm) envoy tools ## Ways past the filter that outsiders
 	@$(if $(WASM),WSGUARD_WASM=$(abspath $(WASM))) $(TOOLS)/cargo.sh test --locked --no-fail-fast --test envoy bypasses
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools browser handlers ## The tests that take minutes: thousands of connections, a million addresses
+soak: wasm wasm-trap envoy tools browser handlers receivers ## The tests that take minutes: thousands of connections, a million addresses
 	@$(PYTHON) $(TOOLS)/suites.py "$(TOOLS)/cargo.sh test --locked --no-fail-fast \
-	  --test envoy --test fleet --test session -- --ignored --nocapture --test-threads=1"
+	  --test envoy --test fleet --test session --test receivers -- --ignored --nocapture --test-threads=1"
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)

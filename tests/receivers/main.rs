@@ -62,32 +62,36 @@ fn path(id: u64) -> String {
     format!("/{}?id={id}", id % 10)
 }
 
-/// The document for filters of this kind, `http` or `stream`.
-fn document(kind: &str) -> Value {
-    let policy = |(n, rule): (usize, &Rule)| {
-        let action = match rule {
-            Rule::Close => "close",
-            Rule::Drop => "drop",
-            Rule::Sanitize => "sanitize",
-            Rule::Reply => "reply",
-            Rule::None => "",
-        };
-        let rules = json!({"rules": [{"name": "marker", "pattern": MARKER, "action": action}]});
-        let mut policy = json!({
-            "name": format!("p{n}"),
-            "match": {"paths": [format!("/{n}")]},
-            "handshake": {"compression": "inspect"},
-        });
-        if *rule != Rule::None {
-            policy["client"] = rules.clone();
-            policy["server"] = rules;
-        }
-        if n >= FIRST_WITH_PUSH && kind == "http" {
-            policy["lifetime"] = json!({"push": true});
-        }
-        policy
+/// A document with the policy of this connection alone, or with all.
+fn document(kind: &str, of: Option<u64>) -> Value {
+    let all = 0..RULES.len();
+    let policies = all.filter(|n| of.is_none_or(|id| id % 10 == *n as u64));
+    json!({"filter": kind, "policies": policies.map(|n| policy(kind, n)).collect::<Vec<_>>()})
+}
+
+/// The policy of this number, for filters of this kind, `http` or `stream`.
+fn policy(kind: &str, n: usize) -> Value {
+    let action = match RULES[n] {
+        Rule::Close => Some("close"),
+        Rule::Drop => Some("drop"),
+        Rule::Sanitize => Some("sanitize"),
+        Rule::Reply => Some("reply"),
+        Rule::None => None,
     };
-    json!({"filter": kind, "policies": RULES.iter().enumerate().map(policy).collect::<Vec<_>>()})
+    let mut policy = json!({
+        "name": format!("p{n}"),
+        "match": {"paths": [format!("/{n}")]},
+        "handshake": {"compression": "inspect"},
+    });
+    if let Some(action) = action {
+        let rules = json!({"rules": [{"name": "marker", "pattern": MARKER, "action": action}]});
+        policy["client"] = rules.clone();
+        policy["server"] = rules;
+    }
+    if n >= FIRST_WITH_PUSH && kind == "http" {
+        policy["lifetime"] = json!({"push": true});
+    }
+    policy
 }
 
 #[test]

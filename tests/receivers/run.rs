@@ -110,7 +110,7 @@ fn edges(upstreams: &[(&str, SocketAddr)]) -> Value {
     let mut listeners = Vec::new();
     for (name, _) in upstreams {
         for kind in KINDS {
-            let document = document(kind);
+            let document = document(kind, None);
             let mut edge = if kind == "http" { listener(&document) } else { stream_listener(&document) };
             edge["name"] = json!(format!("{name}-{kind}"));
             let filters = &mut edge["filter_chains"][0]["filters"];
@@ -193,8 +193,9 @@ impl Job {
         let sent = Arc::new(Mutex::new(HashMap::new()));
         let mut tasks = JoinSet::new();
         let all_ended = async {
+            let begin = Instant::now();
             for id in first..first + count as u64 {
-                ended_in_place(&process.got, id).await;
+                ended_in_place(&process.got, id, begin).await;
             }
         };
         let mut all_ended = std::pin::pin!(all_ended);
@@ -226,7 +227,7 @@ impl Job {
             Ok(sent) => sent,
             Err(error) => return Some(format!("{} {id}: {error} ({:?})", self.name(), got.end)),
         };
-        let document = document(KINDS[1]);
+        let document = document(KINDS[1], Some(id));
         let judged = judged(&document, &path(id), &agreed, self.sender, &script.writes);
         let what = if script.is_legal && judged != script.expected {
             first_difference("the core judged", &judged, &script.expected)
@@ -279,12 +280,11 @@ fn take(all: &All, id: u64) -> Option<Got> {
 
 /// What the application got, when it has seen the end of the connection.
 async fn ended(all: &All, id: u64) -> Got {
-    ended_in_place(all, id).await;
+    ended_in_place(all, id, Instant::now()).await;
     take(all, id).unwrap_or_default()
 }
 
-async fn ended_in_place(all: &All, id: u64) {
-    let begin = Instant::now();
+async fn ended_in_place(all: &All, id: u64, begin: Instant) {
     while begin.elapsed() < PATIENCE {
         if all.lock().unwrap().get(&id).is_some_and(|got| got.end.is_some()) {
             return;

@@ -8,6 +8,10 @@ use wsguard::frame::{Sender, Window};
 /// What a rule of every policy but some looks for.
 pub const MARKER: &str = "<script>";
 
+/// What a client is told of a message that vanished.
+const REPLY: &str =
+    r#"{"type":"error","reason":"rule_matched","detail":"the message matches a rule"}"#;
+
 /// What becomes of a message with the marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -104,7 +108,7 @@ impl Writer<'_> {
     }
 
     fn say(&mut self, marked: bool) -> Message {
-        let words = self.random.pick(&[0, 1, 3, 10, 40, 40, 200, 3000]);
+        let words = self.random.pick(&[0, 1, 3, 10, 40, 40, 40, 200, 200, 200, 200, 3000]);
         let mut data = String::new();
         for _ in 0..self.random.below(words + 1) {
             data.push_str(self.random.pick(&WORDS));
@@ -131,6 +135,10 @@ impl Writer<'_> {
         if contains(&message.data, MARKER.as_bytes()) {
             match rule {
                 Rule::None => {}
+                // The client is told, whose message it ever was.
+                Rule::Reply if self.sender == Sender::Server => {
+                    message = Message { is_text: true, data: REPLY.as_bytes().to_vec() };
+                }
                 Rule::Drop | Rule::Reply => return,
                 Rule::Close => self.script.is_refused = true,
                 Rule::Sanitize => {

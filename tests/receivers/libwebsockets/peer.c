@@ -98,7 +98,7 @@ static const struct lws_extension extensions[] = {
     {NULL, NULL, NULL},
 };
 
-static int connect_all(struct lws_context *context, const char *url, int first, int count)
+static int connect_all(struct lws_context *context, struct lws_vhost *vhost, const char *url, int first, int count)
 {
     struct lws_client_connect_info info;
     char host[64], target[64];
@@ -112,6 +112,8 @@ static int connect_all(struct lws_context *context, const char *url, int first, 
         snprintf(target, sizeof target, "/%d?id=%d", (first + i) % 10, first + i);
         memset(&info, 0, sizeof info);
         info.context = context;
+        info.vhost = vhost;
+        info.local_protocol_name = protocols[0].name;
         info.address = info.host = info.origin = host;
         info.port = port;
         info.path = target;
@@ -152,7 +154,7 @@ int main(int count, char **arguments)
     if (!host)
         return 1;
     if (!is_server)
-        return connect_all(context, arguments[2], atoi(arguments[3]), atoi(arguments[4]));
+        return connect_all(context, host, arguments[2], atoi(arguments[3]), atoi(arguments[4]));
     printf("%d\n", lws_get_vhost_listen_port(host));
     fflush(stdout);
     while (lws_service(context, 0) >= 0)
