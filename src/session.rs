@@ -283,7 +283,7 @@ impl Session {
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
         let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
-        // What is not read may be anything, a message too.
+        // It may be a message.
         let unread = flow.is_unread() && !input.is_empty();
         if let Some(close) = flow.close_seen() {
             self.first_close.get_or_insert(close);
@@ -292,9 +292,8 @@ impl Session {
         if messages > 0 || controls > 0 && policy.lifetime.ping_counts || unread {
             self.life.mark_active();
         }
-        if let (Sender::Client, true, Some(gate)) = (sender, unread, &mut self.gate) {
-            gate.read_no_more();
-        }
+        let gate = self.gate.as_mut().filter(|_| unread && sender == Sender::Client);
+        gate.into_iter().for_each(|gate| gate.read_no_more());
         self.messages.add(sender, messages);
         guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));
         drop(scratch);

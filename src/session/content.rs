@@ -156,35 +156,45 @@ impl Content {
             (false, true) => Delivery::Changed(sanitized),
             (false, false) => Delivery::AsItCame,
         };
-        Ok(match &mut self.compression {
-            Some(compression) if message.is_compressed() => {
-                // What overtakes others would reach the receiver in another
-                // order than it refers to them, and they to it. What may vanish
-                // yet is referred to by what comes before that is known.
-                compression.diverged |= overtakes
-                    || reshaped == Some(Reshaping::Inflate)
-                    || delivery != Delivery::AsItCame
-                    || judge.waits() && judge.may_vanish();
-                let delivery = match delivery {
-                    Delivery::AsItCame if compression.diverged => Delivery::Changed(plain),
-                    Delivery::AsItCame if reshaped.is_some() => Delivery::Joined(payload),
-                    delivery => delivery,
-                };
-                // What waits is charged where it does.
-                if let (Delivery::Changed(content), false) = (delivery, judge.waits())
-                    && !judge.only_watches()
-                    && compression.going.grow(content.len()).is_err()
-                {
-                    return Err(refused(judge, Violation::Overloaded, offset));
-                }
-                delivery
-            }
-            _ => delivery,
-        })
+        let Some(compression) = self.compression.as_mut().filter(|_| message.is_compressed())
+        else {
+            return Ok(delivery);
+        };
+        // What overtakes others would reach the receiver in another order than it
+        // refers to them, and they to it. What may vanish yet is referred to by what
+        // comes before that is known.
+        let diverges = overtakes || judge.waits() && judge.may_vanish();
+        let delivery = compression.deliver(delivery, (plain, payload), reshaped, diverges);
+        // What waits is charged where it does.
+        if let (Delivery::Changed(content), false) = (delivery, judge.waits())
+            && !judge.only_watches()
+            && compression.going.grow(content.len()).is_err()
+        {
+            return Err(refused(judge, Violation::Overloaded, offset));
+        }
+        Ok(delivery)
     }
 }
 
 impl Compression {
+    /// How a message goes on that inflates to `plain`, and came as `payload`, as far
+    /// as the receiver can follow: not where it `diverges`, nor once it did.
+    fn deliver<'a>(
+        &mut self,
+        delivery: Delivery<'a>,
+        (plain, payload): (&'a [u8], &'a [u8]),
+        reshaping: Option<Reshaping>,
+        diverges: bool,
+    ) -> Delivery<'a> {
+        self.diverged |=
+            diverges || reshaping == Some(Reshaping::Inflate) || delivery != Delivery::AsItCame;
+        match delivery {
+            Delivery::AsItCame if self.diverged => Delivery::Changed(plain),
+            Delivery::AsItCame if reshaping.is_some() => Delivery::Joined(payload),
+            delivery => delivery,
+        }
+    }
+
     fn inflate(
         &mut self,
         payload: &[u8],

@@ -8,9 +8,11 @@ use crate::frame::deflate::Window;
 use crate::frame::{Decoder, FrameError, FrameHeader, Item, Sender, mask};
 use crate::message::budget::Budget;
 use crate::message::{Fate, Message, MessageRules, MessageType, Violation, begins};
+use onward::{deliver, send};
 use std::rc::Rc;
 
 mod control;
+mod onward;
 mod short;
 
 /// What a flow works with; the same for every chunk of a connection.
@@ -340,43 +342,6 @@ fn unmask<'a>(key: Option<[u8; 4]>, payload: &'a [u8], room: &'a mut Vec<u8>) ->
     room.extend_from_slice(payload);
     mask::apply(room, key, 0);
     room
-}
-
-/// Lets a message go on that does not go on as it came.
-fn deliver(
-    message: &Message,
-    delivery: Delivery<'_>,
-    forward: &mut Forward<'_>,
-    judge: &mut impl Judge,
-    offset: u64,
-) -> Result<(), Stopped> {
-    match delivery {
-        // Mode report lets all pass.
-        Delivery::AsItCame | Delivery::Unread => {}
-        Delivery::Joined(payload) => send(forward, judge, (message, offset), |out| {
-            content::write_frame((message.kind(), true), payload, message.mask(), out);
-        })?,
-        Delivery::Changed(payload) => send(forward, judge, (message, offset), |out| {
-            content::write_message(message.kind(), payload, message.mask(), out);
-        })?,
-        Delivery::Vanished => forward.insert(|out| judge.in_its_place(out)),
-    }
-    Ok(())
-}
-
-/// Lets the frames of `message` go on that `write` appends, now or in their turn.
-fn send(
-    forward: &mut Forward<'_>,
-    judge: &mut impl Judge,
-    (message, offset): (&Message, u64),
-    mut write: impl FnMut(&mut Vec<u8>),
-) -> Result<(), Stopped> {
-    if !judge.waits() {
-        forward.insert(write);
-        return Ok(());
-    }
-    let queued = judge.enqueue(Some(message.announced_bytes()), offset, &mut write);
-    queued.map_err(|violation| stop(judge, violation, offset))
 }
 
 /// Tells the judge of a violation that leaves no way on.
