@@ -28,15 +28,8 @@ pub enum Flaw {
     Empty,
 }
 
-pub const FLAWS: [Flaw; 7] = [
-    Flaw::Window,
-    Flaw::Padding,
-    Flaw::Ending,
-    Flaw::Bits,
-    Flaw::Short,
-    Flaw::Long,
-    Flaw::Empty,
-];
+pub const FLAWS: [Flaw; 7] =
+    [Flaw::Window, Flaw::Padding, Flaw::Ending, Flaw::Bits, Flaw::Short, Flaw::Long, Flaw::Empty];
 
 /// A sender's end of a compressed direction.
 pub struct Compressor {
@@ -96,7 +89,8 @@ impl Compressor {
             } else {
                 // The farthest ones are those that go wrong.
                 let from = if random.chance(50) { found[0] } else { random.pick(found) };
-                let same = (0..(all.len() - at).min(258)).take_while(|n| all[from + n] == all[at + n]);
+                let same =
+                    (0..(all.len() - at).min(258)).take_while(|n| all[from + n] == all[at + n]);
                 let most = same.count();
                 let length = if random.chance(70) { most } else { random.between(3, most) };
                 tokens.push(Token::Match { length, distance: at - from });

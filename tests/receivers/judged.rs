@@ -53,7 +53,9 @@ fn messages(stream: &[u8]) -> Vec<Message> {
         assert_eq!(first & 0x70, 0, "compressed");
         match first & 0x0F {
             0 => open.as_mut().unwrap().data.extend(payload),
-            opcode @ (1 | 2) => open = Some(Message { is_text: opcode == 1, data: payload.to_vec() }),
+            opcode @ (1 | 2) => {
+                open = Some(Message { is_text: opcode == 1, data: payload.to_vec() })
+            }
             _ => return,
         }
         if first & 0x80 != 0 {

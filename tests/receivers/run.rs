@@ -111,7 +111,8 @@ fn edges(upstreams: &[(&str, SocketAddr)]) -> Value {
     for (name, _) in upstreams {
         for kind in KINDS {
             let document = document(kind, None);
-            let mut edge = if kind == "http" { listener(&document) } else { stream_listener(&document) };
+            let mut edge =
+                if kind == "http" { listener(&document) } else { stream_listener(&document) };
             edge["name"] = json!(format!("{name}-{kind}"));
             let filters = &mut edge["filter_chains"][0]["filters"];
             if kind == "http" {
@@ -151,7 +152,8 @@ impl Job {
                 let got = Arc::clone(&process.got);
                 tasks.spawn(async move {
                     let offer = wire::random_offer(&mut random);
-                    let script = |window| Script::random(Sender::Client, window, rule(id), &mut random);
+                    let script =
+                        |window| Script::random(Sender::Client, window, rule(id), &mut random);
                     let sent = wire::client(address, id, offer, script).await;
                     (id, sent, ended(&got, id).await)
                 });

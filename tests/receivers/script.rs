@@ -58,8 +58,26 @@ pub struct Script {
 
 /// Words of the texts: parts of the marker, so that it comes about by accident too.
 const WORDS: [&str; 20] = [
-    "hello ", "a", "größer ", "日本語", "<", "<scr", "ipt>", "script", ">", "\n", "{\"type\":",
-    "\"say\"}", "0", "1234567", "😀", " and so on, ", "aaaaaaaaaaaaaaaaaaaaaaaa", "<b>", "", "x y z ",
+    "hello ",
+    "a",
+    "größer ",
+    "日本語",
+    "<",
+    "<scr",
+    "ipt>",
+    "script",
+    ">",
+    "\n",
+    "{\"type\":",
+    "\"say\"}",
+    "0",
+    "1234567",
+    "😀",
+    " and so on, ",
+    "aaaaaaaaaaaaaaaaaaaaaaaa",
+    "<b>",
+    "",
+    "x y z ",
 ];
 
 struct Writer<'a> {

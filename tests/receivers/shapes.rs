@@ -49,8 +49,9 @@ fn what_has_no_flaw_is_what_zlib_reads() {
         let mut history = Vec::new();
         for _ in 0..10 {
             let words = random.below(300);
-            let said: String =
-                (0..words).map(|_| random.pick(&["hello ", "world", "aaaaaaa", "ü", "x"])).collect();
+            let said: String = (0..words)
+                .map(|_| random.pick(&["hello ", "world", "aaaaaaa", "ü", "x"]))
+                .collect();
             let payload = compressor.message(said.as_bytes(), None, &mut random);
             if !window.takeover {
                 stream.reset(false);
