@@ -285,7 +285,7 @@ mod tests {
     fn deflated(payload: &[u8]) -> Vec<u8> {
         let mut stream = flate2::Compress::new(flate2::Compression::best(), false);
         let mut out = Vec::with_capacity(payload.len() + 100);
-        if payload.len() % 3 == 0 {
+        if payload.len().is_multiple_of(3) {
             // A final block, and the octet behind it (RFC 7692 §7.2.3.4).
             stream.compress_vec(payload, &mut out, flate2::FlushCompress::Finish).unwrap();
             return [out, vec![0]].concat();

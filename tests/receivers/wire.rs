@@ -76,9 +76,7 @@ async fn head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
             let rest = all.split_off(at + 4);
             return Some((String::from_utf8_lossy(&all).into_owned(), rest));
         }
-        if stream.read_buf(&mut all).await.ok().filter(|read| *read > 0).is_none() {
-            return None;
-        }
+        stream.read_buf(&mut all).await.ok().filter(|read| *read > 0)?;
     }
 }
 
