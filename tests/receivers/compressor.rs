@@ -26,14 +26,26 @@ pub enum Flaw {
     Long,
     /// No payload at all.
     Empty,
+    /// Its frames have reserved bits where they have no meaning.
+    Reserved,
 }
 
-pub const FLAWS: [Flaw; 7] =
-    [Flaw::Window, Flaw::Padding, Flaw::Ending, Flaw::Bits, Flaw::Short, Flaw::Long, Flaw::Empty];
+pub const FLAWS: [Flaw; 8] = [
+    Flaw::Window,
+    Flaw::Padding,
+    Flaw::Ending,
+    Flaw::Bits,
+    Flaw::Short,
+    Flaw::Long,
+    Flaw::Empty,
+    Flaw::Reserved,
+];
 
 /// A sender's end of a compressed direction.
 pub struct Compressor {
     window: Window,
+    /// Some blocks are final ones; such messages go on inflated.
+    finals: bool,
     /// The end of what was sent.
     history: Vec<u8>,
     /// Its part that is referred to no more, from the front.
@@ -41,8 +53,8 @@ pub struct Compressor {
 }
 
 impl Compressor {
-    pub fn new(window: Window) -> Self {
-        Self { window, history: Vec::new(), forgotten: 0 }
+    pub fn new(window: Window, finals: bool) -> Self {
+        Self { window, finals, history: Vec::new(), forgotten: 0 }
     }
 
     /// The payload of a message that says `plain`, and breaks the rules in `flaw`.
@@ -52,7 +64,7 @@ impl Compressor {
             self.forgotten = 0;
         }
         let tokens = self.tokens(plain, flaw, random);
-        let has_final = random.chance(30);
+        let has_final = self.finals && random.chance(30);
         let payload = blocks(&tokens, &self.history, has_final, flaw, random);
         self.history.extend(plain);
         // A sender that begins anew behind a final block, or one that does not.

@@ -11,7 +11,7 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::print_stdout,
-    reason = "a test that can't go on should say where"
+    reason = "a test that can't go on should say where, and a long one how far it is"
 )]
 
 mod bits;

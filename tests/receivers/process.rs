@@ -14,19 +14,37 @@ use std::sync::{Arc, Mutex};
 pub struct Receiver {
     pub name: &'static str,
     pub has_server: bool,
+    /// What it gets wrong of what is legal, without a filter too: it is spared that.
+    pub faults: &'static [Fault],
 }
 
-/// Every one that can be had.
+/// A library's own fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Where its own direction agreed on no context takeover, it forgets the other
+    /// one's context too: "invalid distance too far back" at the second message of
+    /// a plain zlib sender.
+    OwnTakeover,
+    /// As a client it hands an uncompressed message to the application over and
+    /// over, for ever, once a compressed one came before it.
+    Mixed,
+}
+
+const fn receiver(name: &'static str) -> Receiver {
+    Receiver { name, has_server: true, faults: &[] }
+}
+
+/// Every one that can be had. The faults are those of libwebsockets 4.1.6.
 pub const RECEIVERS: [Receiver; 9] = [
-    Receiver { name: "ws", has_server: true },
-    Receiver { name: "undici", has_server: false },
-    Receiver { name: "faye", has_server: true },
-    Receiver { name: "websockets", has_server: true },
-    Receiver { name: "aiohttp", has_server: true },
-    Receiver { name: "autobahn", has_server: true },
-    Receiver { name: "gorilla", has_server: true },
-    Receiver { name: "beast", has_server: true },
-    Receiver { name: "libwebsockets", has_server: true },
+    receiver("ws"),
+    Receiver { has_server: false, ..receiver("undici") },
+    receiver("faye"),
+    receiver("websockets"),
+    receiver("aiohttp"),
+    receiver("autobahn"),
+    receiver("gorilla"),
+    receiver("beast"),
+    Receiver { faults: &[Fault::OwnTakeover, Fault::Mixed], ..receiver("libwebsockets") },
 ];
 
 /// What the application of one connection got.
@@ -58,6 +76,10 @@ impl Receiver {
         }
         let built = root.join(".tools/receivers").join(self.name);
         built.exists().then_some((built, None))
+    }
+
+    pub fn has(self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
     }
 
     /// Whether it can be had here.

@@ -1,7 +1,7 @@
 //! Runs connections to every receiver, and compares.
 
 use super::judged::judged;
-use super::process::{All, Got, Process, RECEIVERS, Receiver};
+use super::process::{All, Fault, Got, Process, RECEIVERS, Receiver};
 use super::random::Random;
 use super::script::{Message, Script};
 use super::support::{Envoy, PATIENCE, bootstrap_of, cluster, listener, stream_listener};
@@ -24,6 +24,9 @@ const IDS: u64 = 1_000_000;
 
 /// Differences that are told in full.
 const TOLD: usize = 3;
+
+/// How a difference is told that a filter must never make.
+const UNJUDGED: &str = "which was not judged";
 
 /// The filter kinds, by the name of their listeners.
 const KINDS: [&str; 2] = ["http", "stream"];
@@ -57,49 +60,62 @@ pub fn all(connections: usize) {
     assert!(failed.is_empty(), "RECEIVERS_SEED={seed}\n{}", failed.join("\n"));
 }
 
-async fn receivers(seed: u64, connections: usize) -> Vec<String> {
+/// A receiver with its server, where it has one.
+type Started = (Receiver, Option<(Process, SocketAddr)>);
+
+/// Those that are wanted and can be had.
+fn started() -> Vec<Started> {
     let only = setting("RECEIVERS_ONLY");
     let wanted = |receiver: &&Receiver| {
         only.as_ref().is_none_or(|only| only.split(',').any(|name| name == receiver.name))
     };
-    let raw = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut servers, mut upstreams) = (Vec::new(), vec![("raw", raw.local_addr().unwrap())]);
+    let mut started = Vec::new();
     for receiver in RECEIVERS.iter().filter(wanted) {
-        if !receiver.is_here() {
+        if receiver.is_here() {
+            started.push((*receiver, receiver.has_server.then(|| receiver.server())));
+        } else {
             println!("NOT TESTED HERE: {} (see tests/tools/receivers.sh)", receiver.name);
-            continue;
         }
-        let server = receiver.has_server.then(|| receiver.server());
+    }
+    started
+}
+
+async fn receivers(seed: u64, connections: usize) -> Vec<String> {
+    let raw = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let started = started();
+    let mut upstreams = vec![("raw", raw.local_addr().unwrap())];
+    for (receiver, server) in &started {
         upstreams.extend(server.iter().map(|(_, address)| (receiver.name, *address)));
-        servers.push((*receiver, server));
     }
     let envoy = Envoy::start(&edges(&upstreams));
     let is_direct = setting("RECEIVERS_DIRECT").is_some();
     let mut failed = Vec::new();
-    for (n, (receiver, server)) in servers.iter().enumerate() {
+    for (receiver, server) in &started {
         for (sender, upstream) in [(Sender::Client, receiver.name), (Sender::Server, "raw")] {
-            let role = if sender == Sender::Client { 0 } else { IDS / 2 };
             let direct = upstreams.iter().find(|(name, _)| *name == upstream);
             let Some((_, direct)) = direct else { continue };
             let addresses = KINDS.map(|kind| {
                 if is_direct { *direct } else { envoy.listener(&format!("{upstream}-{kind}")) }
             });
-            let first = n as u64 * IDS + role;
+            let n = RECEIVERS.iter().position(|other| other.name == receiver.name).unwrap();
+            let first = n as u64 * IDS + if sender == Sender::Client { 0 } else { IDS / 2 };
             let job = Job { receiver: *receiver, sender, seed, first, addresses };
             let begin = Instant::now();
-            let (differences, told) = match (sender, server) {
+            let (differences, messages) = match (sender, server) {
                 (Sender::Client, Some((process, _))) => job.to_server(process, connections).await,
                 _ => job.to_clients(&raw, connections).await,
             };
+            let (worst, others): (Vec<_>, Vec<_>) =
+                differences.into_iter().partition(|told| told.contains(UNJUDGED));
             println!(
-                "{:>14} as {}: {connections} connections, {} messages, {} differences ({:.1} s)",
-                receiver.name,
-                if sender == Sender::Client { "server" } else { "client" },
-                told,
-                differences.len(),
+                "{:>24}: {connections} connections, {messages} messages; {} messages that were \
+                 never judged, {} other differences ({:.1} s)",
+                job.name(),
+                worst.len(),
+                others.len(),
                 begin.elapsed().as_secs_f32(),
             );
-            failed.extend(differences.into_iter().take(TOLD));
+            failed.extend(worst.into_iter().chain(others).take(TOLD));
         }
     }
     failed
@@ -140,6 +156,15 @@ impl Job {
         Random::of(self.seed, id)
     }
 
+    /// The parameter that this receiver is spared.
+    fn spared(&self) -> &'static str {
+        match (self.receiver.has(Fault::OwnTakeover), self.sender) {
+            (false, _) => "",
+            (true, Sender::Client) => "server_no_context_takeover",
+            (true, Sender::Server) => "client_no_context_takeover",
+        }
+    }
+
     /// Raw clients, to a server of the library.
     async fn to_server(&self, process: &Process, connections: usize) -> (Vec<String>, usize) {
         let (mut tasks, mut differences, mut told) = (JoinSet::new(), Vec::new(), 0);
@@ -150,10 +175,12 @@ impl Job {
                 let (id, address, mut random) =
                     (next, self.addresses[(next % 20 / 10) as usize], self.random(next));
                 let got = Arc::clone(&process.got);
+                let spared = self.spared();
                 tasks.spawn(async move {
-                    let offer = wire::random_offer(&mut random);
-                    let script =
-                        |window| Script::random(Sender::Client, window, rule(id), &mut random);
+                    let offer = wire::random_offer(&mut random, spared);
+                    let script = |window| {
+                        Script::random(Sender::Client, window, rule(id), true, &mut random)
+                    };
                     let sent = wire::client(address, id, offer, script).await;
                     (id, sent, ended(&got, id).await)
                 });
@@ -206,12 +233,13 @@ impl Job {
                 () = &mut all_ended => break,
                 Ok((stream, _)) = raw.accept() => {
                     let (sent, seed) = (Arc::clone(&sent), self.seed);
+                    let (spared, mixed) = (self.spared(), !self.receiver.has(Fault::Mixed));
                     tasks.spawn(async move {
                         let script = |id, random: &mut Random, window| {
-                            Script::random(Sender::Server, window, rule(id), random)
+                            Script::random(Sender::Server, window, rule(id), mixed, random)
                         };
                         let random = |id| Random::of(seed, id);
-                        if let Some((id, said)) = wire::server(stream, script, random).await {
+                        if let Some((id, said)) = wire::server(stream, spared, script, random).await {
                             sent.lock().unwrap().insert(id, said);
                         }
                     });
@@ -269,11 +297,11 @@ fn is_good_end(got: &Got) -> bool {
 fn first_difference(who: &str, got: &[Message], wanted: &[Message]) -> String {
     let at = got.iter().zip(wanted).take_while(|(a, b)| a == b).count();
     let (got, wanted) = (got.get(at..), wanted.get(at..));
-    format!(
-        "message {at} differs: {who} {:?}, not {:?}",
-        got.and_then(<[_]>::first),
-        wanted.and_then(<[_]>::first)
-    )
+    let wanted = wanted.and_then(<[_]>::first);
+    match got.and_then(<[_]>::first) {
+        Some(got) => format!("message {at}: {who} {got:?}, {UNJUDGED}, not {wanted:?}"),
+        None => format!("message {at}: {who} nothing, not {wanted:?}"),
+    }
 }
 
 fn take(all: &All, id: u64) -> Option<Got> {

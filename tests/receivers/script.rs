@@ -84,6 +84,7 @@ struct Writer<'a> {
     script: Script,
     random: &'a mut Random,
     sender: Sender,
+    mixed: bool,
     /// The messages to come may be read in another way than was meant.
     is_unsure: bool,
     /// Percent of frames behind a pause.
@@ -95,7 +96,14 @@ struct Writer<'a> {
 impl Script {
     /// What `sender` says on a connection that agreed on `window`, under this rule;
     /// with flaws in one of ten.
-    pub fn random(sender: Sender, window: Window, rule: Rule, random: &mut Random) -> Self {
+    /// Where it is not to be `mixed`, every message arrives compressed.
+    pub fn random(
+        sender: Sender,
+        window: Window,
+        rule: Rule,
+        mixed: bool,
+        random: &mut Random,
+    ) -> Self {
         let script = Self {
             writes: Vec::new(),
             expected: Vec::new(),
@@ -105,8 +113,9 @@ impl Script {
         };
         let pauses = random.pick(&[0, 20, 60, 90]);
         let pending = Write { pause_ms: 0, bytes: Vec::new() };
-        let mut writer = Writer { script, random, sender, is_unsure: false, pauses, pending };
-        writer.messages(&mut Compressor::new(window), rule);
+        let mut writer =
+            Writer { script, random, sender, mixed, is_unsure: false, pauses, pending };
+        writer.messages(&mut Compressor::new(window, mixed), rule);
         writer.flush();
         writer.script
     }
@@ -114,8 +123,8 @@ impl Script {
 
 impl Writer<'_> {
     fn messages(&mut self, compressor: &mut Compressor, rule: Rule) {
-        let flawed = self.random.chance(15);
-        let marked = self.random.chance(30);
+        let flawed = self.mixed && self.random.chance(15);
+        let marked = self.mixed && self.random.chance(30);
         for _ in 0..self.random.between(1, 8) {
             let message = self.say(marked);
             let flaw = (flawed && self.random.chance(30)).then(|| self.random.pick(&FLAWS));
@@ -139,6 +148,10 @@ impl Writer<'_> {
         let mut data = data.into_bytes();
         if !is_text && self.random.chance(50) {
             (0..self.random.below(300)).for_each(|_| data.push(self.random.byte()));
+        }
+        if !self.mixed {
+            // No marker, by accident either: what follows one arrives inflated.
+            data.iter_mut().filter(|byte| **byte == b'<').for_each(|byte| *byte = b'(');
         }
         Message { is_text, data }
     }
@@ -172,20 +185,20 @@ impl Writer<'_> {
     }
 
     fn send(&mut self, message: &Message, compressor: &mut Compressor, flaw: Option<Flaw>) {
-        let is_compressed = flaw.is_some() || self.random.chance(85);
+        let is_compressed = flaw.is_some() || !self.mixed || self.random.chance(85);
         let opcode = if message.is_text { 1 } else { 2 };
         if is_compressed {
             let payload = compressor.message(&message.data, flaw, self.random);
-            self.frames(0x40 | opcode, &payload);
+            self.frames(0x40 | opcode, &payload, flaw);
         } else {
-            self.frames(opcode, &message.data);
+            self.frames(opcode, &message.data, flaw);
         }
         let frames = if is_compressed { "compressed" } else { "plain" };
         self.script.told.push(format!("{frames} {flaw:?} {message:?}"));
     }
 
     /// A message in frames, some of them empty, with Pings between.
-    fn frames(&mut self, first: u8, payload: &[u8]) {
+    fn frames(&mut self, first: u8, payload: &[u8], flaw: Option<Flaw>) {
         let count = if self.random.chance(40) { 1 } else { self.random.between(2, 6) };
         let mut cuts: Vec<usize> =
             (1..count).map(|_| self.random.below(payload.len() + 1)).collect();
@@ -196,7 +209,13 @@ impl Writer<'_> {
                 self.frame(0x89, b"ping");
             }
             let fin = if n + 2 == cuts.len() { 0x80 } else { 0 };
-            self.frame(fin | if n == 0 { first } else { 0 }, &payload[piece[0]..piece[1]]);
+            let reserved = match flaw {
+                Some(Flaw::Reserved) if n > 0 => 0x40,
+                Some(Flaw::Reserved) if count == 1 => 0x20,
+                _ => 0,
+            };
+            let opcode = if n == 0 { first } else { 0 };
+            self.frame(fin | reserved | opcode, &payload[piece[0]..piece[1]]);
         }
     }
 

@@ -44,7 +44,7 @@ fn what_has_no_flaw_is_what_zlib_reads() {
             bits: u8::try_from(random.between(8, 15)).unwrap(),
             takeover: random.chance(70),
         };
-        let mut compressor = Compressor::new(window);
+        let mut compressor = Compressor::new(window, true);
         let mut stream = Decompress::new(false);
         let mut history = Vec::new();
         for _ in 0..10 {
@@ -79,7 +79,7 @@ fn what_has_no_flaw_is_judged_as_what_it_says() {
                 answer.push_str("; client_no_context_takeover; server_no_context_takeover");
             }
             let window = window(&answer, sender);
-            let script = Script::random(sender, window, rule(id), &mut random);
+            let script = Script::random(sender, window, rule(id), true, &mut random);
             let agreed = Agreed { offer, answer };
             let document = document("stream", Some(id));
             let judged = judged(&document, &path(id), &agreed, sender, &script.writes);

@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use wsguard::frame::{Sender, Window};
 
-/// What a client may offer, and a library can agree to.
-pub fn random_offer(random: &mut Random) -> String {
+/// What a client may offer, and a library can agree to, but for one parameter.
+pub fn random_offer(random: &mut Random, spared: &str) -> String {
     let mut offer = "permessage-deflate".to_owned();
     for parameter in ["client_no_context_takeover", "server_no_context_takeover"] {
-        if random.chance(30) {
+        if random.chance(30) && parameter != spared {
             offer.push_str("; ");
             offer.push_str(parameter);
         }
@@ -31,7 +31,7 @@ pub fn random_offer(random: &mut Random) -> String {
 }
 
 /// A server's answer to this offer: what it asks for, and more at random.
-fn random_answer(offer: &str, random: &mut Random) -> String {
+fn random_answer(offer: &str, random: &mut Random, spared: &str) -> String {
     let mut answer = "permessage-deflate".to_owned();
     let offered = |name: &str| {
         let first = offer.split(',').next().unwrap();
@@ -41,7 +41,7 @@ fn random_answer(offer: &str, random: &mut Random) -> String {
         })
     };
     for name in ["server_no_context_takeover", "client_no_context_takeover"] {
-        if offered(name).is_some() || random.chance(25) {
+        if offered(name).is_some() || random.chance(25) && name != spared {
             answer.push_str(&format!("; {name}"));
         }
     }
@@ -120,6 +120,7 @@ pub async fn client(
 /// A server's end of one connection; its id.
 pub async fn server(
     mut stream: TcpStream,
+    spared: &str,
     script: impl FnOnce(u64, &mut Random, Window) -> Script,
     random: impl FnOnce(u64) -> Random,
 ) -> Option<(u64, Sent)> {
@@ -128,7 +129,7 @@ pub async fn server(
     let id: u64 = head.split_once("id=")?.1.split(' ').next()?.parse().ok()?;
     let mut random = random(id);
     let offer = header(&head, "sec-websocket-extensions")?;
-    let answer = random_answer(&offer, &mut random);
+    let answer = random_answer(&offer, &mut random, spared);
     let key = header(&head, "sec-websocket-key")?;
     let digest = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
     let accept = BASE64_STANDARD.encode(digest);
