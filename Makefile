@@ -58,15 +58,21 @@ tools:
 browser:
 	@$(TOOLS)/browser.sh
 
+# What reads messages as applications in other languages do, for the tests.
+.PHONY: handlers
+handlers:
+	@$(TOOLS)/handlers.sh
+
+# What receives messages by other projects' libraries, for the tests.
 .PHONY: receivers
-receivers:
+receivers: tools
 	@$(TOOLS)/receivers.sh
 
 .PHONY: test
-test: wasm wasm-trap envoy tools browser receivers ## Unit, property and integration tests with the real Envoy
+test: wasm wasm-trap envoy tools browser handlers receivers ## Unit, property and integration tests with the real Envoy
 	@echo "wsguard: testing with $$($(ENVOY) --version | xargs)"
-	@cd $(TOOLS) && $(PYTHON) -m unittest
-	@$(TOOLS)/cargo.sh test --locked
+	@$(PYTHON) $(TOOLS)/suites.py "cd $(TOOLS) && $(PYTHON) -m unittest" \
+	  "$(TOOLS)/cargo.sh test --locked --no-fail-fast"
 
 # WASM=… runs them against another build, to see what it lets by.
 .PHONY: bypasses
@@ -74,8 +80,9 @@ bypasses: $(if $(WASM),,wasm) envoy tools ## Ways past the filter that outsiders
 	@$(if $(WASM),WSGUARD_WASM=$(abspath $(WASM))) $(TOOLS)/cargo.sh test --locked --no-fail-fast --test envoy bypasses
 
 .PHONY: soak
-soak: wasm wasm-trap envoy tools browser receivers ## The tests that take minutes: thousands of connections, a million addresses
-	@$(TOOLS)/cargo.sh test --locked --test envoy --test fleet --test receivers -- --ignored --nocapture --test-threads=1
+soak: wasm wasm-trap envoy tools browser handlers receivers ## The tests that take minutes: thousands of connections, a million addresses
+	@$(PYTHON) $(TOOLS)/suites.py "$(TOOLS)/cargo.sh test --locked --no-fail-fast \
+	  --test envoy --test fleet --test session --test receivers -- --ignored --nocapture --test-threads=1"
 
 .PHONY: conformance
 conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (FULL=1: compressed ones too)
@@ -85,9 +92,9 @@ conformance: wasm envoy tools ## Autobahn's cases alone and guarded, compared (F
 compat: ## `make test` with every Envoy from 1.36 to 1.40
 	@test -n "$(fetch_envoy)" || { echo "make compat takes Envoys of its own: leave ENVOY out" >&2; exit 1; }
 	@# What is exported above would have each run take this one's Envoy.
-	@for version in 1.36 1.37 1.38 1.39 1.40; do \
-	  env -u ENVOY -u ENVOY_VERSION $(MAKE) --no-print-directory test ENVOY_VERSION=$$version; \
-	done
+	@unset ENVOY ENVOY_VERSION; . $(TOOLS)/common.sh; \
+	$$(any_python) $(TOOLS)/suites.py \
+	  $(foreach version,1.36 1.37 1.38 1.39 1.40,"$(MAKE) --no-print-directory test ENVOY_VERSION=$(version)")
 
 bench_cargo = CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/bench" $(TOOLS)/cargo.sh
 bench_manifest = --manifest-path tests/bench/Cargo.toml

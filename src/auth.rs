@@ -51,7 +51,7 @@ mod verify;
 pub use ask::{MAX_ASKED, MAX_ASKED_PER_ADDRESS, MAX_WAITING, MAX_WAITING_PER_ADDRESS};
 pub use attempt::{Attempt, Desk, Verifiers};
 pub use authorize::template::fuzz_template;
-pub use authorize::{AskedFor, Inquiry, asked_by, check_asked, check_message};
+pub use authorize::{AskedFor, Inquiry, asked_by, check_asked, check_message, fuzz_message};
 pub use awaited::AwaitedCredential;
 pub use cookie::fuzz_cookie;
 pub use error::{AuthError, Claim};
@@ -64,12 +64,14 @@ pub use probe::verdicts;
 pub use query::fuzz_query;
 pub use remote::{ASK_EVERY, KeysUri, STALE, fuzz_keys_state};
 pub use session::{Send, SessionRules};
+pub(crate) use strip::folded_name;
 pub use strip::{
-    Rest, Stripped, is_identity_header, sent_identity_headers, strip, target_without_credentials,
+    Rest, Stripped, is_identity_header, other_spellings, sent_identity_headers, strip,
+    target_without_credentials,
 };
 
 use api_key::ApiKeys;
-use authorize::{AuthorizeRule, Grant};
+use authorize::{AuthorizeRule, Grant, OtherMessages};
 use first_message::FirstMessageRules;
 use jwk::{Algorithm, KeySet};
 
@@ -78,7 +80,7 @@ use jwk::{Algorithm, KeySet};
 pub const MAX_CREDENTIAL_BYTES: usize = 16 << 10;
 
 /// A policy's `auth`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct AuthRules {
     /// Where a credential may stand in the handshake; the first that holds one
     /// decides.
@@ -95,6 +97,8 @@ pub struct AuthRules {
     pub session: Option<SessionRules>,
     /// What the credential must reach to; all of them.
     pub authorize: Vec<AuthorizeRule>,
+    /// What becomes of messages in which `authorize` can read nothing.
+    pub other_messages: OtherMessages,
     /// Whether an open connection ends when its credential does.
     pub close_at_expiry: bool,
     /// Headers that tell upstream who the client is.

@@ -28,7 +28,9 @@
 //!   beside any `max_message`); `ipv6_prefix` without `per_ip`, or in the document
 //!   without that and `bans`; `per_user`, and `by: [user]` of bans, without `auth`;
 //!   a weight for what is no client's fault.
-//! - Origins: `missing_origin` without `origins`; a cookie credential without
+//! - Matching: `exact` without `paths`.
+//! - Origins: `missing_origin` without `origins`; `same-origin` without `hosts`, or
+//!   with one among them that anybody can have a name below; a cookie credential without
 //!   `origins`, or with one among them that is anybody's.
 //! - Credentials: those without a verifier and the other way round; an identity
 //!   header that some policy takes credentials from; `jwks_uri` with HS algorithms;
@@ -103,7 +105,7 @@ pub struct Config {
     /// The first that matches wins.
     pub policies: Vec<Policy>,
     /// Identity headers of all policies, lower case with `-`; removed from
-    /// every request that passes, in any mixture of `-` and `_`.
+    /// every request that passes, with any other character in the place of `-`.
     pub identity_headers: Vec<String>,
     /// `mode` of the document, for what no policy matches.
     pub mode: Mode,
@@ -182,6 +184,9 @@ pub struct Policy {
     pub hosts: Vec<HostPattern>,
     /// Paths it is for; empty: every path.
     pub paths: Vec<PathPattern>,
+    /// Its application tells paths apart that differ only in what the lenient reading
+    /// leaves aside ([`crate::handshake::path::LenientPath`]).
+    pub exact: bool,
     /// What it asks of the opening handshake.
     pub handshake: HandshakeRules,
     /// Who may connect; `None`: anybody.

@@ -180,6 +180,7 @@ impl Session {
                 Outcome::forward(Forward::new(input, out).finish())
             }
             (Phase::Answered(_), Sender::Server) => self.answer_data(input, out),
+            (Phase::Opening(_), Sender::Server) => self.headless_data(input, out),
             _ => Outcome::forward(Forwarded::Unchanged),
         }
     }

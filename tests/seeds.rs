@@ -14,7 +14,7 @@ use wsguard::{auth, config, frame, handshake, http1, inspect, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 27] = [
+const TARGETS: [(&str, Entry); 28] = [
     ("answer", handshake::answer::fuzz_answer),
     ("asking", session::fuzz_asking),
     ("ban_shard", quota::bans::fuzz_ban_shard),
@@ -31,6 +31,7 @@ const TARGETS: [(&str, Entry); 27] = [
     ("jwks", auth::jwk::fuzz_jwks),
     ("keys_state", auth::fuzz_keys_state),
     ("members", quota::fuzz_members),
+    ("message", auth::fuzz_message),
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),
     ("query", auth::fuzz_query),

@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 # As the Makefile says, or as a checkout has them after `make wasm envoy`.
 FILTER = os.environ.get("WSGUARD_WASM") or str(PROJECT / "dist/wsguard.wasm")
 ENVOY = os.environ.get("ENVOY") or str(PROJECT / ".tools/envoy-1.40.0/envoy")
-READY_WITHIN_S = 30
+READY_WITHIN_S = 120
 END_WITHIN_S = 3
 # Longest log line that is read whole: an event holds headers of a client's.
 LINE_LIMIT = 1 << 20
@@ -44,7 +44,7 @@ class Feed:
             self.items.append(item)
             self._news.notify_all()
 
-    async def first(self, wanted, within_s=5):
+    async def first(self, wanted, within_s=120):
         """The first item that is wanted, past or to come; None when it stays out."""
         position = 0
 
@@ -107,7 +107,7 @@ async def lines(stream):
 
 def get(port, path, headers=()):
     """One plain GET: (status, body)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     with contextlib.closing(connection):
         connection.request("GET", path, headers=dict(headers))
         response = connection.getresponse()

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 mod inquiry;
 mod message;
+mod shape;
 pub mod template;
 
 pub use inquiry::Inquiry;
-pub use message::{Asked as AskedFor, asked_by, check_asked, check_message};
+pub use message::{Asked as AskedFor, asked_by, check_asked, check_message, fuzz_message};
 
 use template::PathTemplate;
 
@@ -51,6 +52,17 @@ pub enum Asking {
         /// Which messages are meant; those that say so at all where this is empty.
         when: When,
     },
+}
+
+/// `other_messages`: what becomes of messages in which no rule with `from.message`
+/// can read anything, since they are neither objects nor lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherMessages {
+    /// They are refused.
+    #[default]
+    Reject,
+    /// Those pass in which no reader could find JSON with something in it.
+    Pass,
 }
 
 /// What grants it.
@@ -160,7 +172,7 @@ impl Asking {
                 vec![(name, read(value.ok_or(AuthError::NotAsked)?)?)]
             }
             Self::Header(name) => {
-                // `x_room` too: many an upstream takes it for `x-room`.
+                // `x_room`, `x.room` too: many an upstream takes them for `x-room`.
                 let mut same = wish.head.headers.iter().filter(|(sent, _)| same_name(sent, name));
                 let (Some((sent, line)), None) = (same.next(), same.next()) else {
                     return Err(AuthError::NotAsked);

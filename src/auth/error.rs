@@ -83,6 +83,8 @@ pub enum AuthError {
     /// The handshake or message does not say, once and well-formed, what it asks
     /// for.
     NotAsked,
+    /// The message has a form in which no rule reads what it asks for.
+    UnreadMessage,
     /// The credential does not grant it.
     NotGranted,
     /// The service that grants it can't be asked.
@@ -152,7 +154,7 @@ impl AuthError {
             | Self::SessionUnavailable
             | Self::CalloutUnavailable
             | Self::TooManyAsked => Reason::AuthUnavailable,
-            Self::NotAsked | Self::NotGranted => Reason::AccessDenied,
+            Self::NotAsked | Self::UnreadMessage | Self::NotGranted => Reason::AccessDenied,
             _ => Reason::CredentialsInvalid,
         }
     }
@@ -212,6 +214,9 @@ impl fmt::Display for AuthError {
             }
             Self::NotAsked => {
                 "the handshake or message does not say, once and as a plain value, what it asks for"
+            }
+            Self::UnreadMessage => {
+                "the message has no form in which what it asks for can be read here"
             }
             Self::NotGranted => "the credential does not reach to what is asked for",
             Self::CalloutUnavailable => "access can't be checked now; try again later",

@@ -4,7 +4,7 @@
 //! Everything here only reads; the session holds what has to wait.
 
 use super::error::AuthError;
-use super::pointer::{self, Case, Found, Outline, Pointer, document};
+use super::pointer::{self, Case, Equality, Found, Outline, Pointer, document};
 use super::query;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 mod socketio;
 
-pub(super) use socketio::payload_of as socketio_payload;
+pub(super) use socketio::{Packet, packet as socketio_packet};
 
 /// `first_message`, `deadline`, and what becomes of the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,9 +155,10 @@ impl FirstMessageRules {
 
     /// A later message of a client that has been verified, in the handshake or by
     /// its first message, without the credential that it carries again; `None`:
-    /// it goes on as it is.
+    /// it goes on as it is. Some readers take binary messages for text, but none of
+    /// Socket.IO, which has attachments in them.
     #[must_use]
-    pub fn cut_out(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub fn cut_out(&self, kind_is_text: bool, message: &[u8]) -> Option<Vec<u8>> {
         if self.forward {
             return None;
         }
@@ -168,13 +169,14 @@ impl FirstMessageRules {
                 }
                 // What readers don't agree on may be meant as well.
                 let meant = when.0.is_empty()
-                    || when.is_met_by(&Outline::of(message, when.pointers())?) != Some(false);
+                    || when.is_met_by(&Outline::of(message, when.pointers())?) != Met::No;
                 if !meant {
                     return None;
                 }
                 pointer.without(document(message)?).map(String::into_bytes)
             }
-            Form::SocketIo => socketio::cut_out(message),
+            Form::SocketIo if kind_is_text => socketio::cut_out(message),
+            Form::SocketIo => None,
             Form::GraphQl => cut_out_graphql(message),
         }
     }
@@ -189,14 +191,16 @@ impl FirstMessageRules {
     fn read_graphql(&self, message: &[u8]) -> Reading {
         let Some(document) = document(message) else { return Reading::Other };
         match pointer::find(document, &["type"], Case::Exact).is(&GRAPHQL_INIT.into()) {
-            Some(true) => {}
-            Some(false) => return Reading::Other,
-            None => return Reading::Malformed(AuthError::MessageForm),
+            Equality::Equal => {}
+            Equality::Other | Equality::Default => return Reading::Other,
+            Equality::OtherKind | Equality::Unclear => {
+                return Reading::Malformed(AuthError::MessageForm);
+            }
         }
         let mut found = None;
         for place in GRAPHQL_PLACES {
             match pointer::find(document, place, Case::Any) {
-                Found::Nothing => {}
+                Found::Nothing | Found::OtherKind => {}
                 Found::One(value) if value.get() == "null" => {}
                 Found::One(_) if found.is_some() => {
                     return Reading::Malformed(AuthError::MessageForm);
@@ -214,39 +218,61 @@ impl FirstMessageRules {
 }
 
 impl When {
-    pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
         self.0.iter().map(|(pointer, _)| pointer)
     }
 
-    /// Whether a document says all of it; `None` where readers may not agree.
-    pub(super) fn is_met_by(&self, outline: &Outline<'_, '_>) -> Option<bool> {
-        let mut met = Some(true);
+    /// Whether a document says all of it.
+    pub(super) fn is_met_by(&self, outline: &Outline<'_, '_>) -> Met {
+        let mut all = if outline.has_proto() { Met::Unclear } else { Met::Yes };
         for (pointer, expected) in &self.0 {
-            match outline.find(pointer).is(expected) {
-                Some(true) => {}
-                Some(false) => return Some(false),
-                None => met = None,
-            }
+            let one = match outline.find(pointer).is(expected) {
+                Equality::Equal => Met::Yes,
+                Equality::Default => Met::ByDefault,
+                Equality::OtherKind => Met::OtherKind,
+                Equality::Other => Met::No,
+                Equality::Unclear => Met::Unclear,
+            };
+            all = all.max(one);
         }
-        met
+        all
     }
+}
+
+/// Whether a message says what `when` names; of several members the last of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Met {
+    /// It does.
+    Yes,
+    /// It does for readers that fill in what is missing.
+    ByDefault,
+    /// It holds a value of another kind, which a reader may take for the one named.
+    OtherKind,
+    /// It says something else, to every reader.
+    No,
+    /// Readers may not agree.
+    Unclear,
 }
 
 fn read_pointer(pointer: &Pointer, when: &When, ack: &Option<String>, message: &[u8]) -> Reading {
     let outline = Outline::of(message, when.pointers().chain([pointer]));
     let Some(outline) = outline else { return Reading::Other };
     match when.is_met_by(&outline) {
-        Some(true) => {}
-        Some(false) => return Reading::Other,
-        None => return Reading::Malformed(AuthError::MessageForm),
+        Met::Yes => {}
+        Met::ByDefault | Met::No => return Reading::Other,
+        Met::OtherKind | Met::Unclear => return Reading::Malformed(AuthError::MessageForm),
     }
     match outline.find(pointer) {
         Found::One(value) => credential(value, || Forwarding::Swallow {
             ack: ack.as_ref().map(|ack| ack.as_bytes().to_vec()),
         }),
         Found::Ambiguous => Reading::Malformed(AuthError::MessageForm),
-        Found::Nothing if when.0.is_empty() => Reading::Other,
-        Found::Nothing => Reading::Malformed(AuthError::MessageMissing),
+        Found::Nothing | Found::OtherKind if when.0.is_empty() => Reading::Other,
+        Found::Nothing | Found::OtherKind => Reading::Malformed(AuthError::MessageMissing),
     }
 }
 
@@ -277,7 +303,7 @@ fn holds_word(message: &[u8], word: &str) -> bool {
         return true;
     }
     let word = word.as_bytes();
-    let Some(first) = word.first() else { return true };
+    let Some(first) = word.first().filter(|_| word.is_ascii()) else { return true };
     memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), message).any(
         |at| {
             let rest = message.get(at..).unwrap_or_default();
@@ -297,7 +323,7 @@ fn cut_out_graphql(message: &[u8]) -> Option<Vec<u8>> {
         return claims.then(|| br#"{"type":"connection_init"}"#.to_vec());
     };
     let is_init = pointer::find(whole, &["type"], Case::Exact).is(&GRAPHQL_INIT.into());
-    if is_init == Some(false) {
+    if matches!(is_init, Equality::Other | Equality::Default) {
         return None;
     }
     let mut left: Option<String> = None;
@@ -334,7 +360,7 @@ pub fn fuzz_first_message(data: &[u8]) {
         assert_eq!(reading == Reading::Heartbeat, {
             rules.form == Form::SocketIo && (data == b"2" || data == b"3")
         });
-        let left = rules.cut_out(data);
+        let left = rules.cut_out(true, data);
         if let Reading::Credential { forward, .. } = &reading {
             // What carries a credential never goes on as it is.
             match forward {
@@ -345,11 +371,11 @@ pub fn fuzz_first_message(data: &[u8]) {
             assert!(left.is_some());
         }
         if let Some(left) = left {
-            assert_eq!(rules.cut_out(&left), None, "something is left of it");
+            assert_eq!(rules.cut_out(true, &left), None, "something is left of it");
             assert!(!matches!(rules.read(true, &left), Reading::Credential { .. }));
         }
         let open = FirstMessageRules { forward: true, ..rules };
-        assert_eq!(open.cut_out(data), None);
+        assert_eq!(open.cut_out(true, data), None);
     }
 }
 

@@ -38,18 +38,20 @@ impl From<Option<Vec<u8>>> for Rest {
     }
 }
 
-/// Takes the credentials out of every listed place, whichever of them decided,
-/// unless they are to be forwarded. `query` is what follows the `?`.
+/// Takes the credentials out of every listed place, whichever of them decided; where
+/// they are to be forwarded, other spellings of their headers alone, which have not
+/// been read. `query` is what follows the `?`.
 #[must_use]
 pub fn strip(rules: &AuthRules, head: &RequestHead, query: Option<&[u8]>) -> Stripped {
     let mut stripped = Stripped::default();
     if rules.forward {
+        stripped.remove_headers = other_spellings(head, &[rules]);
         return stripped;
     }
     let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
     for source in &rules.sources {
         match source {
-            // `x_api_key` too: many an upstream takes it for `x-api-key`.
+            // `x_api_key`, `x.api.key` too: many an upstream takes them for `x-api-key`.
             CredentialSource::Header(name) => stripped.remove_headers.extend(
                 head.headers.iter().filter(|(n, _)| same_name(n, name)).map(|(n, _)| n.to_owned()),
             ),
@@ -103,9 +105,30 @@ impl Stripped {
     }
 }
 
-/// Whether `name` is one of the identity headers `configured`, letter case
-/// aside and with `_` and `-` equal: many an upstream (CGI, WSGI) does not
-/// tell `x_user_id` from `X-User-Id`.
+/// The headers, by the names that the client gave them, which many an upstream does
+/// not tell from a credential's of these policies: to be removed from every request
+/// that passes. What one of them has for a credential itself is none of them.
+#[must_use]
+pub fn other_spellings(head: &RequestHead, policies: &[&AuthRules]) -> Vec<String> {
+    let sources = policies.iter().flat_map(|rules| &rules.sources);
+    let credentials: Vec<&str> = sources
+        .filter_map(|source| match source {
+            CredentialSource::Header(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let is_other = |sent: &str| {
+        credentials.iter().any(|name| same_name(sent, name)) && !credentials.contains(&sent)
+    };
+    let names = head.headers.iter().map(|(name, _)| name);
+    let mut names: Vec<String> = names.filter(|name| is_other(name)).map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Whether `name` is one of the identity headers `configured`, as many an upstream
+/// reads it.
 #[must_use]
 pub fn is_identity_header(name: &str, configured: &[String]) -> bool {
     configured.iter().any(|other| same_name(name, other))
@@ -127,7 +150,20 @@ pub fn sent_identity_headers(head: &RequestHead, configured: &[String]) -> Vec<S
     names
 }
 
+/// Whether servers that make environment variables of headers (CGI, RFC 3875 §4.1.18;
+/// WSGI, Rack, PHP) may take one name for the other: without letter case, and with
+/// each character that is no letter or digit (`_` in all of them) in the place of
+/// another: `X-User-Id`, `x_user_id`, `X.User~Id`.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    one.bytes().map(fold).eq(other.bytes().map(fold))
+    one.bytes().map(folded).eq(other.bytes().map(folded))
+}
+
+/// A name that stands for all that [`same_name`] takes for the same: in lower case,
+/// with `-` for what is no letter or digit.
+pub(crate) fn folded_name(name: &str) -> String {
+    name.bytes().map(|byte| char::from(folded(byte))).collect()
+}
+
+const fn folded(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }

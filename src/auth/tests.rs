@@ -75,6 +75,7 @@ pub(super) fn rules(issuers: Vec<Issuer>) -> AuthRules {
         api_keys: ApiKeys::default(),
         session: None,
         authorize: Vec::new(),
+        other_messages: Default::default(),
         close_at_expiry: true,
         identity_headers: Vec::new(),
     }

@@ -1,11 +1,12 @@
 //! `auth`: where credentials stand, and what verifies them.
 
 use super::fault::Shape;
-use super::node::Node;
+use super::node::{Node, Words};
 use super::object::Object;
 use super::relations::Relation;
 use super::{authorize, first_message, jwt, names, secret, session};
 use crate::auth::api_key::ApiKeys;
+use crate::auth::authorize::OtherMessages;
 use crate::auth::{AuthRules, CredentialSource, IdentityHeader};
 
 const KEYS: &[&str] = &[
@@ -16,11 +17,15 @@ const KEYS: &[&str] = &[
     "api_keys",
     "session",
     "authorize",
+    "other_messages",
     "identity_headers",
     "close_at_expiry",
 ];
 
 const PLACES: &[&str] = &["header", "query", "cookie", "subprotocol", "first_message"];
+
+const OTHER_MESSAGES: &Words<OtherMessages> =
+    &[("reject", Some(OtherMessages::Reject)), ("pass", Some(OtherMessages::Pass))];
 
 /// The rules, and what is needed to hold them against the rest of the document.
 pub(super) struct Checked<'a> {
@@ -47,6 +52,7 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
             api_keys: ApiKeys::default(),
             session: None,
             authorize: Vec::new(),
+            other_messages: OtherMessages::default(),
             close_at_expiry: true,
             identity_headers: Vec::new(),
         },
@@ -74,6 +80,7 @@ pub(super) fn read<'a>(node: &Node<'a>) -> Checked<'a> {
         checked.rules.authorize = authorize::read(node);
         checked.message_callouts = authorize::message_callouts(node);
     }
+    other_messages(&auth, &mut checked.rules);
     if let Some(close) = auth.get("close_at_expiry").and_then(Node::flag) {
         checked.rules.close_at_expiry = close;
     }
@@ -111,6 +118,21 @@ fn first_message(auth: &Object<'_>, checked: &mut Checked<'_>) {
                 node.report(Relation::DeadlineAlone);
             }
         }
+    }
+}
+
+/// Reads `other_messages`, once `authorize` is known.
+fn other_messages(auth: &Object<'_>, rules: &mut AuthRules) {
+    let Some(node) = auth.get("other_messages") else { return };
+    let Some(other) = node.word(OTHER_MESSAGES) else { return };
+    rules.other_messages = other;
+    // A rule that is misspelt or wrong may have been one about messages.
+    let reads = match auth.get("authorize") {
+        Some(authorize) => authorize::may_read_messages(authorize),
+        None => auth.is_meant("authorize"),
+    };
+    if !reads {
+        node.report(Relation::OtherMessagesAlone);
     }
 }
 

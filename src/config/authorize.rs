@@ -8,6 +8,7 @@ use super::{first_message, names, service};
 use crate::auth::authorize::template::PathTemplate;
 use crate::auth::authorize::{Asking, AuthorizeRule, Callout, Grant};
 use crate::auth::first_message::When;
+use crate::auth::pointer::Pointer;
 
 const PLACES: &[&str] = &["query", "header", "path", "message"];
 
@@ -23,6 +24,16 @@ pub(super) fn message_callouts<'a>(node: &Node<'a>) -> Vec<Node<'a>> {
         rule.member("callout").filter(|_| asks)
     };
     node.plain_items().iter().filter_map(callout).collect()
+}
+
+/// Whether one of them is about messages, or may have been meant so.
+pub(super) fn may_read_messages(node: &Node<'_>) -> bool {
+    let items = node.plain_items();
+    let other = |rule: &Node<'_>| {
+        let from = rule.member("from");
+        from.is_some_and(|from| ["query", "header", "path"].iter().any(|at| from.has_member(at)))
+    };
+    items.is_empty() || !items.iter().all(other)
 }
 
 fn rule(node: &Node<'_>) -> Option<AuthorizeRule> {
@@ -42,6 +53,9 @@ fn asking(node: &Node<'_>) -> Option<Asking> {
     if kind == "message" {
         let pointer = first_message::pointer(place);
         let when = from.get("when").map_or(Some(When::default()), first_message::when);
+        if let (Some(pointer), Some(when)) = (&pointer, &when) {
+            begin_alike(place, pointer, when);
+        }
         return Some(Asking::Message { pointer: pointer?, when: when? });
     }
     if let Some(when) = from.get("when") {
@@ -61,6 +75,15 @@ fn asking(node: &Node<'_>) -> Option<Asking> {
             }
             Some(Asking::Path(template))
         }
+    }
+}
+
+/// A document is an object or a list: a rule whose pointers begin in both ways reads
+/// none.
+fn begin_alike(node: &Node<'_>, pointer: &Pointer, when: &When) {
+    let index = pointer.first_index().is_some();
+    if when.pointers().any(|other| other.first_index().is_some() != index) {
+        node.report(Relation::PointersUnlike { index });
     }
 }
 

@@ -5,7 +5,7 @@ use super::policy::{self, Checked};
 use super::relations::{NotInStream, Relation};
 use super::units::Bound;
 use super::{Config, FilterKind, Mode, Policy, Unmatched, quotas};
-use crate::auth::CredentialSource;
+use crate::auth::{CredentialSource, folded_name};
 use std::collections::HashMap;
 
 const KEYS: &[&str] = &["filter", "mode", "unmatched", "limits", "quotas", "policies"];
@@ -103,13 +103,13 @@ fn identity_headers(checked: &[Checked<'_>]) -> Vec<String> {
     for (index, policy) in checked.iter().enumerate() {
         for source in policy.policy.auth.iter().flat_map(|auth| &auth.sources) {
             if let CredentialSource::Header(name) = source {
-                credentials.entry(name.replace('_', "-")).or_insert(index);
+                credentials.entry(folded_name(name)).or_insert(index);
             }
         }
     }
     let mut all = std::collections::BTreeSet::new();
     for (name, node) in checked.iter().flat_map(|policy| &policy.identity) {
-        if let Some(policy) = credentials.get(name) {
+        if let Some(policy) = credentials.get(&folded_name(name)) {
             node.report(Relation::IdentityIsCredential { policy: *policy });
         }
         all.insert(name.clone());

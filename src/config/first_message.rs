@@ -58,7 +58,7 @@ impl Checked<'_> {
     /// Holds it against the rest of the policy.
     pub(super) fn check(
         &self,
-        handshake: &handshake::Checked,
+        handshake: &handshake::Checked<'_>,
         push: lifetime::Push,
         filter: FilterKind,
     ) {

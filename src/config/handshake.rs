@@ -51,8 +51,10 @@ const UPSTREAM: &Words<Upstream> =
 const USER_AGENTS_LIMIT_BYTES: usize = 4 << 20;
 
 /// The rules, and what is needed to hold them against the rest of the policy.
-pub(super) struct Checked {
+pub(super) struct Checked<'a> {
     pub(super) rules: HandshakeRules,
+    /// Where `same-origin` stands.
+    pub(super) same_origin: Option<Node<'a>>,
     /// Whether `origins` is written, or was meant to be, good or bad.
     pub(super) origins_meant: bool,
 }
@@ -73,11 +75,10 @@ fn defaults() -> HandshakeRules {
 }
 
 /// Reads `handshake`, if it is written.
-pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Checked {
-    let Some(node) = node else { return Checked { rules: defaults(), origins_meant: false } };
-    let Some(handshake) = node.object(KEYS) else {
-        return Checked { rules: defaults(), origins_meant: true };
-    };
+pub(super) fn read<'a>(node: Option<&Node<'a>>, filter: FilterKind) -> Checked<'a> {
+    let nothing = |origins_meant| Checked { rules: defaults(), same_origin: None, origins_meant };
+    let Some(node) = node else { return nothing(false) };
+    let Some(handshake) = node.object(KEYS) else { return nothing(true) };
     let mut rules = defaults();
     rules.origins = origins(&handshake);
     if let Some(node) = handshake.get("addresses") {
@@ -100,7 +101,11 @@ pub(super) fn read(node: Option<&Node<'_>>, filter: FilterKind) -> Checked {
     if filter == FilterKind::Stream {
         not_in_stream(&handshake, &rules);
     }
-    Checked { rules, origins_meant: handshake.is_meant("origins") }
+    let same_origin = handshake.get("origins").and_then(|node| {
+        let mut items = node.plain_items().into_iter();
+        items.find(|item| item.plain_text() == Some("same-origin"))
+    });
+    Checked { rules, same_origin, origins_meant: handshake.is_meant("origins") }
 }
 
 fn word<T: Copy>(handshake: &Object<'_>, key: &str, words: &Words<T>, place: &mut T) {

@@ -60,8 +60,11 @@ const RULE_ACTIONS: &Words<Action> = &[
 /// `max_frame` may be left out beside any `max_message`, above or below its own
 /// default; where it is written it must not be above `max_message`, since no
 /// frame is larger than its message, and the larger of the two would never hold.
-pub(super) fn read(node: Option<&Node<'_>>, users: bool) -> MessageRules {
-    let mut rules = MessageRules::default();
+///
+/// `text_only`: what messages say is read as text, so that binary ones are allowed
+/// only where `types` names them.
+pub(super) fn read(node: Option<&Node<'_>>, users: bool, text_only: bool) -> MessageRules {
+    let mut rules = MessageRules { binary: !text_only, ..MessageRules::default() };
     let Some(section) = node.and_then(|node| node.object(KEYS)) else { return rules };
     section.not_yet(&["schema"]);
     (rules.rate, rules.bytes) = rates::of_messages(&section, users);

@@ -2,6 +2,7 @@
 //! name that nobody knows.
 
 use super::fault::{Name, Secret};
+use crate::auth::folded_name;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
@@ -108,7 +109,7 @@ const RESERVED_BEGINNINGS: &[&str] = &["sec-", "x-envoy-"];
 /// gives it in lower case.
 pub(super) fn header(text: &str) -> Result<String, Name> {
     let name = text.to_ascii_lowercase();
-    let dashed = name.replace('_', "-");
+    let dashed = folded_name(&name);
     if name.starts_with(':')
         || RESERVED.contains(&dashed.as_str())
         || RESERVED_BEGINNINGS.iter().any(|beginning| dashed.starts_with(beginning))

@@ -56,6 +56,7 @@ pub(super) fn read<'a>(
     let handshake = handshake::read(policy.get("handshake"), filter);
     let auth = policy.get("auth").map(auth::read);
     cookies_need_origins(&auth, &handshake);
+    same_origin_needs_hosts(&handshake, &matched);
     let (lifetime, push) = lifetime::read(policy.get("lifetime"), filter);
     // A misspelt section is reported already, and may have said so.
     let push = if policy.get("lifetime").is_none() && policy.is_meant("lifetime") {
@@ -72,8 +73,9 @@ pub(super) fn read<'a>(
     let (auth, identity) = auth.map_or((None, Vec::new()), |a| (Some(a.rules), a.identity));
     // Questions of one address are bounded, too.
     let by_address = by_address || auth.as_ref().is_some_and(AuthRules::asks_services);
-    let client = messages::read(policy.get("client"), users);
-    let server = messages::read(policy.get("server"), users);
+    let text_only = auth.as_ref().is_some_and(AuthRules::asks_in_messages);
+    let client = messages::read(policy.get("client"), users, text_only);
+    let server = messages::read(policy.get("server"), users, false);
     for (direction, rules) in [("client", &client), ("server", &server)] {
         if let (Some(node), Action::Slow, lifetime::Push::Without) =
             (policy.get(direction), rules.on_violation, push)
@@ -87,6 +89,7 @@ pub(super) fn read<'a>(
             mode: mode.unwrap_or(document_mode),
             hosts: matched.hosts,
             paths: matched.paths,
+            exact: matched.exact,
             handshake: handshake.rules,
             auth,
             quotas: quotas::read_policy(policy.get("quotas"), users, by_address),
@@ -107,6 +110,9 @@ pub(super) fn read<'a>(
 struct Matched {
     hosts: Vec<HostPattern>,
     paths: Vec<PathPattern>,
+    exact: bool,
+    /// Whether `hosts` is written, or was meant to be, good or bad.
+    hosts_meant: bool,
     /// `None` where something in it was wrong.
     written: Option<(Vec<String>, Vec<String>)>,
 }
@@ -115,10 +121,13 @@ impl Matched {
     fn read(policy: &Object<'_>) -> Self {
         let Some(node) = policy.get("match") else {
             // A misspelt one would match something else.
-            let written = (!policy.is_meant("match")).then(Default::default);
-            return Self { written, ..Self::default() };
+            let hosts_meant = policy.is_meant("match");
+            let written = (!hosts_meant).then(Default::default);
+            return Self { written, hosts_meant, ..Self::default() };
         };
-        let Some(matched) = node.object(&["hosts", "paths"]) else { return Self::default() };
+        let Some(matched) = node.object(&["hosts", "paths", "exact"]) else {
+            return Self { hosts_meant: true, ..Self::default() };
+        };
         let hosts = matched.get("hosts").map(|node| {
             node.list_of(|host| {
                 host.line().and_then(|text| host.take_from(HostPattern::parse(text)))
@@ -129,6 +138,10 @@ impl Matched {
                 path.line().and_then(|text| path.take_from(PathPattern::parse(text)))
             })
         });
+        let exact = matched.get("exact").and_then(Node::flag).unwrap_or(false);
+        if let (Some(node), false) = (matched.get("exact"), matched.is_meant("paths")) {
+            node.report(Relation::ExactAlone);
+        }
         let complete = !matches!((&hosts, &paths), (Some(None), _) | (_, Some(None)))
             && !matched.has_unknown_keys();
         let written =
@@ -136,6 +149,8 @@ impl Matched {
         Self {
             hosts: hosts.flatten().unwrap_or_default(),
             paths: paths.flatten().unwrap_or_default(),
+            exact,
+            hosts_meant: matched.is_meant("hosts"),
             written,
         }
     }
@@ -150,9 +165,18 @@ fn as_written(matched: &Object<'_>, key: &str) -> Vec<String> {
     texts
 }
 
+/// A page under another name for this address (DNS rebinding) is of the same origin
+/// as its own requests: only the names of `hosts` tell it from one's own pages.
+fn same_origin_needs_hosts(handshake: &handshake::Checked<'_>, matched: &Matched) {
+    let anybodys = matched.hosts.iter().any(HostPattern::is_below_top_level);
+    if let (Some(node), true) = (&handshake.same_origin, anybodys || !matched.hosts_meant) {
+        node.report(Relation::SameOriginOfAnyHost);
+    }
+}
+
 /// A browser sends cookies along whatever page opens the WebSocket: only
 /// `origins` tells one's own pages from others.
-fn cookies_need_origins(auth: &Option<auth::Checked<'_>>, handshake: &handshake::Checked) {
+fn cookies_need_origins(auth: &Option<auth::Checked<'_>>, handshake: &handshake::Checked<'_>) {
     for cookie in auth.iter().flat_map(|auth| &auth.cookies) {
         match &handshake.rules.origins {
             Some(origins) if origins.patterns.iter().any(|origin| origin.is_anybodys()) => {

@@ -9,6 +9,10 @@ pub(super) enum Relation {
     CookieWithoutOrigins,
     /// A cookie credential with an origin of `origins` that is anybody's.
     CookieWithAnyOrigin,
+    /// `exact` without `paths`.
+    ExactAlone,
+    /// `same-origin` where the host is not bound.
+    SameOriginOfAnyHost,
     /// `missing_origin` without `origins`.
     MissingOriginAlone,
     /// A first message before another place.
@@ -56,6 +60,13 @@ pub(super) enum Relation {
     TwoAuthorizations,
     /// `when` beside something else than `message`.
     WhenWithoutMessage,
+    /// Pointers of one rule into an object and into a list.
+    PointersUnlike {
+        /// Whether `message` begins with an index.
+        index: bool,
+    },
+    /// `other_messages` where nothing is read in messages.
+    OtherMessagesAlone,
     /// A path without a variable.
     NothingAsked,
     /// A variable that nothing gives a value.
@@ -130,6 +141,16 @@ impl fmt::Display for Relation {
                  (cross-site WebSocket hijacking), and handshake.origins allows every page by \
                  \"*\", or by a wildcard right below a top-level domain; write the origins of your own pages there",
             ),
+            Self::ExactAlone => f.write_str(
+                "has no effect without `paths`, since every path is matched; write those too, or \
+                 remove it",
+            ),
+            Self::SameOriginOfAnyHost => f.write_str(
+                "lets in the pages of every name that leads to this address, an attacker's own, \
+                 too (DNS rebinding), where match.hosts does not say which names are yours; \
+                 write match.hosts with them (none like \"*.com\"), or the origins of your pages \
+                 in its place",
+            ),
             Self::MissingOriginAlone => {
                 f.write_str("has no effect without `origins`; write those too, or remove it")
             }
@@ -188,6 +209,17 @@ impl fmt::Display for Relation {
             Self::WhenWithoutMessage => {
                 f.write_str("says which messages are meant; write it beside `message` only")
             }
+            Self::PointersUnlike { index } => write!(
+                f,
+                "begins with {}, and `when` otherwise: a message is a list or an object, so no \
+                 message would be read; write pointers that all begin with an index (/0/room), or \
+                 all with a name (/room)",
+                if *index { "an index" } else { "a name" }
+            ),
+            Self::OtherMessagesAlone => f.write_str(
+                "has no effect without `from: {message: …}` in `authorize`; write that too, or \
+                 remove it",
+            ),
             Self::NothingAsked => f.write_str(
                 "has no variable, and so nothing that could be asked for; write one, like \
                  /rooms/{room}",

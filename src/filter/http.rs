@@ -40,6 +40,9 @@ pub(super) struct HttpStream {
     /// The status that we have answered with in upstream's place: what follows is
     /// our own answer.
     answered: Option<u16>,
+    /// What is to be answered so at the next tick: Envoy swallows an answer that is
+    /// made while it is in a callback for upstream's bytes.
+    due: Option<Refusal>,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,
     /// The user does, who may become known later.
@@ -90,7 +93,8 @@ impl HttpStream {
     /// Whether somebody else's answer is waited for: about its request, which is
     /// held, about its first message, or about what its messages ask for.
     pub(super) fn is_waiting(&self) -> bool {
-        self.pending.is_some() || self.session.as_ref().is_some_and(|s| s.is_waiting())
+        let asks = self.session.as_ref().is_some_and(|session| session.is_waiting());
+        self.pending.is_some() || self.due.is_some() || asks
     }
 
     /// Hands over an answer, which may be somebody else's; whether it was its own.
@@ -108,7 +112,9 @@ impl HttpStream {
     /// or answers it, lets what is held go on or ends the connection. Host calls
     /// must be about this stream.
     pub(super) fn advance(&mut self) {
-        if let Some(pending) = &mut self.pending {
+        if let Some(refusal) = self.due.take() {
+            self.refuse(&refusal);
+        } else if let Some(pending) = &mut self.pending {
             let Some(admitted) = pending.advance() else { return };
             self.pending = None;
             if self.apply(admitted) == Action::Continue {
@@ -184,6 +190,12 @@ impl HttpStream {
             }
             return Action::Continue;
         }
+        if self.due.is_some() {
+            if !host::replace_body(which, size, &[]) {
+                host::reset();
+            }
+            return if matches!(which, Body::Request) { Action::Continue } else { Action::Pause };
+        }
         let Some(session) = &mut self.session else { return Action::Continue };
         let Some(input) = host::body(which, size) else {
             // What can't be read must not go on.
@@ -210,6 +222,10 @@ impl HttpStream {
             return Action::Continue;
         };
         if let Some(refusal) = refusal {
+            if matches!(which, Body::Response) {
+                self.due = Some(refusal);
+                return Action::Pause;
+            }
             return self.refuse(&refusal);
         }
         if matches!(which, Body::Request) {
@@ -337,6 +353,8 @@ impl HttpContext for HttpFilter {
             }
             return Action::Continue;
         }
+        // Envoy has answered itself: nothing else can any more.
+        stream.due = None;
         let Some(session) = &mut stream.session else { return stream.on_plain_answer() };
         let (status, headers) = host::answer();
         match session.on_response(status, &headers) {

@@ -162,6 +162,8 @@ impl Agreement {
 pub enum AnswerError {
     /// Neither 101 nor 3xx to 5xx.
     Status,
+    /// Bytes before the answer's head.
+    Headless,
     /// A 101 whose `Upgrade` is not `websocket` alone.
     Upgrade,
     /// A 101 whose `Connection` does not name `upgrade`.
@@ -199,6 +201,9 @@ impl std::fmt::Display for AnswerError {
         f.write_str(match self {
             Self::Status => {
                 "upstream answered the upgrade with neither 101 nor an error: it may speak no WebSocket here"
+            }
+            Self::Headless => {
+                "upstream sent bytes before the head of its answer, or an interim answer that names an upgrade"
             }
             Self::Upgrade => "upstream's 101 does not have Upgrade: websocket",
             Self::Connection => "upstream's 101 does not have Connection: Upgrade",

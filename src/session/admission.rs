@@ -14,13 +14,13 @@ use crate::event::About;
 use crate::guard::Guard;
 use crate::handshake::form::{self, ValidHandshake};
 use crate::handshake::host::Host;
-use crate::handshake::path::careless;
+use crate::handshake::path::LenientPath;
 use crate::handshake::upgrade::Upgrade;
 use crate::handshake::{HeadEdits, PlainHttp, RequestHead};
 use crate::reason::Reason;
 use checks::Entered;
 use denial::Denial;
-use request::{Request, Target, TargetError, matches_host, matches_path};
+use request::{Request, Target, TargetError, matches_host, may_match_path};
 use std::rc::Rc;
 
 pub(super) use denial::nameable;
@@ -80,7 +80,14 @@ pub fn admit(guard: &Rc<Guard>, arrival: &Arrival) -> Admitted {
         Ok(target) => target,
         Err(fault) => return request.ambiguous(upgrade, fault),
     };
-    match (upgrade, request.policy(target)) {
+    let found = request.policy(upgrade, target);
+    if upgrade != Upgrade::None
+        && let Some(other) = request.other_reading(target, found)
+        && let Some(admitted) = request.differing(found, other)
+    {
+        return admitted;
+    }
+    match (upgrade, found) {
         (Upgrade::None, None) => request.pass(None),
         (_, None) => request.unmatched(),
         (Upgrade::None | Upgrade::Other, Some((index, policy))) => {
@@ -94,16 +101,16 @@ impl<'a> Request<'a> {
     /// A host or path that another server may read in another way: no policy
     /// can be said to match, so the strictest that might decides. An upgrade is
     /// never meant for anything but a WebSocket; a plain request is refused
-    /// where a careless server might find a path that takes upgrades only. It
+    /// where a lenient server might find a path that takes upgrades only. It
     /// passes at a host that is certain, and that only others' policies name.
     fn ambiguous(&self, upgrade: Upgrade, error: &TargetError) -> Admitted {
-        let careless = careless(self.raw_path);
+        let lenient = LenientPath::read(self.raw_path);
         let host = Host::parse(&self.head().authority).ok();
         let meant = |policy: &&Policy| {
             upgrade != Upgrade::None
                 || policy.handshake.plain_http == PlainHttp::Reject
                     && host.as_ref().is_none_or(|host| matches_host(policy, host))
-                    && careless.as_ref().is_some_and(|path| matches_path(policy, path))
+                    && lenient.as_ref().is_some_and(|path| may_match_path(policy, path))
         };
         let config = self.guard.config();
         let mut policies = config.policies.iter().filter(meant).peekable();
@@ -113,6 +120,30 @@ impl<'a> Request<'a> {
         let enforced = policies.any(|policy| policy.mode == Mode::Enforce);
         let mode = if enforced { Mode::Enforce } else { config.mode };
         self.deny(None, mode, None, (*error).into())
+    }
+
+    /// An upgrade whose path is `found`'s as normalized, and `other`'s in the lenient
+    /// reading. It is `other` that an application might be reached past, so its mode
+    /// decides. `None`: it goes on as if the readings were one, since in mode report
+    /// nothing of `other` is enforced, and what was found is.
+    fn differing(&self, found: Option<(usize, &Policy)>, other: &Policy) -> Option<Admitted> {
+        let config = self.guard.config();
+        let rejects = config.unmatched == Unmatched::Reject && config.mode == Mode::Enforce;
+        let is_enforced = match found {
+            Some((_, policy)) => policy.mode == Mode::Enforce,
+            None => rejects,
+        };
+        if other.mode == Mode::Report && is_enforced {
+            return None;
+        }
+        let detail = "servers that leave letter case, a last slash, or dots, spaces and ;… at the \
+                      end of a segment aside take this path for another one that is offered \
+                      here; write it as the path that is meant (where the application tells \
+                      them apart, its policy says match.exact)";
+        let denial = Denial::new(Reason::HandshakeMalformed, detail.to_owned());
+        let index = found.map(|(index, _)| index);
+        let form = form::check(self.head()).ok();
+        Some(self.deny(index, other.mode, form.as_ref(), denial))
     }
 
     /// An upgrade that no policy is for.

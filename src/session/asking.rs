@@ -128,7 +128,8 @@ impl Session {
 
     /// Whether messages wait for a service to grant what they ask for.
     pub(super) fn is_asking(&self) -> bool {
-        matches!(self.phase, Phase::Open(_)) && self.gate.is_none() && !self.asking.is_empty()
+        let ended = !matches!(self.phase, Phase::Open(_) | Phase::Unseen(_));
+        !ended && self.gate.is_none() && !self.asking.is_empty()
     }
 
     /// The first message that waits may not have what it asks for, or nobody can

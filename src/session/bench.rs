@@ -255,7 +255,7 @@ impl Judge for Bench<'_> {
         let Some(rules) = rules.filter(|_| self.sender == Sender::Client) else {
             return self.who.gate.is_none();
         };
-        let cuts = rules.first_message.as_ref().is_some_and(|f| f.cut_out(message).is_some());
+        let cuts = rules.first_message.as_ref().is_some_and(|f| f.cut_out(true, message).is_some());
         let asks_nothing = || asked_by(rules, message).is_ok_and(|asked| asked.is_empty());
         self.who.gate.is_none() && !cuts && (self.who.identity.is_none() || asks_nothing())
     }
@@ -275,7 +275,8 @@ impl Judge for Bench<'_> {
                 let from = (self.sender, kind);
                 (passage, asked) = gate.read((rules, first), from, message)?;
             } else if self.sender == Sender::Client {
-                passage = first.cut_out(message).map_or(passage, Passage::Instead);
+                let is_text = kind == MessageType::Text;
+                passage = first.cut_out(is_text, message).map_or(passage, Passage::Instead);
             }
         }
         self.at_once = matches!(passage, Passage::AtOnce);

@@ -59,6 +59,9 @@ struct Compression {
     /// What the inflater keeps between messages.
     charge: Charge,
     charged_bytes: usize,
+    /// What goes on inflated in the place of the chunk in hand: a chunk may hold
+    /// thousands of messages, each hundreds of times as long as what came of it.
+    going: Charge,
 }
 
 impl Content {
@@ -74,7 +77,15 @@ impl Content {
             diverged: false,
             charge: Charge::new(budget),
             charged_bytes: 0,
+            going: Charge::new(budget),
         }));
+    }
+
+    /// All that goes on in the place of a chunk is about to.
+    pub(super) fn chunk_done(&mut self) {
+        if let Some(compression) = &mut self.compression {
+            compression.going.release();
+        }
     }
 
     /// Gives back what is kept for messages to come: there will be none.
@@ -153,7 +164,15 @@ impl Content {
         // refers to them, and they to it. What may vanish yet is referred to by what
         // comes before that is known.
         let diverges = overtakes || judge.waits() && judge.may_vanish();
-        Ok(compression.deliver(delivery, (plain, payload), reshaped, diverges))
+        let delivery = compression.deliver(delivery, (plain, payload), reshaped, diverges);
+        // What waits is charged where it does.
+        if let (Delivery::Changed(content), false) = (delivery, judge.waits())
+            && !judge.only_watches()
+            && compression.going.grow(content.len()).is_err()
+        {
+            return Err(refused(judge, Violation::Overloaded, offset));
+        }
+        Ok(delivery)
     }
 }
 
@@ -283,7 +302,8 @@ fn judge_utf8(kind: MessageType, plain: &[u8]) -> Result<(), Violation> {
     }
 }
 
-fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
+/// Looks for what the rules look for, in bytes that need be no text.
+pub(super) fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
     match rules.rules.as_ref().and_then(|rules| rules.find(plain)) {
         Some(found) => Err(Violation::RuleMatched { rule: found.rule, action: found.action }),
         None => Ok(()),

@@ -77,12 +77,16 @@ impl Session {
             Phase::Open(opened) => opened,
             _ => self.life.opened,
         };
+        if self.mode() == Mode::Report {
+            self.discard_unread();
+            self.phase = Phase::Unseen(opened);
+            // What was asked for before is decided all the same, at once as far as
+            // that can be done now.
+            let decided = self.advance();
+            return Outcome { refused, ..Outcome::forward(forward.finish()) }.and(decided);
+        }
         // Nothing of what either side holds will go on.
         self.discard();
-        if self.mode() == Mode::Report {
-            self.phase = Phase::Unseen(opened);
-            return Outcome { refused, ..Outcome::forward(forward.finish()) };
-        }
         let reason = refused.unwrap_or(Reason::ProtocolError);
         let receiver = sender.other();
         self.ended_for = Some(reason);
@@ -115,10 +119,27 @@ impl Session {
 
     /// Gives back what either side holds: nothing of it will go on.
     pub(super) fn discard(&mut self) {
+        self.discard_messages();
+        self.discard_asked();
+    }
+
+    /// Mode report: bytes pass unseen from now on. What has been asked for is kept
+    /// as long as there may be an answer to it.
+    fn discard_unread(&mut self) {
+        self.discard_messages();
+        if self.gate.is_some() && !self.is_waiting() {
+            self.discard_asked();
+        }
+    }
+
+    fn discard_messages(&mut self) {
         self.client.discard();
         self.server.discard();
         self.queues.client.discard();
         self.queues.server.discard();
+    }
+
+    fn discard_asked(&mut self) {
         self.asking.discard();
         if let Some(gate) = &mut self.gate {
             gate.discard();

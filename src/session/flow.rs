@@ -124,6 +124,7 @@ impl Flow {
         judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
         let done = self.walk(input, forward, with, judge);
+        self.content.chunk_done();
         self.count(to_u64(input.len()));
         done
     }
@@ -170,7 +171,7 @@ impl Flow {
                     let Some(header) = self.frame else { return Err(Stopped) };
                     let piece = Piece { header, data, offset, end, begin, before, after };
                     if header.opcode.is_control() {
-                        self.control_piece(&piece, forward, judge)?;
+                        self.control_piece(&piece, with.rules, forward, judge)?;
                     } else {
                         self.data_piece(&piece, forward, with, judge)?;
                     }

@@ -38,7 +38,7 @@ const PATIENCE: Duration = super::CLOSE_TIMEOUT;
 /// with the bytes of either side in any cut: the cut shows in nothing; what goes
 /// on are the sender's good messages as they were, none of a refused message,
 /// none beyond a limit, and nothing behind a Close; control frames go on as they
-/// came; what ends both sides does so with one Close each, and the connection
+/// came, without what the rule finds; what ends both sides does so with one Close each, and the connection
 /// after 2 s; report changes nothing; and nothing stays held.
 ///
 /// # Panics
@@ -264,6 +264,15 @@ mod tests {
         b"\x02\x06\x01\x02ab\x89\x00\x80\x01c\x88\x02\x03\xe8",
         b"\x02\x03\x80\x01c",
         b"\x01\x09\x83\x81\0\0\0\0a and whatever follows",
+        // Control frames that hold what the rule looks for: closed, dropped,
+        // replied and sanitized, of either end, in mode report too.
+        b"\x04\x03\x89\x83\0\0\0\0<s>\x81\x81\0\0\0\0a",
+        b"\x14\x05\x8a\x83\0\0\0\0\xff<s\x81\x81\0\0\0\0a",
+        b"\x24\x06\x01\x81\0\0\0\0a\x89\x82\0\0\0\0<s\x80\x81\0\0\0\0b",
+        b"\x14\x07\x88\x84\0\0\0\0\x03\xe8<s",
+        b"\x36\x08\x89\x03a<s\x88\x05\x03\xe8b<s",
+        b"\x06\x09\x88\x04\x03\xe8<s",
+        b"\x05\x0a\x89\x82\0\0\0\0<s\x88\x84\0\0\0\0\x03\xe8<s",
     ];
 
     #[test]
@@ -298,6 +307,8 @@ mod tests {
             6 => "[<s a-c€]{0,40}".prop_map(String::into_bytes),
             2 => prop::collection::vec(any::<u8>(), 0..200),
             1 => Just(b"\x03\xe8bye".to_vec()),
+            1 => Just(b"\x03\xe8bye<s".to_vec()),
+            1 => Just(b"\xff<s".to_vec()),
         ];
         let frame = (first, payload, any::<[u8; 4]>()).prop_map(move |(first, payload, key)| {
             let payload = if first & 0x40 != 0 { deflated(&payload) } else { payload };

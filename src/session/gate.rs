@@ -8,7 +8,8 @@ use super::forward::Forward;
 use super::{Forwarded, Outcome, Phase, Session};
 use crate::auth::first_message::{FirstMessageRules, Forwarding, Reading};
 use crate::auth::{
-    AskedFor, Attempt, AuthRules, AwaitedCredential, Identity, Presented, asked_by, check_asked,
+    AskedFor, Attempt, AuthError, AuthRules, AwaitedCredential, Identity, Presented, asked_by,
+    check_asked,
 };
 use crate::config::Mode;
 use crate::frame::Sender;
@@ -103,9 +104,18 @@ impl Gate {
     }
 
     /// The same of the message that carries the credential: it is part of what is
-    /// verified.
-    fn keep_said(&mut self, rules: &AuthRules, message: &[u8]) -> Result<(), Violation> {
-        let said = asked_by(rules, message).map_err(Violation::Credential)?;
+    /// verified. One that is swallowed can ask for nothing in a form that rules don't
+    /// read: no other reader ever sees it.
+    fn keep_said(
+        &mut self,
+        rules: &AuthRules,
+        message: &[u8],
+        forward: &Forwarding,
+    ) -> Result<(), Violation> {
+        let said = match (asked_by(rules, message), forward) {
+            (Err(AuthError::UnreadMessage), Forwarding::Swallow { .. }) => Vec::new(),
+            (said, _) => said.map_err(Violation::Credential)?,
+        };
         let bytes = said.iter().map(|(_, value)| value.len() + size_of::<AskedFor>()).sum();
         self.charge.grow(bytes).map_err(|_| Violation::Overloaded)?;
         self.said = said;
@@ -139,17 +149,25 @@ impl Gate {
             let passes = kind == MessageType::Text && first.passes_before(message);
             return Ok((if passes { Passage::AtOnce } else { Passage::AsItIs }, Vec::new()));
         }
+        let is_text = kind == MessageType::Text;
         let passage = if !self.awaits() {
-            first.cut_out(message).map_or(Passage::AsItIs, Passage::Instead)
+            first.cut_out(is_text, message).map_or(Passage::AsItIs, Passage::Instead)
         } else {
-            match first.read(kind == MessageType::Text, message) {
+            match first.read(is_text, message) {
                 Reading::Heartbeat => Passage::AtOnce,
                 // Binary, say: some readers take it for text.
-                Reading::Other => first.cut_out(message).map_or(Passage::AsItIs, Passage::Instead),
+                Reading::Other => {
+                    first.cut_out(is_text, message).map_or(Passage::AsItIs, Passage::Instead)
+                }
                 Reading::Malformed(error) => return Err(Violation::Credential(error)),
                 Reading::Credential { credential, forward } => {
+                    if let Err(violation) = self.keep_said(rules, message, &forward) {
+                        // It is decided: in mode report nothing more is told of it.
+                        self.reported = true;
+                        self.discard();
+                        return Err(violation);
+                    }
                     self.attempt = Some(Attempt::new(Presented::of_message(credential)));
-                    self.keep_said(rules, message)?;
                     return Ok((self.forwarding(forward), Vec::new()));
                 }
             }

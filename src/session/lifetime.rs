@@ -159,10 +159,13 @@ impl Session {
         }
         if self.mode() == Mode::Report {
             let first = !std::mem::replace(&mut self.life.reported, true);
-            if first {
+            // What was decided of a credential is told once, whatever else would
+            // have ended the connection before.
+            let is_news = first || detail.is_some();
+            if is_news {
                 self.tell_end(reason, (Action::Report, Kind::Reported), detail);
             }
-            return Outcome { refused: first.then_some(reason), ..goes_on };
+            return Outcome { refused: is_news.then_some(reason), ..goes_on };
         }
         self.tell_end(reason, (Action::Close, Kind::Refused), detail);
         self.close_both(reason, [reason.name(); 2])

@@ -2,9 +2,10 @@
 
 use super::admission::nameable;
 use super::answered::{self, Answered};
+use super::forward::Forward;
 use super::lifetime::Life;
 use super::refusal::Refusal;
-use super::{Phase, Session};
+use super::{Forwarded, Outcome, Phase, Session};
 use crate::auth::Identity;
 use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind, Opened};
@@ -110,7 +111,13 @@ impl Session {
         let pending = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
             Phase::Opening(pending) => pending,
             other => {
+                // Where an attempt has been refused, another one opens nothing.
+                let refused = matches!(other, Phase::NoTunnel) && status == 101;
                 self.phase = other;
+                if refused && self.mode() == Mode::Enforce {
+                    let error = AnswerError::Headless;
+                    return Opening::Refused(Refusal::http(error.reason(), &error.to_string()));
+                }
                 return Opening::Pass;
             }
         };
@@ -136,6 +143,30 @@ impl Session {
             }
             Answer::Refused(error) => self.refuse_answer(*pending, status, error),
         }
+    }
+
+    /// Bytes of upstream's before the head of its answer. Envoy swallows interim
+    /// answers (RFC 9110 §15.2) unseen, but one that names an upgrade is the
+    /// beginning of a tunnel to it: whatever follows comes here, the head of a
+    /// proper 101 too.
+    pub(super) fn headless_data(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        let unchanged = Outcome::forward(Forwarded::Unchanged);
+        if input.is_empty() {
+            return unchanged;
+        }
+        let Phase::Opening(pending) = std::mem::replace(&mut self.phase, Phase::NoTunnel) else {
+            return unchanged;
+        };
+        let error = AnswerError::Headless;
+        let refused = Some(error.reason());
+        self.tell_refused_answer(&pending, error);
+        if self.mode() == Mode::Report {
+            self.count_unread(Sender::Server, input);
+            return Outcome { refused, ..unchanged };
+        }
+        self.ended_for = refused;
+        self.refusal = Some(self.refusal_of_answer(&pending, error));
+        Outcome { forwarded: Forward::new(input, out).finish(), reset: true, refused }
     }
 
     /// Says that its handshake is counted now, by whoever ends it before upstream
@@ -173,13 +204,30 @@ impl Session {
     }
 
     fn refuse_answer(&mut self, pending: Pending, status: u16, error: AnswerError) -> Opening {
+        self.tell_refused_answer(&pending, error);
+        if self.mode() == Mode::Report {
+            if status != 101 {
+                return Opening::Pass;
+            }
+            let unread = matches!(error, AnswerError::Deflate(_) | AnswerError::ExtensionTwice);
+            let edits = pending.edits(None);
+            let (now, pending) = (self.guard.now(), Pending { counted: true, ..pending });
+            self.open(&pending, now, unread.then_some(MISAGREED));
+            return Opening::Open(edits);
+        }
+        self.ended_for = Some(error.reason());
+        Opening::Refused(self.refusal_of_answer(&pending, error))
+    }
+
+    /// Tells that upstream's answer is refused, or in mode report would be, and
+    /// counts the handshake so.
+    fn tell_refused_answer(&self, pending: &Pending, error: AnswerError) {
         let reason = error.reason();
         let (kind, result) = match self.mode() {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
             Mode::Report => (Kind::Reported, HandshakeResult::Reported),
         };
-        let now = self.guard.now();
-        let mut event = Event::new(now, kind, self.mode(), &self.about);
+        let mut event = Event::new(self.guard.now(), kind, self.mode(), &self.about);
         event.reason = Some(reason);
         event.direction = Some(Sender::Server);
         event.detail = Some(error.to_string());
@@ -187,22 +235,16 @@ impl Session {
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), result, Some(reason));
         }
-        if self.mode() == Mode::Report {
-            if status != 101 {
-                return Opening::Pass;
-            }
-            let unread = matches!(error, AnswerError::Deflate(_) | AnswerError::ExtensionTwice);
-            let edits = pending.edits(None);
-            self.open(&Pending { counted: true, ..pending }, now, unread.then_some(MISAGREED));
-            return Opening::Open(edits);
-        }
-        self.ended_for = Some(reason);
+    }
+
+    /// What the client is told in the place of such an answer.
+    fn refusal_of_answer(&self, pending: &Pending, error: AnswerError) -> Refusal {
         let refuse_with = self.policy().map(|policy| policy.handshake.refuse_with);
-        Opening::Refused(if refuse_with == Some(RefuseWith::Close) {
-            pending.refusal(reason)
+        if refuse_with == Some(RefuseWith::Close) {
+            pending.refusal(error.reason())
         } else {
-            Refusal::http(reason, &error.to_string())
-        })
+            Refusal::http(error.reason(), &error.to_string())
+        }
     }
 
     /// Frames go both ways from now on; `unread` says why they can't be read.

@@ -13,7 +13,7 @@ use super::credentials::{claims, mint};
 use super::support::{Envoy, bootstrap_of, cluster, listener, stream_listener, wait_for};
 use super::upstream::{Recorder, Script, frames};
 use serde_json::{Value, json};
-use service::Service;
+pub use service::{Reply, Service};
 use std::net::SocketAddr;
 
 mod keys;
@@ -29,13 +29,22 @@ struct Rig {
 
 impl Rig {
     fn start(document: &Value, service: &Service) -> Self {
+        Self::start_with(document, service, Envoy::start)
+    }
+
+    /// The same by another way to start Envoy.
+    fn start_with(
+        document: &Value,
+        service: &Service,
+        start: impl FnOnce(&Value) -> Envoy,
+    ) -> Self {
         let upstream = Recorder::start(Script::Accept(Vec::new()));
         let mut before_tcp = document.clone();
         before_tcp["filter"] = json!("stream");
         let listeners = [listener(document), stream_listener(&before_tcp)];
         let mut bootstrap = bootstrap_of(&listeners, upstream.address);
         add_service(&mut bootstrap, service);
-        Self { envoy: Envoy::start(&bootstrap), upstream }
+        Self { envoy: start(&bootstrap), upstream }
     }
 
     fn http(&self) -> SocketAddr {
@@ -73,7 +82,7 @@ impl Rig {
 }
 
 /// Adds the cluster `auth`.
-fn add_service(bootstrap: &mut Value, service: &Service) {
+pub fn add_service(bootstrap: &mut Value, service: &Service) {
     let mut auth = cluster(service.address);
     auth["name"] = json!("auth");
     auth["load_assignment"]["cluster_name"] = json!("auth");

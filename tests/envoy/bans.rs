@@ -11,54 +11,82 @@ use std::time::{Duration, Instant};
 
 mod open;
 
-fn status(address: SocketAddr, path: &str, key: &str) -> (u16, String, Option<u64>) {
-    let (_, answer) = Client::ask(address, &Request::upgrade(path).with("x-api-key", key));
+/// What becomes of a request from this address: status, reason, and what
+/// `retry-after` says.
+fn status(envoy: &Envoy, path: &str, ip: &str, key: &str) -> (u16, String, Option<u64>) {
+    let request = Request::upgrade(path).with("x-forwarded-for", ip).with("x-api-key", key);
+    let (_, answer) = Client::ask(envoy.address(), &request);
     let after = answer.header("retry-after").map(|value| value.parse().unwrap());
     (answer.status, if answer.status == 101 { String::new() } else { answer.reason() }, after)
 }
 
-#[test]
-fn bad_credentials_ban_an_address_on_all_workers_until_the_ban_ends() {
-    const DURATION: Duration = Duration::from_secs(4);
-    let upstream = Recorder::start(Script::Accept(Vec::new()));
-    let users = crate::by_api_key();
-    let document = json!({"policies": [
+/// Bans an address after six points, for so long; a bad key has two.
+fn keyed(duration: &str) -> Value {
+    json!({"policies": [
         {
-            "name": "chat", "match": {"paths": ["/chat"]}, "auth": users,
-            "bans": {"threshold": 6, "window": "1m", "duration": "4s", "by": ["ip"],
+            "name": "chat", "match": {"paths": ["/chat"]}, "auth": crate::by_api_key(),
+            "bans": {"threshold": 6, "window": "1h", "duration": duration, "by": ["ip"],
                      "weights": {"credentials_invalid": 2}},
         },
         {"name": "feed", "match": {"paths": ["/feed"]}},
-    ]});
-    let envoy = Envoy::start_on(4, &bootstrap(&document, upstream.address));
-    let (address, good) = (envoy.address(), super::TEST_API_KEY);
+    ]})
+}
+
+const BANNED: &str = "192.0.2.66";
+const GOOD: &str = super::TEST_API_KEY;
+
+#[test]
+fn bad_credentials_ban_an_address_on_all_workers() {
+    let upstream = Recorder::start(Script::Accept(Vec::new()));
+    let bootstrap = behind_a_proxy(bootstrap(&keyed("1h"), upstream.address));
+    let envoy = Envoy::start_on(4, &bootstrap);
     for _ in 0..2 {
-        assert_eq!(status(address, "/chat", "wrong").1, "credentials_invalid");
-        assert_eq!(status(address, "/chat", good).0, 101, "strikes alone refuse nothing");
+        assert_eq!(status(&envoy, "/chat", BANNED, "wrong").1, "credentials_invalid");
+        assert_eq!(status(&envoy, "/chat", BANNED, GOOD).0, 101, "strikes alone refuse nothing");
     }
-    let begin = Instant::now();
-    assert_eq!(status(address, "/chat", "wrong").1, "credentials_invalid");
-    // Connections of their own, so that each worker is asked.
-    for _ in 0..12 {
-        let (code, reason, after) = status(address, "/chat", good);
+    assert_eq!(status(&envoy, "/chat", BANNED, "wrong").1, "credentials_invalid");
+    envoy.open_on_each_worker(|| {
+        let (code, reason, after) = status(&envoy, "/chat", BANNED, GOOD);
         assert_eq!((code, reason.as_str()), (429, "banned"));
-        assert!((1..=4).contains(&after.unwrap()));
-    }
-    assert_eq!(status(address, "/feed", "").1, "banned", "bans span policies");
+        assert!((1..=3600).contains(&after.unwrap()));
+    });
+    assert_eq!(status(&envoy, "/feed", BANNED, "").1, "banned", "bans span policies");
     let told = envoy.event("banned", Some("credentials_invalid"));
-    assert_eq!((&told["ip"], &told["policy"]), (&json!("127.0.0.1"), &json!("chat")));
+    assert_eq!((&told["ip"], &told["policy"]), (&json!(BANNED), &json!("chat")));
     envoy.metric("wsguard_bans_active{} 1");
-    wait_for("the ban to end", || (status(address, "/chat", good).0 == 101).then_some(()));
+}
+
+#[test]
+fn a_ban_ends_on_all_workers_and_is_told_once() {
+    const DURATION: Duration = Duration::from_secs(4);
+    let upstream = Recorder::start(Script::Accept(Vec::new()));
+    let bootstrap = behind_a_proxy(bootstrap(&keyed("4s"), upstream.address));
+    let envoy = Envoy::start_on(4, &bootstrap);
+    let ban = |ip| {
+        for _ in 0..3 {
+            assert_eq!(status(&envoy, "/chat", ip, "wrong").1, "credentials_invalid");
+        }
+    };
+    let unbanned = || {
+        let events = envoy.events().into_iter();
+        events.filter(|event| event["event"] == "unbanned").collect::<Vec<_>>()
+    };
+    let begin = Instant::now();
+    ban(BANNED);
+    let may_come = || status(&envoy, "/chat", BANNED, GOOD).0 == 101;
+    wait_for("the ban to end", || may_come().then_some(()));
     assert!(begin.elapsed() >= DURATION, "{:?}", begin.elapsed());
-    assert_eq!(status(address, "/feed", "").0, 101);
+    envoy.open_on_each_worker(|| assert_eq!(status(&envoy, "/feed", BANNED, "").0, 101));
     let told = envoy.event("unbanned", None);
     assert_eq!(told["detail"], "the ban of this address has ended");
     envoy.metric("wsguard_bans_active{} 0");
-    std::thread::sleep(Duration::from_secs(1));
-    let unbanned = envoy.events().iter().filter(|event| event["event"] == "unbanned").count();
-    assert_eq!(unbanned, 1, "of four workers one tells");
-    assert_eq!(status(address, "/chat", "wrong").1, "credentials_invalid");
-    assert_eq!(status(address, "/chat", good).0, 101, "strikes have begun anew");
+    assert_eq!(status(&envoy, "/chat", BANNED, "wrong").1, "credentials_invalid");
+    assert_eq!(status(&envoy, "/chat", BANNED, GOOD).0, 101, "strikes have begun anew");
+    // By the end of another's ban, all workers have long seen the end of this one.
+    ban("192.0.2.67");
+    wait_for("the other's end", || (unbanned().len() > 1).then_some(()));
+    let addresses: Vec<_> = unbanned().iter().map(|event| event["ip"].clone()).collect();
+    assert_eq!(addresses, [BANNED, "192.0.2.67"], "of four workers one tells");
 }
 
 /// A document whose every refusal is counted and bans, behind a hop that says by

@@ -153,7 +153,7 @@ fn capabilities(profile: &TempDir) -> Capabilities {
     let capabilities = json!({
         "browserName": "chrome",
         "goog:chromeOptions": {"args": arguments},
-        "timeouts": {"script": 120_000, "pageLoad": 60_000},
+        "timeouts": {"script": 900_000, "pageLoad": 300_000},
     });
     capabilities.as_object().unwrap().clone()
 }

@@ -6,27 +6,27 @@ use super::frames::counter;
 use super::peers::{Echo, Maker};
 use super::support::{Envoy, behind_a_proxy, bootstrap, wait_for};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// The clock of an Envoy that is started with it.
-struct WallClock {
+pub struct WallClock {
     dir: TempDir,
 }
 
 impl WallClock {
     /// Builds what is preloaded, with the compiler that links Rust, too.
-    fn build() -> Self {
+    pub fn build() -> Self {
         let dir = TempDir::new().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/clock.c");
         let mut cc = Command::new("cc");
         cc.args(["-O1", "-shared", "-fPIC", "-o"]).arg(dir.path().join("clock.so")).arg(source);
         assert!(cc.status().unwrap().success());
         let clock = Self { dir };
-        std::fs::write(clock.file(), 0i64.to_ne_bytes()).unwrap();
+        std::fs::write(clock.file(), [0; 16]).unwrap();
         clock
     }
 
@@ -34,7 +34,8 @@ impl WallClock {
         self.dir.path().join("clock")
     }
 
-    fn start(&self, bootstrap: &Value) -> Envoy {
+    /// Starts an Envoy that goes by it.
+    pub fn start(&self, bootstrap: &Value) -> Envoy {
         let (library, file) = (self.dir.path().join("clock.so"), self.file());
         let environment = [("LD_PRELOAD", &library), ("WSGUARD_TEST_CLOCK", &file)];
         let environment = environment.map(|(name, path)| (name, path.to_str().unwrap()));
@@ -42,10 +43,19 @@ impl WallClock {
     }
 
     /// Sets it, by so many seconds off the right time.
-    fn set(&self, seconds: i64) {
+    pub fn set(&self, seconds: i64) {
+        self.write(0, seconds);
+    }
+
+    /// Stops it at this second since 1970; 0 lets it go on.
+    pub fn stop(&self, second: i64) {
+        self.write(8, second);
+    }
+
+    fn write(&self, place: u64, number: i64) {
         // In place, since Envoy has the file mapped.
-        let mut file = std::fs::OpenOptions::new().write(true).open(self.file()).unwrap();
-        file.write_all(&seconds.to_ne_bytes()).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(self.file()).unwrap();
+        file.write_all_at(&number.to_ne_bytes(), place).unwrap();
     }
 }
 

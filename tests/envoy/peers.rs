@@ -15,7 +15,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 mod servers;
 mod talk;
 
-pub use servers::{Echo, Maker, node_modules, peer};
+pub use servers::{Echo, Maker, node, node_modules, peer};
 pub use talk::{Saw, Talk, long_binary, long_text, talk};
 
 /// Larger than any buffer between the two ends.

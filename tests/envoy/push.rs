@@ -37,35 +37,51 @@ fn start(listeners: &[Value], upstream: std::net::SocketAddr) -> Envoy {
     Envoy::start(&bootstrap)
 }
 
-/// A client that has never sent a byte is told all the same, and the server too.
+/// A client that has never sent a byte is told all the same, and the server too;
+/// and so is one after a message that is larger than any buffer, which has more
+/// time.
 #[test]
 fn endings_that_no_message_causes_come_with_code_and_reason() {
     let cases = [
-        ("idle_timeout", json!({"idle": "2s", "push": true})),
-        ("lifetime_exceeded", json!({"max": "2s", "push": true})),
+        ("idle_timeout", "idle", "2s", None),
+        ("lifetime_exceeded", "max", "2s", None),
+        ("idle_timeout", "idle", "20s", Some("binary:3145728")),
+        ("lifetime_exceeded", "max", "20s", Some("binary:3145728")),
     ];
+    let large = json!({"max_frame": 4 << 20, "max_message": 4 << 20});
     for (client, server) in PEERS {
         let echo = Echo::of(server);
-        let listeners: Vec<_> = cases
-            .iter()
-            .map(|(name, lifetime)| {
-                let large = json!({"max_frame": 4 << 20, "max_message": 4 << 20});
-                pushing(name, json!({"client": large, "server": large, "lifetime": lifetime}))
-            })
-            .collect();
+        let name = |place: usize| format!("case-{place}");
+        let site = |(place, (_, limit, lasts, _)): (usize, &(_, &str, &str, _))| {
+            let lifetime = json!({*limit: lasts, "push": true});
+            let policy = json!({"client": large, "server": large, "lifetime": lifetime});
+            pushing(&name(place), policy)
+        };
+        let listeners: Vec<Value> = cases.iter().enumerate().map(site).collect();
         let envoy = start(&listeners, echo.address);
-        for (reason, _) in &cases {
-            for first in [None, Some("binary:3145728")] {
-                let steps: Vec<&str> = first.into_iter().chain(["wait:30000"]).collect();
-                let saw = talk(client, envoy.listener(reason), &steps);
-                assert_eq!(saw.close(), Some((1001, *reason)), "{client:?}, {first:?}");
-                let ended = echo.ended();
-                assert_eq!(
-                    (&ended["code"], &ended["reason"]),
-                    (&json!(1001), &json!(reason)),
-                    "{server:?}, {first:?}"
-                );
-            }
+        let talk = |(place, (_, _, _, first)): (usize, &(_, _, _, Option<&'static str>))| {
+            let steps: Vec<&str> = first.iter().copied().chain(["wait:600000"]).collect();
+            Talk::start(client, envoy.listener(&name(place)), &steps)
+        };
+        let talks: Vec<Talk> = cases.iter().enumerate().map(talk).collect();
+        for (talk, (reason, _, _, first)) in talks.into_iter().zip(&cases) {
+            let saw = talk.saw();
+            assert_eq!(saw.close(), Some((1001, *reason)), "{client:?}, {first:?}");
+            assert_eq!(saw.messages().len(), first.iter().count(), "{client:?}, {first:?}");
+        }
+        let mut ended: Vec<Value> = cases.iter().map(|_| echo.ended()).collect();
+        ended.sort_by_key(|ended| ended["reason"].to_string());
+        for (ended, reason) in ended.iter().zip([
+            "idle_timeout",
+            "idle_timeout",
+            "lifetime_exceeded",
+            "lifetime_exceeded",
+        ]) {
+            assert_eq!(
+                (&ended["code"], &ended["reason"]),
+                (&json!(1001), &json!(reason)),
+                "{server:?}"
+            );
         }
     }
 }
@@ -74,10 +90,11 @@ fn endings_that_no_message_causes_come_with_code_and_reason() {
 fn heartbeats_are_answered_by_clients_and_seen_by_no_server() {
     for (client, server) in PEERS {
         let echo = Echo::of(server);
-        let policy = json!({"lifetime": {"heartbeat": "1s", "push": true}});
+        // Long enough for a client that has other work to answer in time.
+        let policy = json!({"lifetime": {"heartbeat": "4s", "push": true}});
         let envoy = start(&[pushing("beats", policy)], echo.address);
-        // Longer than the two that a client may miss.
-        let saw = talk(client, envoy.listener("beats"), &["wait:5000", "say:hello"]);
+        // More than the two that a client may miss.
+        let saw = talk(client, envoy.listener("beats"), &["pings:3", "say:hello"]);
         assert!(saw.pings() >= 3, "{client:?}: {} pings", saw.pings());
         assert_eq!((saw.messages(), saw.close()), (vec!["hello"], Some((1000, "done"))));
         let ended = echo.ended();
@@ -136,12 +153,12 @@ fn large_messages_pass_both_ways_between_pushes() {
     let rule = json!({"name": "bad", "pattern": "<script>", "action": "reply"});
     let size = json!({"max_frame": 4 << 20, "max_message": 4 << 20, "rules": [rule]});
     let policy = json!({
-        "client": size, "server": size, "lifetime": {"heartbeat": "1s", "push": true},
+        "client": size, "server": size, "lifetime": {"heartbeat": "4s", "push": true},
     });
     let (text, text_name) = long_text(1_500_000);
     let (binary, binary_name) = long_binary(3 << 20);
     let bad = "say:<script>";
-    let steps = [&binary, bad, &text, "wait:1700", bad, bad, &binary, &text, bad, "say:end"];
+    let steps = [&binary, bad, &text, "pings:1", bad, bad, &binary, &text, bad, "say:end"];
     for (client, server) in PEERS {
         let echo = Echo::of(server);
         let envoy = start(&[pushing("large", policy.clone())], echo.address);

@@ -120,7 +120,7 @@ fn prints(example: &str, more: &str, token: &str, line: &str) -> bool {
     let path = format!("{}:{}", own.display(), std::env::var("PATH").unwrap());
     let mut shell = tied(Path::new("sh"));
     // wscat stays for as long when it has said what it is to say.
-    shell.args(["-c", &format!("exec {example} {more} -w 60")]);
+    shell.args(["-c", &format!("exec {example} {more} -w 600")]);
     shell.env("PATH", path).env("TOKEN", token);
     // It would leave when its input ends.
     shell.stdin(Stdio::piped()).stdout(Stdio::piped());

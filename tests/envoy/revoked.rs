@@ -8,7 +8,6 @@ use super::lds::Lds;
 use super::support::{listener, stream_listener, wait_for};
 use super::upstream::{Recorder, Script, frames};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 const SHARED: &str = "https://shared.example.com";
 const GONE: &str = "https://gone.example.com";
@@ -42,7 +41,10 @@ fn keys(kids: &[&str]) -> Value {
 fn document(auth: &Value, push: bool) -> Value {
     json!({
         "filter": if push { "http" } else { "stream" },
-        "policies": [{"name": "chat", "auth": auth, "lifetime": {"push": push}}],
+        "policies": [
+            {"name": "brief", "match": {"paths": ["/brief"]}, "lifetime": {"max": "100ms"}},
+            {"name": "chat", "auth": auth, "lifetime": {"push": push}},
+        ],
     })
 }
 
@@ -88,16 +90,22 @@ fn lives(client: &mut Client, upstream: &Recorder, message: &str) {
 }
 
 /// An update has been taken, and all that it could end would have ended.
-fn settle(lds: &Lds, updates: u64) {
+fn settle(lds: &Lds, updates: u64, name: &str) {
     lds.wait_for("listener_manager.lds.update_success", updates);
-    pass_ticks();
+    pass_ticks(lds, name);
 }
 
-/// Documents with no tick between them are taken for those of a bootstrap.
-fn pass_ticks() {
-    let begin = Instant::now();
-    // Four times as long as the rarer ones take.
-    wait_for("some ticks", || (begin.elapsed() > Duration::from_secs(2)).then_some(()));
+/// Documents with no tick between them are taken for those of a bootstrap. Each
+/// worker gets connections here that a tick of its own ends, four times.
+fn pass_ticks(lds: &Lds, name: &str) {
+    let address = lds.envoy.listener(name);
+    let brief = Request::upgrade("/brief");
+    for _ in 0..4 {
+        let mut open = lds.envoy.open_on_each_worker(|| Client::open(address, &brief));
+        for client in &mut open {
+            while client.frame().is_some() {}
+        }
+    }
 }
 
 #[test]
@@ -143,7 +151,7 @@ fn a_key_that_a_newer_document_has_no_more_ends_what_it_opened() {
     };
     let (mut ending, mut staying) = (open(&removed), open(&kept));
 
-    pass_ticks();
+    pass_ticks(&lds, "edge");
     lds.offer_all(&listeners(&after));
     for client in &mut ending[0] {
         let close = client.frame().expect("a Close").close();
@@ -152,7 +160,7 @@ fn a_key_that_a_newer_document_has_no_more_ends_what_it_opened() {
     for client in &mut ending[1] {
         assert!(client.ends(), "reset, before tcp_proxy");
     }
-    settle(&lds, 2);
+    settle(&lds, 2, "edge");
     for (place, client) in staying.iter_mut().flatten().enumerate() {
         lives(client, &upstream, &format!("stays-{place}"));
     }
@@ -179,12 +187,12 @@ fn another_document_ends_nobodys_connections() {
         .collect();
     // A policy more; neither the first listener's keys nor its own change.
     let mut third = second.clone();
-    other["policies"][0]["name"] = json!("other");
-    other["policies"][0]["match"] = json!({"paths": ["/other"]});
-    third["policies"].as_array_mut().unwrap().insert(0, other["policies"][0].clone());
-    pass_ticks();
+    other["policies"][1]["name"] = json!("other");
+    other["policies"][1]["match"] = json!({"paths": ["/other"]});
+    third["policies"].as_array_mut().unwrap().insert(0, other["policies"][1].clone());
+    pass_ticks(&lds, "two");
     lds.offer_all(&listeners(&third));
-    settle(&lds, 2);
+    settle(&lds, 2, "two");
     for (place, client) in clients.iter_mut().enumerate() {
         lives(client, &upstream, &format!("games-{place}"));
     }

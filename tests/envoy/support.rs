@@ -17,8 +17,9 @@ pub use bootstrap::{
     stream_listener, trust_a_proxy,
 };
 
-/// How long anything that must happen may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// When a test gives up on what must happen: far more than it takes on a machine
+/// that is busy with other work.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A running Envoy.
 pub struct Envoy {
@@ -249,6 +250,33 @@ impl Envoy {
                 .into_iter()
                 .find(|event| event["event"] == kind && event["reason"].as_str() == reason)
         })
+    }
+
+    /// Connections that each worker has been given so far.
+    pub fn taken_by_workers(&self) -> Vec<u64> {
+        self.of_workers("downstream_cx_total")
+    }
+
+    /// Connections that each worker has open.
+    pub fn open_on_workers(&self) -> Vec<u64> {
+        self.of_workers("downstream_cx_active")
+    }
+
+    fn of_workers(&self, stat: &str) -> Vec<u64> {
+        let page = self.get(&format!("/stats?filter=^listener\\..*worker_.\\.{stat}"));
+        page.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+    }
+
+    /// Opens connections until each worker has got one of them.
+    pub fn open_on_each_worker<T>(&self, mut open: impl FnMut() -> T) -> Vec<T> {
+        let before = self.taken_by_workers();
+        let mut opened = Vec::new();
+        wait_for("a connection on each worker", || {
+            opened.push(open());
+            let now = self.taken_by_workers();
+            (0..now.len()).all(|n| now[n] > before.get(n).copied().unwrap_or(0)).then_some(())
+        });
+        opened
     }
 
     /// Waits until a line of the Prometheus page stands there.

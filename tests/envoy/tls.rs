@@ -132,7 +132,7 @@ fn the_tls_example_does_what_it_says() {
     assert_eq!(http2["close"], "880e03f072756c655f6d617463686564");
     assert_eq!(http2["refused"][":status"], "403");
     envoy.event("refused", Some("origin_denied"));
-    assert_eq!(*application.opened.lock().unwrap(), 2);
+    wait_for("both to be told", || (*application.opened.lock().unwrap() == 2).then_some(()));
 }
 
 /// Nobody who sent no key is told the answer to one (RFC 8441 §5).

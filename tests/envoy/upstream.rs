@@ -5,7 +5,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::support::wait_for;
 
@@ -35,8 +34,9 @@ pub enum Script {
     AcceptWith(&'static str),
     /// These bytes in the place of an answer.
     Raw(&'static [u8]),
-    /// A proper 101, but only after this long.
-    Late(Duration),
+    /// A proper 101, but only once something has come behind the request, or its
+    /// end has.
+    Late,
 }
 
 impl Recorder {
@@ -96,8 +96,8 @@ fn serve(mut stream: TcpStream, script: &Script, shared: &Mutex<Vec<Seen>>) {
         Script::Raw(bytes) => bytes.to_vec(),
         Script::Accept(first) => [accepted.as_bytes(), first].concat(),
         Script::AcceptWith(_) => accepted.into_bytes(),
-        Script::Late(pause) => {
-            std::thread::sleep(*pause);
+        Script::Late => {
+            let _ = stream.peek(&mut byte);
             accepted.into_bytes()
         }
     };

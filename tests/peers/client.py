@@ -35,7 +35,7 @@ async def main(port, words):
     headers = {"X-User-Id": "mallory"}
     connection = await connect(
         f"ws://127.0.0.1:{port}/ws", max_size=None, ping_interval=None, proxy=None,
-        additional_headers=headers,
+        additional_headers=headers, open_timeout=None, close_timeout=None,
     )
     try:
         for word in words:

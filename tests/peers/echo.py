@@ -44,6 +44,7 @@ async def echo(connection):
 async def main():
     async with serve(
         echo, "127.0.0.1", 0, max_size=None, ping_interval=None, create_connection=Counting,
+        open_timeout=None, close_timeout=None,
     ) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()

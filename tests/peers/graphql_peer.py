@@ -3,7 +3,7 @@ graphql_peer.py client PORT PROTOCOL TOKEN.
 
 The client is `gql`; PROTOCOL is graphql-transport-ws or the older graphql-ws. The
 server answers every subscription with two words. It prints its port, then each
-message that reaches it; the client prints what came as one line of JSON.
+message that reaches it and each connection's end; the client prints what came as one line of JSON.
 """
 
 import asyncio
@@ -38,10 +38,13 @@ async def answer(connection):
                 await send(type="complete", id=message["id"])
     except ConnectionClosed:
         pass
+    tell({"type": "ended"})
 
 
 async def server():
-    async with serve(answer, "127.0.0.1", 0, subprotocols=PROTOCOLS) as listening:
+    async with serve(
+        answer, "127.0.0.1", 0, subprotocols=PROTOCOLS, ping_interval=None, open_timeout=None, close_timeout=None,
+    ) as listening:
         tell({"port": listening.sockets[0].getsockname()[1]})
         await listening.serve_forever()
 
@@ -49,7 +52,7 @@ async def server():
 async def client(port, protocol, token):
     transport = WebsocketsTransport(
         url=f"ws://127.0.0.1:{port}/graphql", init_payload={"Authorization": f"Bearer {token}"},
-        subprotocols=[protocol],
+        subprotocols=[protocol], connect_timeout=None, close_timeout=None, ack_timeout=None,
     )
     words = []
     try:

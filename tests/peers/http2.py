@@ -120,7 +120,7 @@ class Client:
 
 def connect(port, text):
     client = Client()
-    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", port), timeout=300)
     connection = Connection(raw, True, client)
 
     def until(done):

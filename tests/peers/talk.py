@@ -2,8 +2,8 @@
 
 A step sends a message and waits for the next one that comes: `say:WORDS`,
 `text:CHARACTERS`, `binary:BYTES`; or it sends and does not wait, `send:WORDS`; or
-waits for so long or for the next message, `wait:MILLISECONDS`. Then it closes
-with 1000. Prints one line of JSON: the messages that came (those over 200 bytes
+waits for so long or for the next message, `wait:MILLISECONDS`; or until so many
+pings have come in all, `pings:COUNT`. Then it closes with 1000. Prints one line of JSON: the messages that came (those over 200 bytes
 as length and SHA-256), how many pings, which extensions were agreed, and the
 Close that came; none of them where the handshake was refused.
 """
@@ -40,16 +40,31 @@ def content(kind, value):
 class Counting(ClientConnection):
     pings = 0
 
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.pinged = asyncio.Event()
+
     def process_event(self, event):
         if getattr(event, "opcode", None) is Opcode.PING:
             self.pings += 1
+            self.pinged.set()
         super().process_event(event)
+
+
+async def pinged(connection, count):
+    closed = asyncio.create_task(connection.wait_closed())
+    while connection.pings < count and not closed.done():
+        connection.pinged.clear()
+        news = asyncio.create_task(connection.pinged.wait())
+        await asyncio.wait({news, closed}, return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
 
 
 async def main(url, steps):
     try:
         connection = await connect(
             url, max_size=None, ping_interval=None, proxy=None, create_connection=Counting,
+            open_timeout=None, close_timeout=None,
         )
     except InvalidStatus:
         print(json.dumps({"got": [], "pings": 0, "extensions": [], "code": None, "reason": None}))
@@ -63,6 +78,9 @@ async def main(url, steps):
                     got.append(named(await asyncio.wait_for(connection.recv(), int(value) / 1000)))
                 except TimeoutError:
                     pass
+                continue
+            if kind == "pings":
+                await pinged(connection, int(value))
                 continue
             await connection.send(value if kind == "send" else content(kind, value))
             if kind != "send":

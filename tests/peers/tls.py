@@ -19,6 +19,9 @@ import h2.events
 from websockets.sync.client import connect
 from websockets.sync.server import serve
 
+# How long anything that must happen may take on a busy machine.
+PATIENCE_S = 300
+
 
 def serve_echo(folder, stem):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.crt")
@@ -30,7 +33,7 @@ def serve_echo(folder, stem):
         for message in connection:
             connection.send(message)
 
-    with serve(echo, "127.0.0.1", 0, ssl=context) as server:
+    with serve(echo, "127.0.0.1", 0, ssl=context, ping_interval=None, open_timeout=None, close_timeout=None) as server:
         print(server.socket.getsockname()[1], flush=True)
         server.serve_forever()
 
@@ -49,17 +52,18 @@ def context_for(folder, alpn=None, **versions):
 
 def talk(folder, port):
     with connect(
-        f"wss://127.0.0.1:{port}/ws", ssl=context_for(folder), proxy=None, compression=None
+        f"wss://127.0.0.1:{port}/ws", ssl=context_for(folder), proxy=None, compression=None,
+        ping_interval=None, open_timeout=None, close_timeout=None,
     ) as websocket:
         websocket.send("hello over TLS")
-        echoed = websocket.recv(timeout=10)
+        echoed = websocket.recv(timeout=PATIENCE_S)
         return {"version": websocket.socket.version(), "echoed": echoed}
 
 
 def refused(folder, port, version):
     context = context_for(folder, minimum_version=version, maximum_version=version)
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as raw:
             context.wrap_socket(raw, server_hostname="127.0.0.1").close()
     except ssl.SSLError as error:
         return error.reason
@@ -67,7 +71,7 @@ def refused(folder, port, version):
 
 
 def plain_answer(folder, port, path):
-    edge = http.client.HTTPSConnection("127.0.0.1", port, context=context_for(folder), timeout=10)
+    edge = http.client.HTTPSConnection("127.0.0.1", port, context=context_for(folder), timeout=PATIENCE_S)
     edge.request("GET", path)
     answer = edge.getresponse()
     return {"status": answer.status, "headers": {k.lower(): v for k, v in answer.getheaders()}}
@@ -82,7 +86,7 @@ UPGRADE = {
 
 
 def redirected(port, headers):
-    edge = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    edge = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     edge.request("GET", "/ws?room=1", headers=headers)
     answer = edge.getresponse()
     return {"status": answer.status, "location": answer.getheader("location")}
@@ -92,7 +96,7 @@ class Http2:
     """One connection, and on it one WebSocket by extended CONNECT."""
 
     def __init__(self, folder, port):
-        raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+        raw = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self.socket = context_for(folder, alpn="h2").wrap_socket(raw, server_hostname="127.0.0.1")
         self.http2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.http2.initiate_connection()

@@ -54,6 +54,9 @@ const RULES: [Rule; 10] = [
 /// From here on the policies have `push`, where the filter kind can.
 const FIRST_WITH_PUSH: usize = 5;
 
+/// What fails with it fails because of a change.
+const SHORT_RUN_SEED: u64 = 1_796_026_066_897_883_051;
+
 fn rule(id: u64) -> Rule {
     RULES[(id % 10) as usize]
 }
@@ -97,11 +100,11 @@ fn policy(kind: &str, n: usize) -> Value {
 
 #[test]
 fn what_applications_get_is_what_was_judged() {
-    run::all(40);
+    run::all(40, Some(SHORT_RUN_SEED));
 }
 
 #[test]
 #[ignore = "takes many minutes: make soak"]
 fn what_applications_get_is_what_was_judged_on_thousands_of_connections() {
-    run::all(5_000);
+    run::all(5_000, None);
 }

@@ -46,14 +46,15 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Runs so many connections to each receiver in each of its roles.
-pub fn all(connections: usize) {
+/// Runs so many connections to each receiver in each of its roles, the same every time
+/// where a `seed` is given.
+pub fn all(connections: usize, seed: Option<u64>) {
     let connections =
         setting("RECEIVERS_CONNECTIONS").map_or(connections, |count| count.parse().unwrap());
-    let seed = setting("RECEIVERS_SEED").map_or_else(
-        || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
-        |seed| seed.parse().unwrap(),
-    );
+    let asked = setting("RECEIVERS_SEED").map(|seed| seed.parse().unwrap());
+    let seed = asked
+        .or(seed)
+        .unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("RECEIVERS_SEED={seed}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let failed = runtime.block_on(receivers(seed, connections));

@@ -68,6 +68,17 @@ fn one_without_a_body_ends_at_once() {
     assert!(session.on_tick().reset);
 }
 
+/// An upgrade whose client has ended its side may be tried again (Envoy's `retry_on`).
+#[test]
+fn behind_bytes_before_the_head_no_101_opens_anything() {
+    let (_, guard) = worker(&client(json!({})));
+    let mut session = admitted(&guard, &arrival(&[]));
+    assert!(hand(&mut session, Sender::Server, b"early").reset);
+    let opening = session.on_response(101, &switching(&[]));
+    assert!(matches!(opening, Opening::Refused(_)), "{opening:?}");
+    assert_eq!(session.on_response(503, &headers(&[])), Opening::Pass);
+}
+
 #[test]
 fn report_changes_nothing_about_it() {
     let (host, mut session, opening) = asked_to_upgrade("report", &[("content-length", "4")]);
@@ -136,4 +147,60 @@ fn who_sent_no_key_gets_no_accept() {
         let Opening::Refused(refusal) = opening else { panic!("{opening:?}") };
         accept(http2, refusal);
     }
+}
+
+fn open_with(mode: &str, refuse_with: &str) -> (Rc<MemoryHost>, Session) {
+    let handshake = json!({"refuse_with": refuse_with});
+    let document = json!({"mode": mode, "policies": [{"name": "chat", "handshake": handshake}]});
+    let (host, guard) = worker(&document);
+    let session = admitted(&guard, &arrival(&[]));
+    (host, session)
+}
+
+/// An interim answer with `Upgrade` is to Envoy the beginning of the tunnel.
+#[test]
+fn bytes_of_upstreams_before_its_head_reach_no_client() {
+    for (refuse_with, status) in [("http", 502), ("close", 101)] {
+        for bytes in [&b"L"[..], b"\x81\x04LEAK", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"] {
+            let (host, mut session) = open_with("enforce", refuse_with);
+            let nothing = hand(&mut session, Sender::Server, b"");
+            assert!(!nothing.reset && nothing.refused.is_none(), "nothing has come yet");
+            let step = hand(&mut session, Sender::Server, bytes);
+            assert_eq!((step.bytes.as_slice(), step.reset), (&b""[..], true));
+            assert_eq!(step.refused, Some(Reason::UpstreamHandshake));
+            let refusal = session.take_refusal().unwrap();
+            assert_eq!((refusal.reason, refusal.status), (Reason::UpstreamHandshake, status));
+            let told = events(&host);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(
+                (&told[0]["event"], &told[0]["direction"]),
+                (&json!("refused"), &json!("server"))
+            );
+            assert_eq!(told[0]["reason"], "upstream_handshake");
+            let counted =
+                "wsguard_handshakes_total.policy.chat.result.refused.reason.upstream_handshake";
+            assert_eq!(host.metric(counted), 1);
+            assert_eq!(hand(&mut session, Sender::Client, b"into the tunnel").bytes, b"");
+            let late = session.on_response(101, &switching(&[]));
+            assert!(matches!(late, Opening::Refused(_)), "{late:?}");
+            session.on_end();
+            assert!(events(&host).is_empty(), "it was never open");
+        }
+    }
+}
+
+#[test]
+fn report_tells_of_them_once_and_lets_them_pass() {
+    let (host, mut session) = open_with("report", "http");
+    for bytes in [&b"LEAK"[..], b"and more"] {
+        let step = hand(&mut session, Sender::Server, bytes);
+        assert_eq!((step.bytes.as_slice(), step.reset), (bytes, false));
+    }
+    let told = events(&host);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["event"], &told[0]["reason"]),
+        (&json!("reported"), &json!("upstream_handshake"))
+    );
+    assert!(session.take_refusal().is_none());
 }

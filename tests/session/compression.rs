@@ -219,6 +219,33 @@ fn a_bomb_is_refused_before_it_takes_memory() {
     }
 }
 
+/// A final block is enough to have all that follows go on inflated, and one chunk holds
+/// thousands of messages, none of which is too long by itself.
+#[test]
+fn what_goes_on_inflated_in_the_place_of_one_chunk_is_charged() {
+    let mut document = document(&json!({}));
+    document["limits"] = json!({"buffered_per_worker": "8MiB"});
+    let parameters = "; client_no_context_takeover; server_no_context_takeover";
+    let bomb = Deflater::new(false).message(&vec![b'a'; 64 << 10]);
+    assert!(bomb.len() < 100);
+    for sender in BOTH {
+        let mut last = Vec::with_capacity(100);
+        Compress::new(Compression::best(), false)
+            .compress_vec(b"final", &mut last, FlushCompress::Finish)
+            .unwrap();
+        last.push(0);
+        let bombs = |n| frame(sender, 0xC1, &bomb).repeat(n);
+        let mut rig = open(&document, parameters);
+        let seen = send(&mut rig, sender, &[frame(sender, 0xC1, &last), bombs(100)].concat());
+        assert!(seen.len() > 100 * (64 << 10), "{}", seen.len());
+        assert_eq!((rig.events(), rig.buffered()), (vec![], 0));
+        let seen = send(&mut rig, sender, &bombs(10_000));
+        assert!(seen.len() < 9 << 20, "{} MiB", seen.len() >> 20);
+        assert_eq!(rig.event()["reason"], "overloaded");
+        assert_eq!(rig.buffered(), 0);
+    }
+}
+
 #[test]
 fn what_is_no_deflate_and_no_text_is_refused() {
     let mut rig = open(&document(&json!({})), "");

@@ -22,17 +22,23 @@ struct Connect<'a> {
 /// What begins like a CONNECT.
 enum Beginning<'a> {
     Connect(Connect<'a>),
-    /// JavaScript reads white space as the number 0, and so this as a CONNECT.
+    /// A CONNECT to some: JavaScript reads white space as the number 0; Python reads
+    /// digits of other scripts, and JSON texts in the place of a packet.
     Odd,
     /// Another packet.
     None,
 }
 
 fn begin(message: &[u8]) -> Beginning<'_> {
-    let Some(rest) = message.strip_prefix(b"4") else { return Beginning::None };
-    let Ok(packet) = simdutf8::basic::from_utf8(rest) else { return Beginning::None };
+    let Ok(whole) = simdutf8::basic::from_utf8(message) else { return Beginning::None };
+    let other_digit = |first: char| !first.is_ascii() && first.is_numeric();
+    let Some(packet) = whole.strip_prefix('4') else {
+        return if whole.starts_with(other_digit) { Beginning::Odd } else { Beginning::None };
+    };
     let Some(body) = packet.strip_prefix('0') else {
-        let odd = |first: char| first.is_whitespace() || first == '\u{feff}';
+        let odd = |first: char| {
+            first.is_whitespace() || matches!(first, '\u{feff}' | '"') || other_digit(first)
+        };
         let odd = packet.is_empty() || packet.starts_with(odd);
         return if odd { Beginning::Odd } else { Beginning::None };
     };
@@ -42,7 +48,6 @@ fn begin(message: &[u8]) -> Beginning<'_> {
         0
     };
     let (_, payload) = body.split_at_checked(namespace).unwrap_or((body, ""));
-    let whole = std::str::from_utf8(message).unwrap_or_default();
     let head = whole.strip_suffix(payload).unwrap_or_default();
     Beginning::Connect(Connect { head, payload })
 }
@@ -67,7 +72,7 @@ pub(super) fn read(message: &[u8], forward: bool) -> Reading {
         return malformed;
     };
     match pointer::find(payload, TOKEN, Case::Exact) {
-        Found::Nothing => Reading::Other,
+        Found::Nothing | Found::OtherKind => Reading::Other,
         Found::Ambiguous => malformed,
         Found::One(value) => credential(value, || match cut_out(message) {
             Some(instead) if !forward => Forwarding::Instead(instead),
@@ -97,9 +102,45 @@ pub(super) fn passes_before(server_message: &[u8]) -> bool {
     server_message == b"2" || server_message.starts_with(b"0{")
 }
 
-/// The payload of a Socket.IO packet that carries one as text, for rules about
-/// what it says: `42["join","a"]` has `["join","a"]`.
-pub(in crate::auth) fn payload_of(message: &[u8]) -> &[u8] {
+/// What a packet of a client holds, for rules about what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::auth) enum Packet<'a> {
+    /// Nothing that an application acts on: of Engine.IO a heartbeat or the end, of
+    /// Socket.IO a CONNECT or DISCONNECT without a payload, or an acknowledgement.
+    Silent,
+    /// A CONNECT's payload, an object.
+    Connect(&'a [u8]),
+    /// The payload of an event, a list.
+    Event(&'a [u8]),
+}
+
+/// Reads a packet; `None` for what is none that a client sends, and where parsers
+/// may read another one.
+pub(in crate::auth) fn packet(message: &[u8]) -> Option<Packet<'_>> {
+    if matches!(message, b"1" | b"2" | b"3") {
+        return Some(Packet::Silent);
+    }
+    let [b'4', kind, ..] = message else { return None };
+    let payload = payload_of(message);
+    let begins = |with: u8| payload.trim_ascii_start().first() == Some(&with);
+    match kind {
+        b'0' => match begin(message) {
+            Beginning::Connect(connect) if connect.payload.is_empty() => Some(Packet::Silent),
+            Beginning::Connect(connect) if connect.payload.starts_with('{') => {
+                let payload = connect.payload.as_bytes();
+                document(payload).map(|_| Packet::Connect(payload))
+            }
+            _ => None,
+        },
+        b'1' => payload.is_empty().then_some(Packet::Silent),
+        b'2' | b'5' => begins(b'[').then_some(Packet::Event(payload)),
+        b'3' | b'6' => (begins(b'[') && document(payload).is_some()).then_some(Packet::Silent),
+        _ => None,
+    }
+}
+
+/// The payload of a packet, as text: `42["join","a"]` has `["join","a"]`.
+fn payload_of(message: &[u8]) -> &[u8] {
     let Some([_, rest @ ..]) = message.strip_prefix(b"4") else { return message };
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut rest = rest;

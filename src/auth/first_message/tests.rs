@@ -70,7 +70,8 @@ fn without_when_every_message_with_the_place_is_the_credential() {
 #[test]
 fn a_token_that_comes_again_is_cut_out() {
     let rules = pointer(&[("/type", "auth".into())], None);
-    let left = |text: &str| rules.cut_out(text.as_bytes()).map(|l| String::from_utf8(l).unwrap());
+    let left =
+        |text: &str| rules.cut_out(true, text.as_bytes()).map(|l| String::from_utf8(l).unwrap());
     let without = Some(r#"{"type":"auth"}"#.to_owned());
     assert_eq!(left(r#"{"type":"auth","token":"t"}"#), without);
     assert_eq!(left(r#"{"type":"auth","\u0074oken":"t"}"#), without);
@@ -113,6 +114,10 @@ fn socketio_carries_it_in_its_connect() {
         // JavaScript's Number(" ") is 0.
         (r#"4 {"token":"t"}"#, FORM),
         ("4\u{feff}{}", FORM),
+        // Python's int() reads these digits, and its Engine.IO reads a JSON text.
+        ("4\u{660}{\"token\":\"t\"}", FORM),
+        ("\u{ff14}0{\"token\":\"t\"}", FORM),
+        (r#"4"0{\"token\":\"t\"}""#, FORM),
         ("4", FORM),
     ] {
         assert_eq!(rules.read(true, message.as_bytes()), reading, "{message}");
@@ -121,7 +126,7 @@ fn socketio_carries_it_in_its_connect() {
     let open = FirstMessageRules { forward: true, ..rules };
     let reading = open.read(true, br#"40{"token":"t"}"#);
     assert_eq!(reading, credential("t", Forwarding::AsItIs));
-    assert_eq!(open.cut_out(br#"40{"token":"t"}"#), None);
+    assert_eq!(open.cut_out(true, br#"40{"token":"t"}"#), None);
 }
 
 #[test]
@@ -133,14 +138,21 @@ fn socketios_later_namespaces_go_on_without_their_token() {
         (r#"40/admin,17{"token":"t"}"#, Some("40/admin,")),
         (r#"40{"token":"t","token":"u","b":1}"#, Some(r#"40{"b":1}"#)),
         (r#"4 {"token":"t"}"#, Some("40")),
+        ("4\u{660}/admin,{\"token\":\"t\"}", Some("40")),
+        ("\u{664}0/admin,{\"token\":\"t\"}", Some("40")),
+        (r#"4"0/admin,{\"token\":\"t\"}""#, Some("40")),
         ("40", None),
         ("40/admin,", None),
         (r#"40{"a":1}"#, None),
         (r#"42["token",{"token":"t"}]"#, None),
         ("3", None),
     ] {
-        let cut = rules.cut_out(message.as_bytes());
+        let cut = rules.cut_out(true, message.as_bytes());
         assert_eq!(cut.as_deref(), left.map(str::as_bytes), "{message}");
+    }
+    // An attachment may begin with anything.
+    for attachment in ["40 pieces", "4 pieces", "\u{664}"] {
+        assert_eq!(rules.cut_out(false, attachment.as_bytes()), None, "{attachment}");
     }
 }
 
@@ -228,7 +240,7 @@ fn graphqls_later_inits_go_on_without_their_token() {
         (bare, None),
         (r#"{"type":"subscribe","payload":{"token":"connection_init"}}"#, None),
     ] {
-        let cut = rules.cut_out(message.as_bytes());
+        let cut = rules.cut_out(true, message.as_bytes());
         assert_eq!(cut.as_deref(), left.map(str::as_bytes), "{message}");
     }
 }

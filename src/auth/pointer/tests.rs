@@ -2,11 +2,12 @@
 
 use super::*;
 use proptest::prelude::*;
+use serde_json::Value;
 
 fn at<'a>(text: &'a str, pointer: &str) -> Result<Option<&'a str>, ()> {
     let pointer = Pointer::parse(pointer).expect("a pointer");
     match Outline::of(text.as_bytes(), [&pointer].into_iter()).expect("JSON").find(&pointer) {
-        Found::Nothing => Ok(None),
+        Found::Nothing | Found::OtherKind => Ok(None),
         Found::One(value) => Ok(Some(value.get())),
         Found::Ambiguous => Err(()),
     }
@@ -94,7 +95,7 @@ fn deep_and_wide_documents_cost_no_stack() {
     assert_eq!(at(&wide, "/token"), Ok(Some("1")));
 }
 
-fn same(text: &str, value: impl Into<Value>) -> Option<bool> {
+fn same(text: &str, value: impl Into<Value>) -> Equality {
     Found::One(document(text.as_bytes()).unwrap()).is(&value.into())
 }
 
@@ -105,28 +106,128 @@ fn values_are_equal_by_what_they_mean() {
         ("1e0", 1.into()),
         ("1", 1.into()),
         ("1", 1.0.into()),
+        ("-0", 0.into()),
         (r#""\u0061""#, "a".into()),
         ("true", true.into()),
-        ("null", Value::Null),
     ] {
-        assert_eq!(same(text, value), Some(true), "{text}");
+        assert_eq!(same(text, value), Equality::Equal, "{text}");
     }
     for (text, value) in [
-        ("1", Value::from(true)),
-        ("\"1\"", 1.into()),
-        ("[1]", 1.into()),
-        ("{}", "a".into()),
-        ("1e400", 1.into()),
-        ("2", 1.into()),
+        ("2", Value::from(1)),
+        ("\"a\"", "b".into()),
+        ("\"1a\"", "1".into()),
+        ("\"inf\"", "1".into()),
+        ("false", true.into()),
+        ("3", 1.5.into()),
     ] {
-        assert_eq!(same(text, value), Some(false), "{text}");
+        assert_eq!(same(text, value), Equality::Other, "{text}");
     }
-    assert_eq!(same(r#""join\ud800""#, "join"), None, "a reader may leave out what is no text");
-    assert_eq!(same(r#""\ud800""#, 1), None);
-    for text in [r#""join\u0000""#, r#""join\u0000x""#, r#""jo\u0000in""#] {
-        assert_eq!(same(text, "join"), None, "{text}");
+    assert_eq!(same(r#""leave\u0000join""#, "join"), Equality::Other);
+    assert_eq!(Found::Nothing.is(&"join".into()), Equality::Other);
+}
+
+/// Loose comparisons, tables of functions and readers that fill in or cut what they
+/// are given take these for what is expected.
+#[test]
+fn what_some_reader_takes_for_a_value_is_told_from_another_value() {
+    for (text, value) in [
+        ("1", Value::from(true)),
+        ("true", 1.into()),
+        ("\"1\"", 1.into()),
+        ("1", "1".into()),
+        ("[1]", 1.into()),
+        (r#"["join"]"#, "join".into()),
+        (r#"[["join"]]"#, "join".into()),
+        ("{}", "a".into()),
+        ("0", "join".into()),
+        ("true", "join".into()),
+        ("null", 0.into()),
+        ("null", "join".into()),
+        ("1e400", "a".into()),
+    ] {
+        assert_eq!(same(text, value), Equality::OtherKind, "{text}");
     }
-    assert_eq!(same(r#""leave\u0000join""#, "join"), Some(false));
+    for (text, value) in [
+        (r#""join\ud800""#, Value::from("join")),
+        (r#""\ud800""#, 1.into()),
+        (r#""join\u0000""#, "join".into()),
+        (r#""join\u0000x""#, "join".into()),
+        (r#""jo\u0000in""#, "join".into()),
+        ("1e400", 1.into()),
+        ("1.5", 1.into()),
+        ("0.9999", 1.into()),
+        ("4294967297", 1.into()),
+        ("-4294967295", 1.into()),
+        ("18446744073709551617", 1.into()),
+        (r#""01""#, "1".into()),
+        // Names of enumerations in .NET, and of SignalR's methods.
+        (r#""JOIN""#, "join".into()),
+        (r#"" join""#, "join".into()),
+        (r#"" 1e0""#, "1".into()),
+    ] {
+        assert_eq!(same(text, value), Equality::Unclear, "{text}");
+    }
+    for default in [Value::from(0), "".into(), false.into()] {
+        assert_eq!(Found::Nothing.is(&default), Equality::Default);
+    }
+}
+
+/// A way through another kind of value is no place where there is nothing.
+#[test]
+fn a_way_through_another_kind_of_value_is_told_from_nothing() {
+    for (text, pointer, other_kind) in [
+        (r#"{"a":[{"b":1}]}"#, "/a/b", true),
+        (r#"{"a":{"b":1}}"#, "/a/0", true),
+        (r#"{"a":"{\"b\":1}"}"#, "/a/b", true),
+        (r#"{"a":"\u007b}"}"#, "/a/b", true),
+        (r#"{"a":"x"}"#, "/a/0", true),
+        (r#"{"a":"\ud800"}"#, "/a/b", true),
+        (r#"{"a":[]}"#, "/a/b", false),
+        (r#"{"a":{}}"#, "/a/0", false),
+        (r#"{"a":"x"}"#, "/a/b", false),
+        (r#"{"a":1}"#, "/a/b", false),
+        (r#"{"a":null}"#, "/a/b", false),
+        (r#"{"a":{"c":1}}"#, "/a/b", false),
+        (r#"{"a":["x"]}"#, "/a/1", false),
+    ] {
+        let pointer = Pointer::parse(pointer).unwrap();
+        let outline = Outline::of(text.as_bytes(), [&pointer].into_iter()).unwrap();
+        let found = outline.find(&pointer);
+        assert_eq!(matches!(found, Found::OtherKind), other_kind, "{text} {pointer:?} {found:?}");
+        assert_eq!(matches!(found, Found::Nothing), !other_kind, "{text} {pointer:?} {found:?}");
+    }
+}
+
+#[test]
+fn a_prototype_is_seen_in_what_pointers_lead_through() {
+    for (text, seen) in [
+        (r#"{"__proto__":{"b":1},"x":1}"#, true),
+        (r#"{"\u005f_proto__":1}"#, true),
+        (r#"{"a":{"__proto__":{"b":1}}}"#, true),
+        (r#"{"a":{"b":{"__proto__":1}}}"#, false),
+        (r#"{"x":{"__proto__":1}}"#, false),
+        (r#"{"a":"__proto__"}"#, false),
+        (r#"["__proto__"]"#, false),
+    ] {
+        let [a, b] = ["/a/b", "/c"].map(|text| Pointer::parse(text).unwrap());
+        let outline = Outline::of(text.as_bytes(), [&a, &b].into_iter()).unwrap();
+        assert_eq!(outline.has_proto(), seen, "{text}");
+    }
+}
+
+#[test]
+fn letters_of_any_script_are_alike_in_another_case() {
+    for (text, ambiguous) in [
+        (r#"{"GRÖSSE":1}"#, false),
+        (r#"{"GRÖẞE":1}"#, true),
+        (r#"{"gröſſe":1}"#, false),
+        (r#"{"Größe":1}"#, true),
+        (r#"{"größe":1}"#, false),
+    ] {
+        assert_eq!(at(text, "/größe").is_err(), ambiguous, "{text}");
+    }
+    assert_eq!(at(r#"{"ID":1}"#, "/id"), Err(()));
+    assert_eq!(at(r#"{"ıd":1}"#, "/id"), Ok(None), "no reader folds it");
 }
 
 /// However many zeros are written behind a number, or in its exponent.
@@ -136,11 +237,15 @@ fn numbers_are_read_as_exactly_as_upstream_may_read_them() {
         let zeros = "0".repeat(zeros);
         assert_eq!(
             same(&format!("100007919003.0{zeros}"), 100_007_919_003_i64),
-            Some(true),
+            Equality::Equal,
             "{zeros}"
         );
-        assert_eq!(same(&format!("0.00003{zeros}"), 0.00003), Some(true), "{zeros}");
-        assert_eq!(same(&format!("3{zeros}e-{}", 5 + zeros.len()), 0.00003), Some(true), "{zeros}");
+        assert_eq!(same(&format!("0.00003{zeros}"), 0.00003), Equality::Equal, "{zeros}");
+        assert_eq!(
+            same(&format!("3{zeros}e-{}", 5 + zeros.len()), 0.00003),
+            Equality::Equal,
+            "{zeros}"
+        );
     }
 }
 
@@ -157,7 +262,8 @@ fn an_outline_knows_only_what_it_was_looked_through_for() {
     }
     for nothing_there in [&b"1e400"[..], b" null ", b"\"\\ud800\"", b"[]", b"{}"] {
         let outline = Outline::of(nothing_there, [&a].into_iter()).unwrap();
-        assert!(matches!(outline.find(&a), Found::Nothing), "{nothing_there:?}");
+        let found = outline.find(&a);
+        assert!(matches!(found, Found::Nothing | Found::OtherKind), "{nothing_there:?}");
     }
 }
 
@@ -176,7 +282,7 @@ proptest! {
         let text = format!("{number}e-{digits}");
         let expected: f64 = text.parse().unwrap();
         let more = format!("{number}{}e-{}", "0".repeat(zeros), digits + i32::try_from(zeros).unwrap());
-        prop_assert_eq!(same(&more, expected), Some(true), "{} {}", text, more);
+        prop_assert_eq!(same(&more, expected), Equality::Equal, "{} {}", text, more);
     }
 
     #[test]

@@ -103,7 +103,10 @@ fn published_keys_are_had_from_a_place_that_is_told_in_full() {
 fn a_cookie_needs_origins_of_ones_own() {
     let with = |handshake: &str| format!("{handshake} {}", places(r#"[{"cookie": "session"}]"#));
     good(&with(r#""handshake": {"origins": ["https://app.example.com"]},"#));
-    good(&with(r#""handshake": {"origins": ["same-origin"], "missing_origin": "allow"},"#));
+    good(&with(
+        r#""match": {"hosts": ["app.example.com"]},
+           "handshake": {"origins": ["same-origin"], "missing_origin": "allow"},"#,
+    ));
     for none in ["", r#""handshake": {},"#] {
         bad(&with(none), "auth.credentials[0]", "cross-site WebSocket hijacking");
     }

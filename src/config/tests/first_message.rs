@@ -1,7 +1,7 @@
 //! `first_message`, `deadline`, and `from: {message: …}`.
 
 use super::*;
-use crate::auth::authorize::{Asking, Grant};
+use crate::auth::authorize::{Asking, Grant, OtherMessages};
 use crate::auth::first_message::{FirstMessageRules, Form};
 use crate::auth::pointer::Pointer;
 
@@ -139,6 +139,78 @@ fn a_message_can_ask_for_what_a_claim_grants() {
     good(&rule(r#"{"from": {"message": "/room"}, "claim": "rooms"}"#));
     let place = "auth.authorize[0].from.message";
     bad(&rule(r#"{"from": {"message": "room"}, "claim": "rooms"}"#), place, "is no JSON pointer");
+}
+
+#[test]
+fn pointers_of_one_rule_begin_alike() {
+    let rule = |from: &str| {
+        let rule = format!(r#", "authorize": [{{"from": {from}, "claim": "rooms"}}]"#);
+        with(r#"[{"header": "x-key"}]"#, &rule, PUSH)
+    };
+    for alike in [
+        r#"{"message": "/2", "when": {"/3": "phx_join"}}"#,
+        r#"{"message": "/3/idTag", "when": {"/0": 2, "/2": "Authorize"}}"#,
+        r#"{"message": "/a/0", "when": {"/01": 2}}"#,
+    ] {
+        good(&rule(alike));
+    }
+    let place = "auth.authorize[0].from.message";
+    let unlike = rule(r#"{"message": "/0/room", "when": {"/type": "join"}}"#);
+    bad(&unlike, place, "begins with an index, and `when` otherwise");
+    let unlike = rule(r#"{"message": "/room", "when": {"/type": "join", "/0": 1}}"#);
+    bad(
+        &unlike,
+        place,
+        "write pointers that all begin with an index (/0/room), or all with a name",
+    );
+}
+
+#[test]
+fn other_messages_need_a_rule_that_reads_messages() {
+    let auth = |rules: &str, other: &str| {
+        let more = format!(r#"{rules}, "other_messages": {other}"#);
+        with(r#"[{"header": "x-key"}]"#, &more, PUSH)
+    };
+    let by_message = r#", "authorize": [{"from": {"message": "/room"}, "claim": "rooms"}]"#;
+    let by_query = r#", "authorize": [{"from": {"query": "room"}, "claim": "rooms"}]"#;
+    let read = |members: &str| good(members).auth.unwrap().other_messages;
+    assert_eq!(read(&auth(by_message, r#""pass""#)), OtherMessages::Pass);
+    assert_eq!(read(&auth(by_message, r#""reject""#)), OtherMessages::Reject);
+    assert_eq!(read(&with(r#"[{"header": "x-key"}]"#, by_message, PUSH)), OtherMessages::Reject);
+    let place = "auth.other_messages";
+    let says = "is no known word; write `reject` or `pass`";
+    bad(&auth(by_message, r#""allow""#), place, says);
+    bad(&auth("", r#""pass""#), place, "has no effect without `from: {message: …}`");
+    bad(&auth(by_query, r#""reject""#), place, "has no effect without `from: {message: …}`");
+    let misspelt = r#", "authorized": [{"from": {"message": "/room"}, "claim": "rooms"}]"#;
+    bad(&auth(misspelt, r#""pass""#), "auth.authorized", "did you mean `authorize`?");
+    let misspelt = r#", "authorize": [{"from": {"messages": "/room"}, "claim": "rooms"}]"#;
+    let told = errors(&policy(&auth(misspelt, r#""pass""#)));
+    assert!(told.iter().all(|error| error.contains("from")), "{told:?}");
+}
+
+/// What messages say is read as text.
+#[test]
+fn binary_has_to_be_named_where_messages_are_read() {
+    let members = |rule: &str, client: &str| {
+        let rest = format!(r#"{PUSH}, "client": {client}"#);
+        with(r#"[{"header": "x-key"}]"#, &format!(r#", "authorize": [{rule}]"#), &rest)
+    };
+    let by_message = r#"{"from": {"message": "/room"}, "claim": "rooms"}"#;
+    let by_query = r#"{"from": {"query": "room"}, "claim": "rooms"}"#;
+    for (rule, client, binary) in [
+        (by_message, r#"{"max_frame": "1KiB"}"#, false),
+        (by_message, r#"{"types": ["text"]}"#, false),
+        (by_message, r#"{"types": ["text", "binary"]}"#, true),
+        (by_query, r#"{"max_frame": "1KiB"}"#, true),
+    ] {
+        let policy = good(&members(rule, client));
+        assert_eq!((policy.client.text, policy.client.binary), (true, binary), "{client}");
+        assert!(policy.server.binary);
+    }
+    let without =
+        with(r#"[{"header": "x-key"}]"#, &format!(r#", "authorize": [{by_message}]"#), PUSH);
+    assert!(!good(&without).client.binary);
 }
 
 #[test]

@@ -151,3 +151,34 @@ fn user_agents_are_patterns_searched_in_any_bytes() {
         "the patterns take more than 4096 KiB when compiled",
     );
 }
+
+#[test]
+fn same_origin_needs_hosts_that_are_ones_own() {
+    let origins = r#""handshake": {"origins": ["https://app.example.com", "same-origin"]}"#;
+    let with = |matched: &str| format!(r#""match": {matched}, {origins}"#);
+    for hosts in [r#"["chat.example.com"]"#, r#"["*.example.com"]"#, r#"["127.0.0.1"]"#] {
+        good(&with(&format!(r#"{{"hosts": {hosts}}}"#)));
+    }
+    let (at, says) = ("handshake.origins[1]", "DNS rebinding");
+    bad(origins, at, says);
+    bad(&with("{}"), at, says);
+    bad(&with(r#"{"paths": ["/ws"]}"#), at, "write match.hosts");
+    for anybodys in [r#"["*.com"]"#, r#"["chat.example.com", "*.example"]"#] {
+        bad(&with(&format!(r#"{{"hosts": {anybodys}}}"#)), at, says);
+    }
+    // What is wrong with the hosts is the only thing to tell.
+    bad(&with(r#"{"hosts": ["a b"]}"#), "match.hosts[0]", "character");
+    bad(&with(r#"{"host": ["a.example"]}"#), "match.host", "hosts");
+    let stream = r#"{"filter": "stream", "policies": [
+        {"name": "a", "handshake": {"origins": ["same-origin"]}}]}"#;
+    assert!(errors(stream)[0].starts_with("policies[0].handshake.origins[0]: "));
+}
+
+#[test]
+fn exact_is_of_paths() {
+    assert!(!good(r#""match": {"paths": ["/ws"]}"#).exact);
+    assert!(good(r#""match": {"paths": ["/ws"], "exact": true}"#).exact);
+    assert!(!good(r#""match": {"paths": ["/ws"], "exact": false}"#).exact);
+    bad(r#""match": {"exact": true}"#, "match.exact", "has no effect without `paths`");
+    bad(r#""match": {"paths": ["/ws"], "exact": "yes"}"#, "match.exact", "true or false");
+}

@@ -72,7 +72,7 @@ impl HostPattern {
     /// Whether it is a wildcard right below a top-level domain, where anybody
     /// can have a name.
     #[must_use]
-    pub(in crate::handshake) fn is_below_top_level(&self) -> bool {
+    pub fn is_below_top_level(&self) -> bool {
         matches!(&self.0, Shape::Under(suffix) if !suffix.trim_start_matches('.').contains('.'))
     }
 }

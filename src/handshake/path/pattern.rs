@@ -1,6 +1,7 @@
 //! Paths as a policy names them.
 
-use super::{NormalPath, PathError, triplet};
+use super::lenient::LenientPattern;
+use super::{LenientPath, NormalPath, PathError, triplet};
 
 /// A path as a policy's `match.paths` names it: exact, or with a `*` at its
 /// end for any rest, also an empty one.
@@ -10,6 +11,7 @@ pub struct PathPattern {
     /// normal form has an encoded slash.
     decoded: Vec<u8>,
     any_rest: bool,
+    lenient: LenientPattern,
 }
 
 impl PathPattern {
@@ -37,18 +39,37 @@ impl PathPattern {
             }
             return Err(PathPatternError::NotNormal { instead });
         }
-        Ok(Self { decoded: Decoded(path.as_bytes()).collect(), any_rest })
+        let lenient = LenientPattern::of(path, any_rest);
+        Ok(Self { decoded: Decoded(path.as_bytes()).collect(), any_rest, lenient })
     }
 
-    /// Whether this path, in normal form, is meant.
-    ///
-    /// Two spellings that the normal form keeps apart are one here, because
-    /// they are one to servers that route by what they decoded: `:` and `%3A`,
-    /// and `/ws` and `/ws;v=1` (a servlet container cuts the parameter off).
+    /// Whether this path, in normal form, is meant. Two spellings that the normal
+    /// form keeps apart are one here, because they are one to servers that route by
+    /// what they decoded: `:` and `%3A`.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
+        self.matches_bytes(Decoded(path.as_bytes()))
+    }
+
+    /// The same, where a path may also match by what it is without `;…`: `/ws;v=1`
+    /// is `/ws` to a servlet container. To be used where a match lets nothing in.
+    #[must_use]
+    pub fn matches_without_parameters(&self, path: &str) -> bool {
         let path = Decoded(path.as_bytes());
         self.matches_bytes(path.clone()) || self.matches_bytes(WithoutParameters::of(path))
+    }
+
+    /// Whether this path, in normal form, is meant and no other.
+    #[must_use]
+    pub fn names(&self, path: &str) -> bool {
+        !self.any_rest && self.matches(path)
+    }
+
+    /// Whether the lenient reading of a path matches that of this pattern. Where
+    /// [`Self::matches`] holds, a caller takes both for matched.
+    #[must_use]
+    pub fn matches_leniently(&self, path: &LenientPath) -> bool {
+        self.lenient.matches(path)
     }
 
     fn matches_bytes(&self, mut path: impl Iterator<Item = u8>) -> bool {
@@ -183,11 +204,16 @@ mod tests {
 
     #[test]
     fn a_path_parameter_is_no_way_around_a_policy() {
-        assert!(matches("/ws", "/ws;v=1"));
-        assert!(matches("/ws", "/ws%3Bv=1"));
-        assert!(matches("/admin/*", "/admin;x/ws"));
-        assert!(matches("/ws;v=1", "/ws;v=1"));
-        assert!(!matches("/ws;v=1", "/ws") && !matches("/ws;v=1", "/ws;v=2"));
+        let cut = |pattern: &str, path: &str| {
+            PathPattern::parse(pattern).unwrap().matches_without_parameters(path)
+        };
+        for (pattern, path) in
+            [("/ws", "/ws;v=1"), ("/ws", "/ws%3Bv=1"), ("/admin/*", "/admin;x/ws")]
+        {
+            assert!(cut(pattern, path) && !matches(pattern, path), "{pattern} {path}");
+        }
+        assert!(cut("/ws;v=1", "/ws;v=1") && matches("/ws;v=1", "/ws;v=1"));
+        assert!(!cut("/ws;v=1", "/ws") && !cut("/ws;v=1", "/ws;v=2"));
     }
 
     #[test]

@@ -26,16 +26,31 @@ use crate::session::{Flow, Phase, Session};
 use std::rc::Rc;
 
 impl Request<'_> {
-    /// Lets the request through with nothing but made-up identity headers
-    /// removed.
+    /// Lets the request through with nothing but made-up identity headers, and other
+    /// spellings of credential headers, removed.
     pub(super) fn pass(&self, policy: Option<usize>) -> Admitted {
-        let admission = Admission::Pass(self.base_edits());
+        let rules = policy.and_then(|index| self.guard.policy(index));
+        let mode = rules.map_or(self.guard.config().mode, |policy| policy.mode);
+        let edits = match mode {
+            Mode::Enforce => self.enforced_edits(),
+            Mode::Report => self.base_edits(),
+        };
+        let admission = Admission::Pass(edits);
         Admitted { admission, policy, reason: None, target: None }
     }
 
     pub(super) fn base_edits(&self) -> HeadEdits {
         let names = &self.guard.config().identity_headers;
         HeadEdits { remove: auth::sent_identity_headers(self.head(), names), set: Vec::new() }
+    }
+
+    /// With what only mode enforce removes from every request that passes.
+    fn enforced_edits(&self) -> HeadEdits {
+        let mut edits = self.base_edits();
+        let policies = self.guard.config().policies.iter();
+        let rules: Vec<_> = policies.filter_map(|policy| policy.auth.as_ref()).collect();
+        edits.remove.extend(auth::other_spellings(self.head(), &rules));
+        edits
     }
 
     pub(super) fn enforce(
@@ -46,7 +61,7 @@ impl Request<'_> {
         handshake: &ValidHandshake,
         passed: Passed,
     ) -> Admitted {
-        let mut edits = self.base_edits();
+        let mut edits = self.enforced_edits();
         edit_key(handshake, policy, &mut edits);
         self.edit_target(target, policy, &mut edits);
         let deflate = edit_extensions(handshake, policy, &mut edits);

@@ -7,7 +7,8 @@ use crate::event::{About, bounded};
 use crate::guard::Guard;
 use crate::handshake::RequestHead;
 use crate::handshake::host::{Host, HostError};
-use crate::handshake::path::{NormalPath, PathError, split_target};
+use crate::handshake::path::{LenientPath, NormalPath, PathError, split_target};
+use crate::handshake::upgrade::Upgrade;
 use crate::host::Timestamp;
 use std::rc::Rc;
 
@@ -54,11 +55,50 @@ impl<'a> Request<'a> {
         &self.arrival.head
     }
 
-    /// The first policy for this host and path.
-    pub(super) fn policy(&self, target: &Target) -> Option<(usize, &'a Policy)> {
+    /// The first policy for this host and path. Plain requests are not let in by
+    /// it: they also match by what the path is without `;…`.
+    pub(super) fn policy(&self, upgrade: Upgrade, target: &Target) -> Option<(usize, &'a Policy)> {
+        let path = target.path.as_str();
+        self.first(target, |policy| match upgrade {
+            Upgrade::None => {
+                policy.paths.iter().any(|pattern| pattern.matches_without_parameters(path))
+            }
+            Upgrade::WebSocket | Upgrade::Other => matches_path(policy, path),
+        })
+    }
+
+    /// The first policy for this host and the lenient reading of this path, where
+    /// that is another one than `found`, the first for the path as normalized.
+    /// `None` where it is the same, where `found` names this very path, and past
+    /// policies whose application reads paths `exact`ly: an application that is
+    /// less strict than we are must not be reached under another policy.
+    pub(super) fn other_reading(
+        &self,
+        target: &Target,
+        found: Option<(usize, &Policy)>,
+    ) -> Option<&'a Policy> {
+        let path = target.path.as_str();
+        if found.is_some_and(|(_, policy)| policy.paths.iter().any(|p| p.names(path))) {
+            return None;
+        }
+        let lenient = LenientPath::read(path.as_bytes())?;
+        // What matches as normalized matches leniently, too: so where both readings
+        // find the same policy, no reading between them finds another.
+        let (index, policy) = self.first(target, |policy| {
+            matches_path(policy, path)
+                || !policy.exact && policy.paths.iter().any(|p| p.matches_leniently(&lenient))
+        })?;
+        found.is_none_or(|(first, _)| first != index).then_some(policy)
+    }
+
+    fn first(
+        &self,
+        target: &Target,
+        matches: impl Fn(&Policy) -> bool,
+    ) -> Option<(usize, &'a Policy)> {
         let mut policies = self.guard.config().policies.iter().enumerate();
         policies.find(|(_, policy)| {
-            matches_host(policy, &target.host) && matches_path(policy, target.path.as_str())
+            matches_host(policy, &target.host) && (policy.paths.is_empty() || matches(policy))
         })
     }
 
@@ -96,7 +136,12 @@ pub(super) fn matches_host(policy: &Policy, host: &Host) -> bool {
     policy.hosts.is_empty() || policy.hosts.iter().any(|pattern| pattern.matches(host))
 }
 
-/// Whether a policy is for this path, whatever the host.
-pub(super) fn matches_path(policy: &Policy, path: &str) -> bool {
+/// Whether a policy is for this path as normalized, whatever the host.
+fn matches_path(policy: &Policy, path: &str) -> bool {
     policy.paths.is_empty() || policy.paths.iter().any(|pattern| pattern.matches(path))
+}
+
+/// Whether a policy may be for a path without normal form, whatever the host.
+pub(super) fn may_match_path(policy: &Policy, path: &LenientPath) -> bool {
+    policy.paths.is_empty() || policy.paths.iter().any(|pattern| pattern.matches_leniently(path))
 }

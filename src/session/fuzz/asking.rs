@@ -30,7 +30,8 @@ const API_KEY_HASH: &str = "e4227309e76fc64eec989d3c6ee021546fbaf957713d32dff131
 /// most one question is under way, and it is the next one; all messages before the
 /// first that has not been granted have gone on with the last bytes that came, as
 /// they were, and none behind it; a no ends the connection with a Close each;
-/// report lets everything pass and ends nothing; and nothing stays held.
+/// report lets everything pass, ends nothing, and decides what
+/// was asked before the framing broke; and nothing stays held.
 ///
 /// # Panics
 /// Where one of these does not hold.
@@ -56,6 +57,7 @@ pub fn fuzz_asking(data: &[u8]) {
         due: VecDeque::new(),
         under_way: None,
         gone_on: Vec::new(),
+        broken: false,
         asked_for_turn: false,
         ended: None,
     };
@@ -109,8 +111,10 @@ struct Run {
     /// credential.
     due: VecDeque<(Option<usize>, String)>,
     under_way: Option<CallId>,
-    /// What did go on.
+    /// What did go on, before the client broke the framing.
     gone_on: Vec<u8>,
+    /// Mode report: it has, and is seen no more.
+    broken: bool,
     /// The client has been sent a Ping since it last sent something.
     asked_for_turn: bool,
     ended: Option<Reason>,
@@ -126,22 +130,38 @@ impl Run {
     fn step(&mut self, step: u8) {
         let room = format!("room{}", step >> 3 & 3);
         match step & 7 {
+            0 if step & 32 != 0 => {
+                self.say(&json!([{"text": 1}, {"room": room}]).to_string(), Some(room))
+            }
             0 | 1 => self.say(&json!({"room": room}).to_string(), Some(room)),
             2 => self.say(&json!({"text": room}).to_string(), None),
             3 => {
-                self.pings += usize::from(self.known || self.report);
+                self.pings += usize::from((self.known || self.report) && !self.broken);
                 self.client(&ping());
             }
             4 => self.answer(200),
             5 => self.answer(if step & 8 == 0 { 403 } else { 500 }),
             6 => self.advance(None),
-            _ if self.known || self.verifying || self.refused => self.client(b""),
+            _ if self.report && step & 32 != 0 => self.break_framing(),
+            _ if self.known || self.verifying || self.refused || self.broken => self.client(b""),
             _ => self.say_who(step & 8 != 0, (step & 16 != 0).then_some(room)),
         }
     }
 
+    /// Whatever else it sends is seen by nobody; what it has asked for is decided.
+    fn break_framing(&mut self) {
+        self.broken = true;
+        if !self.known && !self.verifying {
+            self.due.clear();
+        }
+        self.client(&[0xF1, 0x80, 0, 0, 0, 0]);
+    }
+
     fn say(&mut self, message: &str, room: Option<String>) {
         let (place, frame) = (self.sent.len(), text(message));
+        if self.broken {
+            return self.client(&frame);
+        }
         let waits = room.is_some();
         self.sent.push(Sent { frame: frame.clone(), waits });
         if !self.refused {
@@ -217,6 +237,7 @@ impl Run {
             let mut out = Vec::new();
             let outcome = self.session.on_data(Sender::Client, piece, &mut out);
             match outcome.forwarded {
+                Forwarded::Unchanged if self.broken => {}
                 Forwarded::Unchanged => self.gone_on.extend_from_slice(piece),
                 Forwarded::Replaced => self.gone_on.append(&mut out),
             }

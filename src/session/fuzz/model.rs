@@ -49,19 +49,34 @@ fn judge_forms(gone_on: &[Raw<'_>]) {
     }
 }
 
-/// Control frames go on as they came, with Pings of ours among them where a
-/// reply waits for a chance.
+/// Control frames go on as they came, but for what the rule finds, with Pings of
+/// ours among them where a reply waits for a chance.
 fn judge_controls(setting: &Setting, sent: &[Raw<'_>], gone_on: &[Raw<'_>], refused: bool) {
     // With `push` too, as long as nothing can be pushed.
     let asks = setting.action == Action::Reply && setting.sender == Sender::Client;
-    let mut came = sent.iter().filter(|frame| frame.0.opcode.is_control()).peekable();
-    for frame in gone_on.iter().filter(|frame| frame.0.opcode.is_control()) {
-        if came.next_if_eq(&frame).is_none() {
+    let control = |frame: &&Raw<'_>| frame.0.opcode.is_control();
+    let mut came = sent.iter().filter(control).filter_map(|f| control_left(setting, f)).peekable();
+    for frame in gone_on.iter().filter(control) {
+        if came.next_if_eq(&(frame.0.opcode, frame.0.mask, payload(frame))).is_none() {
             assert!(asks && frame.0.opcode == Opcode::Ping, "a control frame from nowhere");
         }
+        assert!(!setting.rule || !holds_needle(&payload(frame)), "the rule does not hold");
     }
     // A Pong with the payload of our Pings would be taken for theirs.
-    assert!(refused || came.all(|frame| frame.0.opcode == Opcode::Pong), "one is lost");
+    assert!(refused || came.all(|(opcode, ..)| opcode == Opcode::Pong), "one is lost");
+}
+
+/// What goes on of a control frame, if it does not end the connection.
+fn control_left(setting: &Setting, frame: &Raw<'_>) -> Option<(Opcode, Option<[u8; 4]>, Vec<u8>)> {
+    let (opcode, mut left) = (frame.0.opcode, payload(frame));
+    let content = left.get(if opcode == Opcode::Close { 2 } else { 0 }..).unwrap_or_default();
+    if setting.rule && holds_needle(content) {
+        if opcode != Opcode::Close {
+            return None;
+        }
+        left.truncate(2);
+    }
+    Some((opcode, frame.0.mask, left))
 }
 
 /// Every message that went on is whole and within its limits, and none of the

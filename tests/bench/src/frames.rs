@@ -174,6 +174,7 @@ fn filled(mut text: String, tail: &str, bytes: usize, random: &mut Random) -> Ve
 }
 
 /// Bytes that are no text.
+#[cfg(test)]
 pub fn binary(bytes: usize, seed: u32) -> Vec<u8> {
     let mut random = Random(seed);
     std::iter::repeat_with(|| random.next().to_le_bytes()[2]).take(bytes).collect()

@@ -1,10 +1,10 @@
 //! What a service has to grant before a message goes on, and what it says of what
 //! the first message asks for.
 
-use super::service::{Reply, Service};
+use super::service::{Hold, Reply, Service};
 use super::{Client, Recorder, Request, Script, add_service, frames, json, text, wait_for};
 use crate::client::frame;
-use crate::first_message::client;
+use crate::first_message::{UNTIL_THE_END, client};
 use crate::peers::Echo;
 use crate::support::{Envoy, bootstrap};
 use crate::upstream::Seen;
@@ -23,12 +23,16 @@ fn document(credentials: &Value) -> Value {
             "api_keys": [{"id": "tests", "key": {"env": "TEST_API_KEY"}}],
             "authorize": [
                 {"from": {"message": "/room", "when": {"/type": "join"}}, "callout": {
-                    "cluster": "auth", "path": "/members/{room}/{sub}", "timeout": "5s",
+                    "cluster": "auth", "path": "/members/{room}/{sub}", "timeout": "30s",
+                }},
+                {"from": {"message": "/room", "when": {"/type": "join at once"}}, "callout": {
+                    "cluster": "auth", "path": "/members/{room}/{sub}", "timeout": "1s",
                 }},
                 {"from": {"message": "/workspaceId", "when": {"/type": "auth"}}, "callout": {
-                    "cluster": "auth", "path": "/workspaces/{workspaceId}/{sub}",
+                    "cluster": "auth", "path": "/workspaces/{workspaceId}/{sub}", "timeout": "30s",
                 }},
             ],
+            "other_messages": "pass",
         },
         "lifetime": {"push": true},
     }]})
@@ -60,7 +64,7 @@ fn members(asked: &str) -> Reply {
     match room {
         _ if !known => Reply::new(500, ""),
         "blue" | "red" => Reply::new(200, "{}").after(after(300)),
-        "never" => Reply::new(200, "{}").after(after(20_000)),
+        "never" => Reply::new(200, "{}").never(),
         "broken" => Reply::new(500, ""),
         _ => Reply::new(403, "").after(after(500)),
     }
@@ -115,17 +119,18 @@ fn a_no_a_failure_and_silence_end_it_and_nothing_has_gone_up() {
     let service = Service::start(members);
     let upstream = Recorder::start(Script::Accept(Vec::new()));
     let envoy = start(&by_header(), upstream.address, &service);
+    let join_at_once = json!({"type": "join at once", "room": "never"}).to_string();
     for (place, (room, code, reason)) in [
-        ("black", 1008, "access_denied"),
-        ("broken", 1013, "auth_unavailable"),
-        ("never", 1013, "auth_unavailable"),
-        ("..", 1008, "access_denied"),
+        (join("black"), 1008, "access_denied"),
+        (join("broken"), 1013, "auth_unavailable"),
+        (join_at_once, 1013, "auth_unavailable"),
+        (join(".."), 1008, "access_denied"),
     ]
     .into_iter()
     .enumerate()
     {
         let mut client = open(&envoy);
-        client.send(&[text(&join(room)), text("after")].concat());
+        client.send(&[text(&room), text("after")].concat());
         assert_eq!(client.frame().unwrap().close(), (code, reason.to_owned()), "{room}");
         client.send(&frame(0x88, &code.to_be_bytes()));
         assert_eq!(client.frame(), None);
@@ -143,7 +148,8 @@ fn a_no_a_failure_and_silence_end_it_and_nothing_has_gone_up() {
 /// The answers find nobody, and hit nobody else.
 #[test]
 fn clients_that_leave_while_they_wait_leave_nothing_behind() {
-    let service = Service::start(members);
+    let hold = Hold::default();
+    let service = Service::fixed(Reply::new(403, "").held(&hold));
     let upstream = Recorder::start(Script::Accept(Vec::new()));
     let envoy = start(&by_header(), upstream.address, &service);
     for _ in 0..20 {
@@ -151,7 +157,9 @@ fn clients_that_leave_while_they_wait_leave_nothing_behind() {
     }
     let mut stay: Vec<_> = (0..20).map(|_| open(&envoy)).collect();
     wait_for("the questions", || (service.asked().len() == 20).then_some(()));
-    std::thread::sleep(Duration::from_secs(1));
+    envoy.counter("http.edge.downstream_cx_active", 20);
+    hold.let_go();
+    envoy.counter("cluster.auth.upstream_rq_completed", 20);
     for client in &mut stay {
         client.send(&text("still here"));
     }
@@ -180,9 +188,10 @@ fn a_hundred_connections_are_no_flood_at_the_service_and_all_get_their_turn() {
     for client in &mut clients {
         client.send(&text(&join("blue")));
     }
-    for client in &mut clients {
-        pong(client);
-    }
+    // At once: who does not answer its Ping for long is given up.
+    std::thread::scope(|scope| {
+        clients.iter_mut().for_each(|client| drop(scope.spawn(|| pong(client))))
+    });
     wait_for("all messages", || {
         let seen = upstream.seen();
         (seen.iter().filter(|seen| said(seen).0 == [join("blue")]).count() == 100).then_some(())
@@ -207,7 +216,7 @@ fn what_the_first_message_asks_for_is_granted_before_anything_goes_on() {
     };
     let saw = client(
         "first_message.py",
-        &[&port, "before", &join("blue"), &auth("red"), &join("red"), "after"],
+        &[&port, "5", "before", &join("blue"), &auth("red"), &join("red"), "after"],
     );
     let came = json!([r#"{"type":"ready"}"#, "before", join("blue"), join("red"), "after"]);
     assert_eq!((&saw["came"], &saw["code"]), (&came, &json!(1000)), "{saw}");
@@ -218,7 +227,7 @@ fn what_the_first_message_asks_for_is_granted_before_anything_goes_on() {
     assert_eq!(asked, expected.map(|path| format!("/{path}/key%3Atests")));
 
     for messages in [&[&auth("black"), "after"][..], &[&auth(".."), "after"]] {
-        let saw = client("first_message.py", &[&[port.as_str()], messages].concat());
+        let saw = client("first_message.py", &[&[port.as_str(), UNTIL_THE_END], messages].concat());
         assert_eq!(
             (&saw["code"], &saw["reason"]),
             (&json!(1008), &json!("access_denied")),

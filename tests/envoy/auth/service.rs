@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// An answer.
@@ -11,15 +11,42 @@ pub struct Reply {
     pub status: u16,
     pub body: Vec<u8>,
     pub after: Duration,
+    /// It is given once this is let go.
+    pub held: Option<Hold>,
+}
+
+/// What keeps answers back, and lets them all go.
+#[derive(Clone, Default)]
+pub struct Hold(Arc<(Mutex<bool>, Condvar)>);
+
+impl Hold {
+    pub fn let_go(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let held = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_while(held, |let_go| !*let_go).unwrap());
+    }
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl AsRef<[u8]>) -> Self {
-        Self { status, body: body.as_ref().to_vec(), after: Duration::ZERO }
+        Self { status, body: body.as_ref().to_vec(), after: Duration::ZERO, held: None }
     }
 
     pub fn after(self, after: Duration) -> Self {
         Self { after, ..self }
+    }
+
+    pub fn held(self, hold: &Hold) -> Self {
+        Self { held: Some(hold.clone()), ..self }
+    }
+
+    /// It never comes.
+    pub fn never(self) -> Self {
+        self.held(&Hold::default())
     }
 }
 
@@ -71,6 +98,9 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>, script: &Mutex<Arc<Ans
         let answer = Arc::clone(&script.lock().unwrap());
         let reply = answer(&request);
         std::thread::sleep(reply.after);
+        if let Some(hold) = &reply.held {
+            hold.wait();
+        }
         let head = format!(
             "HTTP/1.1 {} Said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             reply.status,

@@ -3,9 +3,10 @@
 use super::Rig;
 use super::service::{Reply, Service};
 use crate::client::{Client, Request};
+use crate::clock::WallClock;
+use crate::credentials::now;
 use crate::support::wait_for;
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
 
 /// What the service says: by the credential in the question.
 fn said(asked: &str) -> Reply {
@@ -14,19 +15,17 @@ fn said(asked: &str) -> Reply {
         let member = asked.starts_with("GET /members/blue/alice ");
         return Reply::new(if member { 200 } else { 403 }, "{}");
     }
-    let soon = SystemTime::now() + Duration::from_secs(4);
-    let soon = soon.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let alice = json!({
         "user": {"id": "alice"}, "active": true, "workspaces": ["red", "green"],
         "workspace": "red",
-        "exp": if asked.contains("short") { json!(soon) } else { json!(null) },
+        "exp": if asked.contains("short") { json!(now() + 1800) } else { json!(null) },
     });
     for (sign, reply) in [
         ("null", Reply::new(200, "null")),
         ("inactive", Reply::new(200, json!({"active": false}).to_string())),
         ("unknown", Reply::new(401, "")),
         ("broken", Reply::new(500, "")),
-        ("slow", Reply::new(200, alice.to_string()).after(Duration::from_secs(5))),
+        ("silent", Reply::new(200, alice.to_string()).never()),
     ] {
         if asked.contains(sign) {
             return reply;
@@ -38,7 +37,7 @@ fn said(asked: &str) -> Reply {
 fn document(session: &Value, authorize: &Value) -> Value {
     let mut service = json!({
         "cluster": "auth", "host": "auth.example.com", "path": "/api/auth/get-session",
-        "send": "cookie", "timeout": "700ms", "subject": "/user/id", "active": "/active",
+        "send": "cookie", "timeout": "30s", "subject": "/user/id", "active": "/active",
         "expires": "/exp",
     });
     for (key, value) in session.as_object().unwrap() {
@@ -52,7 +51,13 @@ fn document(session: &Value, authorize: &Value) -> Value {
         auth["authorize"] = authorize.clone();
     }
     let origins = json!({"origins": ["https://app.example.com"]});
-    json!({"policies": [{"name": "chat", "handshake": origins, "auth": auth}]})
+    // Where the service is not waited for so long.
+    let mut hasty = auth.clone();
+    hasty["session"]["timeout"] = json!("700ms");
+    json!({"policies": [
+        {"name": "hasty", "match": {"paths": ["/hasty"]}, "handshake": origins, "auth": hasty},
+        {"name": "chat", "handshake": origins, "auth": auth},
+    ]})
 }
 
 fn cookie(target: &str, value: &str) -> Request {
@@ -74,10 +79,10 @@ fn a_session_service_says_who_a_cookie_is_of() {
         ("inactive", 401, "credentials_invalid"),
         ("unknown", 401, "credentials_invalid"),
         ("broken", 503, "auth_unavailable"),
-        ("slow", 503, "auth_unavailable"),
     ] {
         rig.refuses(&cookie("/ws", value), status, reason);
     }
+    rig.refuses(&cookie("/hasty", "silent"), 503, "auth_unavailable");
     let asked = service.asked();
     assert_eq!(asked.len(), 12, "each handshake asks");
     assert!(asked[0].starts_with("GET /api/auth/get-session HTTP/1.1\r\nhost: auth.example.com"));
@@ -97,6 +102,7 @@ fn tokens_are_introspected_with_our_own_credential() {
         "authorization": {"env": "INTROSPECTION_SECRET"},
     });
     let mut document = document(&session, &json!(null));
+    document["policies"].as_array_mut().unwrap().remove(0);
     document["policies"][0]["auth"]["credentials"] = json!([{"header": "authorization"}]);
     document["policies"][0]["handshake"].as_object_mut().unwrap().remove("origins");
     let rig = Rig::start(&document, &service);
@@ -120,7 +126,8 @@ fn a_user_only_gets_where_they_belong() {
     let rules = json!([
         {"from": {"query": "workspaceId"}, "claim": "workspaces"},
         {"from": {"path": "/rooms/{room}"},
-         "callout": {"cluster": "auth", "path": "/members/{room}/{sub}", "cache": "30s"}},
+         "callout": {"cluster": "auth", "path": "/members/{room}/{sub}", "cache": "30s",
+                      "timeout": "30s"}},
     ]);
     let rig = Rig::start(&document(&json!({}), &rules), &service);
     for address in [rig.http(), rig.stream()] {
@@ -145,7 +152,7 @@ fn a_user_only_gets_into_the_workspace_of_its_token() {
     let service = Service::start(said);
     let rules = json!([{"from": {"query": "workspaceId"}, "claim": "workspace"}]);
     let mut document = document(&json!({}), &rules);
-    document["policies"][0]["auth"]["identity_headers"] =
+    document["policies"][1]["auth"]["identity_headers"] =
         json!({"x-user-id": "sub", "x-workspace-id": "workspace"});
     let rig = Rig::start(&document, &service);
     let forged = |target: &str| {
@@ -169,11 +176,14 @@ fn a_user_only_gets_into_the_workspace_of_its_token() {
 #[test]
 fn an_open_connection_ends_with_its_session() {
     let service = Service::start(said);
-    let rig = Rig::start(&document(&json!({}), &json!(null)), &service);
+    let clock = WallClock::build();
+    let document = document(&json!({}), &json!(null));
+    let rig = Rig::start_with(&document, &service, |bootstrap| clock.start(bootstrap));
     let mut open: Vec<_> = [rig.http(), rig.stream()]
         .map(|address| Client::open(address, &cookie("/ws", "short")))
         .into();
     let mut stays = Client::open(rig.http(), &cookie("/ws", "good"));
+    clock.set(3600);
     for client in &mut open {
         assert!(client.ends());
     }

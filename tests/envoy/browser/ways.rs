@@ -126,13 +126,13 @@ fn a_page_with_a_wrong_key_sees_1008_and_why_where_it_can_be_told() {
 #[test]
 fn a_browser_answers_heartbeats_by_itself() {
     let (pages, echo, browser) = (Pages::start(), Echo::start(), Browser::start());
-    let policy = json!({"name": "beats", "lifetime": {"heartbeat": "1s", "push": true}});
+    let policy = json!({"name": "beats", "lifetime": {"heartbeat": "4s", "push": true}});
     let envoy =
         Envoy::start(&bootstrap_of(&[listener(&json!({"policies": [policy]}))], echo.address));
     browser.open(&pages.page(APP));
     let url = format!("ws://{APP}:{}/ws", envoy.address().port());
     // Longer than the two that a client may miss.
-    let saw = browser.talk(&[(url, json!([]), &["wait:5000", "say:hello"])]);
+    let saw = browser.talk(&[(url, json!([]), &["wait:15000", "say:hello"])]);
     assert_eq!((saw[0].messages(), saw[0].close()), (vec!["hello"], (1000, "done")));
     let ended = echo.ended();
     assert_eq!((&ended["messages"], &ended["pongs"]), (&json!(1), &json!(0)));

@@ -59,7 +59,9 @@ fn connections_end_whatever_the_peers_do() {
         assert_eq!((&event["reason"], &event["code"]), (&json!("rule_matched"), &json!(1008)));
     }
     let waited = |event: &&Value| event["duration_ms"].as_u64().unwrap() >= 2000;
-    assert_eq!(events.iter().filter(waited).count(), 3, "{events:?}");
+    // Where the client has gone, nobody is waited for; that may take as long on a
+    // slow machine.
+    assert!(events.iter().filter(waited).count() >= 3, "{events:?}");
 }
 
 /// The server's part of the closing handshake may be to end at once.

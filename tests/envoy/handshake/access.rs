@@ -51,7 +51,11 @@ fn policies(rules: Value) -> Value {
         .unwrap()
         .iter()
         .map(|(name, rules)| {
-            json!({"name": name, "match": {"paths": [format!("/{name}")]}, "handshake": rules})
+            let mut matched = json!({"paths": [format!("/{name}")]});
+            if rules["origins"] == json!(["same-origin"]) {
+                matched["hosts"] = json!(["chat.example.com"]);
+            }
+            json!({"name": name, "match": matched, "handshake": rules})
         })
         .collect();
     json!({"policies": policies})

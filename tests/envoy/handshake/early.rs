@@ -6,7 +6,6 @@ use crate::edge::{Edge, Site, first_close, shown};
 use crate::support::wait_for;
 use crate::upstream::{Script, frames};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 pub(super) fn sites() -> Vec<Site> {
     let document = json!({"policies": [
@@ -14,10 +13,8 @@ pub(super) fn sites() -> Vec<Site> {
         {"name": "closed", "match": {"paths": ["/closed"]},
          "handshake": {"origins": ["https://app.example.com"], "refuse_with": "close"}},
     ]});
-    // What a client sends once upstream has its request surely comes before
-    // this 101.
-    let late = Script::Late(Duration::from_secs(2));
-    vec![Site::before(late, "late", document.clone()), Site::new("early", document)]
+    // What a client sends once upstream has its request comes before this 101.
+    vec![Site::before(Script::Late, "late", document.clone()), Site::new("early", document)]
 }
 
 fn told(edge: &Edge, request: &Request) -> Value {

@@ -3,7 +3,7 @@
 use super::{Gate, labelled, policy, status};
 use crate::client::{Client, Request};
 use crate::support::{Envoy, behind_a_proxy, bootstrap, listener, socket_address, wait_for};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 fn refused() -> (u16, String) {
@@ -40,10 +40,10 @@ fn ipv6_clients_count_by_prefix_and_mapped_ipv4_ones_as_ipv4() {
         held.push(Client::open(address, &from(path, elsewhere)));
     }
     // The event names the address, not the network.
-    let named = envoy.events().into_iter().any(|event| {
+    let named = |event: &Value| {
         event["ip"] == "2001:db8:1:2:ffff::9" && event["reason"] == "connections_per_ip"
-    });
-    assert!(named, "{}", envoy.log());
+    };
+    wait_for("the address to be named", || envoy.events().iter().any(named).then_some(()));
     held.clear();
     upstream.wait_for(0);
     // All workers know at most one tick later.

@@ -63,7 +63,7 @@ fn flood(client: Client, mut server: Server, of: u8) {
 fn what_is_slowed_arrives_in_order_byte_for_byte_in_both_directions() {
     for whose in ["per_connection", "per_ip"] {
         let upstream = Upstream::bind();
-        let rules = json!({"rate": {whose: "6/1s"}, "on_violation": "slow"});
+        let rules = json!({"rate": {whose: "6/3s"}, "on_violation": "slow"});
         let envoy = start(&rules, upstream.address());
         let pairs = [1, 2].map(|of| (of, upstream.open(envoy.address(), &Request::upgrade("/ws"))));
         std::thread::scope(|scope| {
@@ -82,7 +82,7 @@ fn what_is_slowed_arrives_in_order_byte_for_byte_in_both_directions() {
 fn clients_of_other_projects_are_slowed_and_see_everything() {
     for (client, server) in [(Maker::Python, Maker::Node), (Maker::Node, Maker::Python)] {
         let echo = Echo::of(server);
-        let rules = json!({"rate": {"per_connection": "2/1s"}, "on_violation": "slow",
+        let rules = json!({"rate": {"per_connection": "2/4s"}, "on_violation": "slow",
                            "bytes": {"per_connection": "1MiB/1s"}});
         let envoy = start(&rules, echo.address);
         let (text, text_name) = long_text(200_000);
@@ -162,7 +162,7 @@ fn what_waits_when_a_client_closes_arrives_or_is_told_to_be_lost() {
         (Maker::Node, 2, json!("messages that had waited for their turn did not go on")),
     ] {
         let echo = Echo::of(Maker::Tungstenite);
-        let rules = json!({"rate": {"per_connection": "2/1s"}, "on_violation": "slow"});
+        let rules = json!({"rate": {"per_connection": "2/3s"}, "on_violation": "slow"});
         let envoy = start(&rules, echo.address);
         let steps = ["send:1", "send:2", "send:3", "send:4", "send:5"];
         talk(client, envoy.address(), &steps);

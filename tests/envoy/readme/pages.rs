@@ -85,8 +85,8 @@ fn the_client_comes_back_with_a_fresh_token_and_with_back_off() {
     let more = json!({
         "auth": {"jwt": [{"issuer": ISSUER, "audiences": ["chat"], "algorithms": ["EdDSA"],
                           "keys": {"jwks": jwks()}}]},
-        "lifetime": {"max": "1s", "push": true},
-        "quotas": {"handshakes": {"per_ip": "2/4s"}},
+        "lifetime": {"max": "4s", "push": true},
+        "quotas": {"handshakes": {"per_ip": "2/25s"}},
     });
     let envoy = start(&pages.origin(APP), &more, echo.address);
     browser.open(&pages.page(APP));

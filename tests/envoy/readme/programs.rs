@@ -12,6 +12,7 @@ use std::process::Output;
 fn python_client(code: &str, tokens: &[&str], hellos: u32) -> Output {
     let run = format!(
         "import types\n\
+         websockets.connect.__init__.__kwdefaults__.update(open_timeout=None, close_timeout=None)\n\
          tokens, left = {tokens:?}, {hellos}\n\
          def fresh_token(): return tokens.pop(0) if len(tokens) > 1 else tokens[0]\n\
          dial_only, real = dial, asyncio\n\
@@ -20,7 +21,7 @@ fn python_client(code: &str, tokens: &[&str], hellos: u32) -> Output {
          asyncio = types.SimpleNamespace(sleep=sleep)\n\
          def show(message):\n    global left\n    print(f'show {{message}}')\n    \
          left -= message == 'hello'\n    if left == 0: raise SystemExit\n\
-         real.run(real.wait_for(run(show), 60))\n"
+         real.run(real.wait_for(run(show), 600))\n"
     );
     tied(&python()).args(["-c", &format!("{code}\n{run}")]).output().unwrap()
 }
@@ -57,8 +58,8 @@ fn the_client_in_python_comes_back_with_a_fresh_token_and_with_back_off() {
         "handshake": {"refuse_with": "http"},
         "auth": {"jwt": [{"issuer": ISSUER, "audiences": ["chat"], "algorithms": ["EdDSA"],
                           "keys": {"jwks": jwks()}}]},
-        "lifetime": {"max": "1s", "push": true},
-        "quotas": {"handshakes": {"per_ip": "2/4s"}},
+        "lifetime": {"max": "4s", "push": true},
+        "quotas": {"handshakes": {"per_ip": "2/25s"}},
     });
     let envoy = start("https://app.example.com", &more, echo.address);
     let way = plain_ways().find(|way| way.name == "header").unwrap();

@@ -81,7 +81,7 @@ fn an_answer_that_is_none_ends_the_connection() {
 
 #[test]
 fn bytes_before_the_101_never_reach_upstream() {
-    let (upstream, envoy) = start(Script::Late(std::time::Duration::from_millis(500)));
+    let (upstream, envoy) = start(Script::Late);
     let mut client = Client::connect(envoy.address());
     client.send(&Request::upgrade("/ws").bytes());
     wait_for("the upgrade", || upstream.seen().pop());

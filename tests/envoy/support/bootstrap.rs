@@ -47,7 +47,7 @@ pub fn cluster(upstream: SocketAddr) -> Value {
     json!({
         "name": "upstream",
         "per_connection_buffer_limit_bytes": 16384,
-        "connect_timeout": "2s",
+        "connect_timeout": "60s",
         "load_assignment": {
             "cluster_name": "upstream",
             "endpoints": [{"lb_endpoints": [{"endpoint": {

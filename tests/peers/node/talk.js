@@ -12,6 +12,7 @@ const socket = new WebSocket(url, {
 });
 const saw = { got: [], pings: 0, code: null, reason: null };
 const waiting = [];
+const pinged = [];
 let ended = false;
 
 function named(data) {
@@ -37,7 +38,10 @@ socket.on("message", (data) => {
   saw.got.push(named(data));
   if (waiting.length > 0) waiting.shift()();
 });
-socket.on("ping", () => { saw.pings += 1; });
+socket.on("ping", () => {
+  saw.pings += 1;
+  pinged.splice(0).forEach((resolve) => resolve());
+});
 socket.on("error", () => {});
 socket.on("close", (code, reason) => {
   ended = true;
@@ -46,7 +50,7 @@ socket.on("close", (code, reason) => {
     saw.code = code;
     saw.reason = reason.toString();
   }
-  waiting.splice(0).forEach((resolve) => resolve());
+  [...waiting.splice(0), ...pinged.splice(0)].forEach((resolve) => resolve());
   saw.extensions = socket.extensions ? [socket.extensions.split(";")[0]] : [];
   console.log(JSON.stringify(saw));
 });
@@ -57,6 +61,12 @@ async function run() {
     if (ended) return;
     const at = step.indexOf(":");
     const [kind, value] = [step.slice(0, at), step.slice(at + 1)];
+    if (kind === "pings") {
+      while (!ended && saw.pings < Number(value)) {
+        await new Promise((resolve) => { pinged.push(resolve); });
+      }
+      continue;
+    }
     const came = new Promise((resolve) => { waiting.push(resolve); });
     if (kind === "send") {
       waiting.pop();

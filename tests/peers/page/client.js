@@ -28,10 +28,10 @@ function runClient(code, tokens) {
   const count = (is) => saw.log.filter(is).length;
   return {
     saw,
-    // Waits until so many entries of the log are such.
+    // Waits until so many entries of the log are such; an end for it is the test's.
     until: async (is, times = 1) => {
       for (let i = 0; count(is) < times; i += 1) {
-        if (i > 6000) throw new Error(`it did not come: ${JSON.stringify(saw.log)}`);
+        if (i > 60_000) throw new Error(`it did not come: ${JSON.stringify(saw.log)}`);
         await new Promise((resolve) => { setTimeout(resolve, 10); });
       }
     },

@@ -42,7 +42,7 @@ async function talk(url, protocols, steps) {
     const [, kind, value] = step.match(/^([a-z]+):(.*)$/s);
     if (kind !== "wait") socket.send(kind === "send" ? value : content(kind, value));
     if (kind === "send") continue;
-    const late = new Promise((resolve) => { setTimeout(resolve, kind === "wait" ? Number(value) : 60_000); });
+    const late = new Promise((resolve) => { setTimeout(resolve, kind === "wait" ? Number(value) : 600_000); });
     await Promise.race([next(), ended, late]);
     if (came.length) saw.got.push(await named(came.shift()));
   }

@@ -6,7 +6,8 @@ use crate::rig::{Rig, Step, assert_masked_close, masked, plain, text, told_clien
 /// A policy in which joining a room asks a service, and more of it.
 pub(super) fn asking(more: &Value) -> Value {
     let mut over = json!({
-        "lifetime": {"push": true},
+        "lifetime": {"push": true}, "client": {"types": ["text", "binary"]},
+        "other_messages": "pass",
         "authorize": [{
             "from": {"message": "/room", "when": {"/type": "join"}},
             "callout": {"cluster": "members", "path": "/members/{room}/{sub}"},

@@ -222,7 +222,11 @@ fn report_asks_and_tells_and_lets_everything_pass_at_once() {
     let broken = masked(0x83, b"");
     assert_eq!(rig.client(&broken).bytes, broken);
     assert_eq!(rig.event()["reason"], "protocol_error");
-    assert!(!rig.session.is_waiting() && rig.buffered() == 0, "unseen from now on");
+    // What comes is unseen from now on; what has been asked for is decided yet.
+    assert_eq!(rig.answers(403), "/members/d/alice");
+    assert_eq!(rig.event()["reason"], "access_denied");
+    assert_eq!(rig.client(&join("e")).bytes, join("e"));
+    assert!(!rig.session.is_waiting() && rig.buffered() == 0);
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn by_service(first: &Value, authorize: &Value) -> Value {
         "subject": "/user",
     });
     auth["authorize"] = authorize.clone();
+    auth["other_messages"] = json!("pass");
     document
 }
 
@@ -256,4 +257,133 @@ fn report_asks_about_it_too_and_holds_nothing() {
     assert_eq!(rig.client(&text(r#"{"room":"b"}"#)).bytes, text(r#"{"room":"b"}"#));
     assert!(rig.host.take_calls().is_empty() && !rig.session.is_waiting());
     assert_eq!(rig.buffered(), 0);
+}
+
+/// What comes beside the question, and ends what enforce would look at.
+fn trouble() -> [Vec<u8>; 6] {
+    [
+        masked(0xF1, b"a"),
+        masked(0x83, b"a"),
+        plain(0x81, b"a"),
+        masked(0x01, b"a").repeat(2),
+        masked(0x88, b"a"),
+        masked(0x89, &[b'a'; 126]),
+    ]
+}
+
+/// In mode report that has bytes pass unseen from then on, and decides all the
+/// same.
+#[test]
+fn report_decides_what_was_asked_whatever_comes_beside_it() {
+    for (rules, by_claim) in [(workspace_claim(), true), (workspace_callout(), false)] {
+        let mut document = pointer_by_service(&rules);
+        document["mode"] = json!("report");
+        for (bad, at_once) in trouble().into_iter().flat_map(|t| [(t.clone(), true), (t, false)]) {
+            for granted in [true, false] {
+                let mut rig = open_by(&document);
+                let asks = auth(&json!("red"));
+                if at_once {
+                    rig.client(&[asks, bad.clone()].concat());
+                } else {
+                    rig.client(&asks);
+                    rig.client(&bad);
+                }
+                assert_eq!(rig.event()["reason"], "protocol_error");
+                assert!(rig.session.is_waiting(), "the question is open");
+                let claims = json!({"workspaces": if granted { "red" } else { "blue" }});
+                rig.is_told(&bob(&claims));
+                if !by_claim {
+                    rig.is_told(&status(if granted { 200 } else { 403 }));
+                }
+                let event = rig.event();
+                let expected =
+                    if granted { ("opened", None) } else { ("reported", Some("access_denied")) };
+                assert_eq!((event["event"].as_str().unwrap(), event["reason"].as_str()), expected);
+                assert_eq!((rig.session.is_waiting(), rig.buffered()), (false, 0));
+            }
+        }
+    }
+}
+
+/// Broken by the server, whose bytes ask for nothing.
+#[test]
+fn report_decides_when_the_server_breaks_the_framing() {
+    let mut document = pointer_by_service(&workspace_claim());
+    document["mode"] = json!("report");
+    let mut rig = open_by(&document);
+    rig.client(&auth(&json!("yellow")));
+    rig.server(&[0xF1]);
+    assert_eq!(rig.event()["reason"], "protocol_error");
+    rig.is_told(&bob(&json!({"workspaces": "red"})));
+    assert_eq!(rig.event()["reason"], "access_denied");
+}
+
+/// Other messages ask, too, before it is known who the client is and behind that.
+#[test]
+fn report_decides_what_other_messages_asked_for_before_the_trouble() {
+    let mut rules = workspace_callout();
+    for (pointer, grant) in [
+        ("/room", json!({"callout": {"cluster": "members", "path": "/rooms/{room}"}})),
+        ("/team", json!({"claim": "teams"})),
+    ] {
+        let mut rule = grant;
+        rule["from"] = json!({"message": pointer});
+        rules.as_array_mut().unwrap().push(rule);
+    }
+    let mut document = pointer_by_service(&rules);
+    document["mode"] = json!("report");
+    let bad = masked(0xF1, b"a");
+    // A room that a service denies.
+    let mut rig = open_by(&document);
+    rig.client(&[text(r#"{"room":"a"}"#), auth(&json!("red")), bad.clone()].concat());
+    rig.is_told(&bob(&json!({})));
+    rig.is_told(&status(200));
+    assert_eq!(rig.is_told(&status(403)), "/rooms/a");
+    let told: Vec<_> =
+        rig.events().into_iter().map(|e| (e["event"].clone(), e["reason"].clone())).collect();
+    let expected = [
+        (json!("reported"), json!("protocol_error")),
+        (json!("opened"), json!(null)),
+        (json!("reported"), json!("access_denied")),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!((rig.session.is_waiting(), rig.buffered()), (false, 0));
+    // A team that no claim grants.
+    let mut rig = open_by(&document);
+    rig.client(&[text(r#"{"team":"x"}"#), auth(&json!("red")), bad.clone()].concat());
+    rig.is_told(&bob(&json!({"teams": ["y"]})));
+    rig.is_told(&status(200));
+    let reasons: Vec<_> = rig.events().into_iter().map(|e| e["reason"].clone()).collect();
+    assert_eq!(reasons, ["protocol_error", "access_denied"]);
+    // Where no credential has come, none can any more: nothing is kept.
+    let mut rig = open_by(&document);
+    rig.client(&[text(r#"{"team":"x"}"#), text(r#"{"room":"a"}"#), bad].concat());
+    assert_eq!((rig.session.is_waiting(), rig.buffered()), (false, 0));
+}
+
+/// What the message itself asks for in a wrong form is decided at once.
+#[test]
+fn report_tells_once_of_a_first_message_that_asks_in_a_wrong_form() {
+    let mut document = pointer_by_service(&workspace_claim());
+    document["mode"] = json!("report");
+    let mut rig = open_by(&document);
+    rig.client(&auth(&json!(["red"])));
+    assert_eq!(rig.event()["reason"], "access_denied");
+    assert!(rig.host.take_calls().is_empty() && !rig.session.is_waiting());
+    rig.ticks(Duration::from_secs(30));
+    assert!(rig.events().is_empty(), "nor opened");
+}
+
+/// An ending that report only tells takes no verdict's place.
+#[test]
+fn report_decides_after_it_has_told_of_another_ending() {
+    let mut document = pointer_by_service(&workspace_claim());
+    document["mode"] = json!("report");
+    document["policies"][0]["lifetime"]["max"] = json!("1s");
+    let mut rig = open_by(&document);
+    rig.client(&auth(&json!("yellow")));
+    rig.ticks(Duration::from_secs(1));
+    assert_eq!(rig.event()["reason"], "lifetime_exceeded");
+    rig.is_told(&bob(&json!({"workspaces": "red"})));
+    assert_eq!(rig.event()["reason"], "access_denied");
 }

@@ -14,6 +14,7 @@ fn by_service() -> Value {
     document["policies"][0]["auth"]["authorize"] = json!([
         {"from": {"message": "/room", "when": {"/type": "join"}}, "claim": "rooms"},
     ]);
+    document["policies"][0]["auth"]["other_messages"] = json!("pass");
     document
 }
 
@@ -47,6 +48,7 @@ fn a_credential_in_a_binary_message_is_cut_out_too() {
 #[test]
 fn a_handshake_that_is_kept_is_charged() {
     let mut document = by_service();
+    document["policies"][0]["auth"].as_object_mut().unwrap().remove("other_messages");
     document["policies"][0]["auth"]["authorize"] =
         json!([{"from": {"header": "x-ask"}, "claim": "rooms"}]);
     document["limits"] = json!({"buffered_per_worker": "8KiB"});
@@ -107,6 +109,7 @@ fn what_held_messages_ask_for_is_bounded() {
 #[test]
 fn a_header_in_another_spelling_is_one_too_many_after_the_handshake_too() {
     let mut document = by_service();
+    document["policies"][0]["auth"].as_object_mut().unwrap().remove("other_messages");
     document["policies"][0]["auth"]["authorize"] =
         json!([{"from": {"header": "x-ask"}, "claim": "rooms"}]);
     for (lines, reason) in [

@@ -1,0 +1,120 @@
+//! One look at a message for several pointers.
+
+use super::{Case, Found, Place, Pointer, look};
+use serde_json::value::RawValue;
+
+/// What a message holds at several pointers: objects and lists are looked through
+/// once for all pointers that lead through them. The message is known to be JSON then.
+#[derive(Debug)]
+pub(in crate::auth) struct Outline<'n, 'a> {
+    found: Vec<(&'n Pointer, Found<'a>)>,
+    proto: bool,
+    numbered: bool,
+}
+
+impl<'n, 'a> Outline<'n, 'a> {
+    /// `None` when the message is not one JSON value.
+    pub(in crate::auth) fn of(
+        message: &'a [u8],
+        pointers: impl Iterator<Item = &'n Pointer>,
+    ) -> Option<Self> {
+        let text = simdutf8::basic::from_utf8(message).ok()?;
+        let found = pointers.map(|pointer| (pointer, Found::Nothing)).collect();
+        let mut outline = Self { found, proto: false, numbered: false };
+        if outline.descend(text, &[]).is_err() {
+            // JSON all the same where a name is no text; readers differ in what
+            // they make of that.
+            serde_json::from_str::<&RawValue>(text).ok()?;
+            outline.set(&[], Found::Ambiguous);
+        }
+        Some(outline)
+    }
+
+    /// What stands at one of the pointers; what was not looked for is ambiguous.
+    pub(in crate::auth) fn find(&self, pointer: &Pointer) -> Found<'a> {
+        let found = self.found.iter().find(|(other, _)| *other == pointer);
+        found.map_or(Found::Ambiguous, |(_, found)| *found)
+    }
+
+    /// Whether an object that a pointer leads through has a member `__proto__`: what
+    /// that holds may be taken for members of the object.
+    pub(in crate::auth) fn has_proto(&self) -> bool {
+        self.proto
+    }
+
+    /// Whether the message is an object that some programs take for a list of objects or
+    /// lists.
+    pub(in crate::auth) fn is_numbered(&self) -> bool {
+        self.numbered
+    }
+
+    /// Looks through a value for what the pointers below `prefix` find in it.
+    fn descend(&mut self, text: &'a str, prefix: &[String]) -> serde_json::Result<()> {
+        let mut places: Vec<Place<'n, 'a>> = Vec::new();
+        for (pointer, _) in &self.found {
+            let step = below(pointer, prefix).and_then(<[String]>::first);
+            let Some(step) = step else { continue };
+            if places.iter().all(|place| place.step != step) {
+                places.push(Place::new(step));
+            }
+        }
+        let seen = look(text, &mut places, Case::Exact)?;
+        self.proto |= seen.proto;
+        self.numbered |= seen.numbered && prefix.is_empty();
+        for place in places {
+            let of_place = |pointer: &&'n Pointer| {
+                below(pointer, prefix).and_then(<[String]>::first).is_some_and(|s| s == place.step)
+            };
+            let longest = self.found.iter().map(|(pointer, _)| *pointer).filter(of_place);
+            let longest = longest.max_by_key(|pointer| pointer.0.len());
+            let Some((path, more)) = longest.and_then(|l| l.0.split_at_checked(prefix.len() + 1))
+            else {
+                continue;
+            };
+            self.set(path, place.found);
+            if let (Found::One(value), false) = (place.found, more.is_empty())
+                && self.descend(value.get(), path).is_err()
+            {
+                self.set_below(path, Found::Ambiguous);
+            }
+        }
+        Ok(())
+    }
+
+    /// For the pointer `prefix` and all below it.
+    fn set(&mut self, prefix: &[String], found: Found<'a>) {
+        for (pointer, place) in &mut self.found {
+            if pointer.0.starts_with(prefix) {
+                *place = found;
+            }
+        }
+    }
+
+    /// For all pointers below `prefix`.
+    fn set_below(&mut self, prefix: &[String], found: Found<'a>) {
+        for (pointer, place) in &mut self.found {
+            if below(pointer, prefix).is_some_and(|more| !more.is_empty()) {
+                *place = found;
+            }
+        }
+    }
+}
+
+/// The steps of a pointer behind those of `prefix`.
+fn below<'n>(pointer: &'n Pointer, prefix: &[String]) -> Option<&'n [String]> {
+    pointer.0.strip_prefix(prefix)
+}
+
+/// Holds that one look finds what looks one by one find, in a document that was read
+/// as a whole before.
+pub(in crate::auth) fn fuzz_outline(message: &[u8]) {
+    let pointers = ["/type", "/token", "/token/0", "/a/0/token", "/A", "/a", "/0", "/1/a"];
+    let pointers: Vec<Pointer> = pointers.into_iter().filter_map(Pointer::parse).collect();
+    let (outline, whole) = (Outline::of(message, pointers.iter()), super::document(message));
+    assert_eq!(outline.is_some(), whole.is_some());
+    let (Some(outline), Some(whole)) = (outline, whole) else { return };
+    for pointer in &pointers {
+        let (one, other) = (outline.find(pointer), super::find(whole, &pointer.0, Case::Exact));
+        assert_eq!(format!("{one:?}"), format!("{other:?}"), "{pointer:?}");
+    }
+}
