@@ -22,6 +22,9 @@ const AT_ONCE: usize = 100;
 /// Ids of one receiver lie so far from those of the next.
 const IDS: u64 = 1_000_000;
 
+/// The id of another try lies so far behind.
+const AGAIN: u64 = 100_000;
+
 /// Differences that are told in full.
 const TOLD: usize = 5;
 
@@ -149,6 +152,7 @@ fn edges(upstreams: &[(&str, SocketAddr)]) -> Value {
     let clusters = upstreams.iter().map(|(name, address)| {
         let mut cluster = cluster(*address);
         cluster["name"] = json!(name);
+        cluster["connect_timeout"] = json!("60s");
         cluster["load_assignment"]["cluster_name"] = json!(name);
         cluster
     });
@@ -157,10 +161,6 @@ fn edges(upstreams: &[(&str, SocketAddr)]) -> Value {
 }
 
 impl Job {
-    fn random(&self, id: u64) -> Random {
-        Random::of(self.seed, id)
-    }
-
     /// The parameter that this receiver is spared.
     fn spared(&self) -> &'static str {
         match (self.receiver.has(Fault::OwnTakeover), self.sender) {
@@ -177,17 +177,26 @@ impl Job {
         let end = self.first + connections as u64;
         while next < end || !tasks.is_empty() {
             while next < end && tasks.len() < AT_ONCE {
-                let (id, address, mut random) =
-                    (next, self.addresses[(next % 20 / 10) as usize], self.random(next));
+                let (first, address) = (next, self.addresses[(next % 20 / 10) as usize]);
                 let got = Arc::clone(&process.got);
-                let spared = self.spared();
+                let (spared, seed) = (self.spared(), self.seed);
                 tasks.spawn(async move {
-                    let offer = wire::random_offer(&mut random, spared);
-                    let script = |window| {
-                        Script::random(Sender::Client, window, rule(id), true, &mut random)
-                    };
-                    let sent = wire::client(address, id, offer, script).await;
-                    (id, sent, ended(&got, id).await)
+                    let mut id = first;
+                    loop {
+                        let mut random = Random::of(seed, first);
+                        let offer = wire::random_offer(&mut random, spared);
+                        let script = |window| {
+                            Script::random(Sender::Client, window, rule(id), true, &mut random)
+                        };
+                        let sent = wire::client(address, id, offer, script).await;
+                        // On a machine that stands still an upgrade may take longer than
+                        // the filter waits for it; nothing was said, and another id says it.
+                        if sent.is_err() && id < first + 2 * AGAIN {
+                            id += AGAIN;
+                            continue;
+                        }
+                        break (id, sent, ended(&got, id).await);
+                    }
                 });
                 next += 1;
             }
@@ -264,17 +273,22 @@ impl Job {
         };
         let document = document(KINDS[1], Some(id));
         let judged = judged(&document, &path(id), &agreed, self.sender, &script.writes);
+        let ends_in_refusal = !script.is_legal || script.is_refused;
+        // Who does not answer a Close within 2 s, on a busy machine, is reset, and may
+        // not have read all that came before.
+        let is_reset = ends_in_refusal && got.end.as_ref().is_some_and(|end| code(end) == "1006");
+        let is_whole = if script.is_legal {
+            got.messages == judged
+        } else {
+            got.messages.starts_with(&script.expected)
+        };
         let what = if script.is_legal && judged != script.expected {
             first_difference("the core judged", &judged, &script.expected)
-        } else if got.messages.len() > judged.len()
-            || !judged.starts_with(&got.messages)
-            || !got.messages.starts_with(&script.expected)
-            || script.is_legal && got.messages != judged
-        {
+        } else if !judged.starts_with(&got.messages) || !is_whole && !is_reset {
             first_difference("the application got", &got.messages, &judged)
         } else if got.end.is_none() {
             "the application saw no end".to_owned()
-        } else if script.is_legal && !script.is_refused && !is_good_end(got) {
+        } else if !ends_in_refusal && got.end.as_ref().is_none_or(|end| code(end) != "1000") {
             "a legal connection ended badly".to_owned()
         } else {
             return None;
@@ -295,8 +309,9 @@ impl Job {
     }
 }
 
-fn is_good_end(got: &Got) -> bool {
-    got.end.as_ref().is_some_and(|end| end.split(' ').next() == Some("1000"))
+/// The code of an end.
+fn code(end: &str) -> &str {
+    end.split(' ').next().unwrap_or_default()
 }
 
 fn first_difference(who: &str, got: &[Message], wanted: &[Message]) -> String {
