@@ -16,6 +16,7 @@
 
 mod bits;
 mod compressor;
+mod job;
 mod judged;
 mod process;
 mod random;

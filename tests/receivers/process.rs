@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex};
+use wsguard::frame::Sender;
 
 /// A library, and which ends of a connection it has.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,15 @@ impl Receiver {
 
     pub fn has(self, fault: Fault) -> bool {
         self.faults.contains(&fault)
+    }
+
+    /// The parameter that it is spared where this end speaks to it.
+    pub fn spared(self, sender: Sender) -> &'static str {
+        match (self.has(Fault::OwnTakeover), sender) {
+            (false, _) => "",
+            (true, Sender::Client) => "server_no_context_takeover",
+            (true, Sender::Server) => "client_no_context_takeover",
+        }
     }
 
     /// Whether it can be had here.

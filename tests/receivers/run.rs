@@ -1,46 +1,23 @@
-//! Runs connections to every receiver, and compares.
+//! Runs connections to every receiver.
 
-use super::judged::judged;
-use super::process::{All, Fault, Got, Process, RECEIVERS, Receiver};
-use super::random::Random;
-use super::script::{Message, Script};
-use super::support::{Envoy, PATIENCE, bootstrap_of, cluster, listener, stream_listener};
-use super::wire::{self, Sent};
-use super::{document, path, rule};
+use super::document;
+use super::job::{Done, IDS, Job, Raw};
+use super::process::{Process, RECEIVERS, Receiver};
+use super::support::{Envoy, bootstrap_of, cluster, listener, stream_listener};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use wsguard::frame::Sender;
 
-/// Connections that are open at once.
-const AT_ONCE: usize = 100;
+/// Receivers that are tried at once.
+const JOBS_AT_ONCE: usize = 6;
 
-/// Ids of one receiver lie so far from those of the next.
-const IDS: u64 = 1_000_000;
-
-/// Differences that are told in full.
-const TOLD: usize = 3;
-
-/// How a difference is told that a filter must never make.
-const UNJUDGED: &str = "which was not judged";
+/// Differences of one receiver that are told in full.
+const TOLD: usize = 5;
 
 /// The filter kinds, by the name of their listeners.
 const KINDS: [&str; 2] = ["http", "stream"];
-
-/// One receiver in one role.
-struct Job {
-    receiver: Receiver,
-    sender: Sender,
-    seed: u64,
-    /// Of its first connection.
-    first: u64,
-    /// Of each filter kind.
-    addresses: [SocketAddr; 2],
-}
 
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -88,10 +65,32 @@ async fn receivers(seed: u64, connections: usize) -> Vec<String> {
     for (receiver, server) in &started {
         upstreams.extend(server.iter().map(|(_, address)| (receiver.name, *address)));
     }
+    let raw = Raw::start(raw, seed);
     let envoy = Envoy::start(&edges(&upstreams));
+    let mut waiting = jobs(&started, &upstreams, &envoy, &raw, seed).into_iter();
+    let (mut running, mut failed) = (JoinSet::new(), Vec::new());
+    loop {
+        while running.len() < JOBS_AT_ONCE
+            && let Some(job) = waiting.next()
+        {
+            running.spawn(job.run(connections));
+        }
+        let Some(done) = running.join_next().await else { return failed };
+        failed.extend(told(done.unwrap(), connections));
+    }
+}
+
+/// Every receiver in every role that it has.
+fn jobs(
+    started: &[Started],
+    upstreams: &[(&str, SocketAddr)],
+    envoy: &Envoy,
+    raw: &Raw,
+    seed: u64,
+) -> Vec<Job> {
     let is_direct = setting("RECEIVERS_DIRECT").is_some();
-    let mut failed = Vec::new();
-    for (receiver, server) in &started {
+    let mut jobs = Vec::new();
+    for (receiver, server) in started {
         for (sender, upstream) in [(Sender::Client, receiver.name), (Sender::Server, "raw")] {
             let direct = upstreams.iter().find(|(name, _)| *name == upstream);
             let Some((_, direct)) = direct else { continue };
@@ -100,26 +99,30 @@ async fn receivers(seed: u64, connections: usize) -> Vec<String> {
             });
             let n = RECEIVERS.iter().position(|other| other.name == receiver.name).unwrap();
             let first = n as u64 * IDS + if sender == Sender::Client { 0 } else { IDS / 2 };
-            let job = Job { receiver: *receiver, sender, seed, first, addresses };
-            let begin = Instant::now();
-            let (differences, messages) = match (sender, server) {
-                (Sender::Client, Some((process, _))) => job.to_server(process, connections).await,
-                _ => job.to_clients(&raw, connections).await,
-            };
-            let (worst, others): (Vec<_>, Vec<_>) =
-                differences.into_iter().partition(|told| told.contains(UNJUDGED));
-            println!(
-                "{:>24}: {connections} connections, {messages} messages; {} messages that were \
-                 never judged, {} other differences ({:.1} s)",
-                job.name(),
-                worst.len(),
-                others.len(),
-                begin.elapsed().as_secs_f32(),
-            );
-            failed.extend(worst.into_iter().chain(others).take(TOLD));
+            let got = server.as_ref().map(|(process, _)| process.got.clone());
+            let got = got.filter(|_| sender == Sender::Client);
+            let raw = raw.clone();
+            jobs.push(Job { receiver: *receiver, sender, seed, first, addresses, got, raw });
         }
     }
-    failed
+    jobs
+}
+
+/// Prints how one receiver did; the differences to be told.
+fn told(done: Done, connections: usize) -> Vec<String> {
+    let Done { name, messages, unjudged, others, took } = done;
+    println!(
+        "{name:>24}: {connections} connections, {messages} messages; {} messages that were \
+         never judged, {} other differences ({:.1} s)",
+        unjudged.len(),
+        others.len(),
+        took.as_secs_f32(),
+    );
+    let mut told: Vec<_> = unjudged.into_iter().chain(others).collect();
+    told.truncate(TOLD);
+    // At once, too: the rest of a long run takes its time.
+    told.iter().for_each(|told| println!("{told}"));
+    told
 }
 
 /// An Envoy with a listener of each filter kind before each upstream.
@@ -145,181 +148,10 @@ fn edges(upstreams: &[(&str, SocketAddr)]) -> Value {
     let clusters = upstreams.iter().map(|(name, address)| {
         let mut cluster = cluster(*address);
         cluster["name"] = json!(name);
+        cluster["connect_timeout"] = json!("60s");
         cluster["load_assignment"]["cluster_name"] = json!(name);
         cluster
     });
     bootstrap["static_resources"]["clusters"] = clusters.collect();
     bootstrap
-}
-
-impl Job {
-    fn random(&self, id: u64) -> Random {
-        Random::of(self.seed, id)
-    }
-
-    /// The parameter that this receiver is spared.
-    fn spared(&self) -> &'static str {
-        match (self.receiver.has(Fault::OwnTakeover), self.sender) {
-            (false, _) => "",
-            (true, Sender::Client) => "server_no_context_takeover",
-            (true, Sender::Server) => "client_no_context_takeover",
-        }
-    }
-
-    /// Raw clients, to a server of the library.
-    async fn to_server(&self, process: &Process, connections: usize) -> (Vec<String>, usize) {
-        let (mut tasks, mut differences, mut told) = (JoinSet::new(), Vec::new(), 0);
-        let mut next = self.first;
-        let end = self.first + connections as u64;
-        while next < end || !tasks.is_empty() {
-            while next < end && tasks.len() < AT_ONCE {
-                let (id, address, mut random) =
-                    (next, self.addresses[(next % 20 / 10) as usize], self.random(next));
-                let got = Arc::clone(&process.got);
-                let spared = self.spared();
-                tasks.spawn(async move {
-                    let offer = wire::random_offer(&mut random, spared);
-                    let script = |window| {
-                        Script::random(Sender::Client, window, rule(id), true, &mut random)
-                    };
-                    let sent = wire::client(address, id, offer, script).await;
-                    (id, sent, ended(&got, id).await)
-                });
-                next += 1;
-            }
-            let (id, sent, got) = tasks.join_next().await.unwrap().unwrap();
-            told += got.messages.len();
-            differences.extend(self.compare(id, sent, &got));
-        }
-        (differences, told)
-    }
-
-    /// A raw server, to clients of the library, so many at a time.
-    async fn to_clients(&self, raw: &TcpListener, connections: usize) -> (Vec<String>, usize) {
-        let (mut differences, mut told) = (Vec::new(), 0);
-        let step = AT_ONCE.min(connections.div_ceil(2));
-        for (batch, from) in (0..connections).step_by(step).enumerate() {
-            let count = step.min(connections - from);
-            let first = self.first + from as u64;
-            let process = self.receiver.clients(self.addresses[batch % 2], first, count);
-            let mut sent = self.serve(raw, &process, first, count).await;
-            for id in first..first + count as u64 {
-                let got = take(&process.got, id).unwrap_or_default();
-                told += got.messages.len();
-                let sent = sent.remove(&id).ok_or_else(|| "it never came".to_owned());
-                differences.extend(self.compare(id, sent, &got));
-            }
-        }
-        (differences, told)
-    }
-
-    async fn serve(
-        &self,
-        raw: &TcpListener,
-        process: &Process,
-        first: u64,
-        count: usize,
-    ) -> HashMap<u64, Sent> {
-        let sent = Arc::new(Mutex::new(HashMap::new()));
-        let mut tasks = JoinSet::new();
-        let all_ended = async {
-            let begin = Instant::now();
-            for id in first..first + count as u64 {
-                ended_in_place(&process.got, id, begin).await;
-            }
-        };
-        let mut all_ended = std::pin::pin!(all_ended);
-        loop {
-            tokio::select! {
-                () = &mut all_ended => break,
-                Ok((stream, _)) = raw.accept() => {
-                    let (sent, seed) = (Arc::clone(&sent), self.seed);
-                    let (spared, mixed) = (self.spared(), !self.receiver.has(Fault::Mixed));
-                    tasks.spawn(async move {
-                        let script = |id, random: &mut Random, window| {
-                            Script::random(Sender::Server, window, rule(id), mixed, random)
-                        };
-                        let random = |id| Random::of(seed, id);
-                        if let Some((id, said)) = wire::server(stream, spared, script, random).await {
-                            sent.lock().unwrap().insert(id, said);
-                        }
-                    });
-                }
-            }
-        }
-        let finish = async { while tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(PATIENCE, finish).await;
-        std::mem::take(&mut *sent.lock().unwrap())
-    }
-
-    /// What is wrong with what an application got.
-    fn compare(&self, id: u64, sent: Result<Sent, String>, got: &Got) -> Option<String> {
-        let Sent { agreed, script } = match sent {
-            Ok(sent) => sent,
-            Err(error) => return Some(format!("{} {id}: {error} ({:?})", self.name(), got.end)),
-        };
-        let document = document(KINDS[1], Some(id));
-        let judged = judged(&document, &path(id), &agreed, self.sender, &script.writes);
-        let what = if script.is_legal && judged != script.expected {
-            first_difference("the core judged", &judged, &script.expected)
-        } else if got.messages.len() > judged.len()
-            || !judged.starts_with(&got.messages)
-            || !got.messages.starts_with(&script.expected)
-            || script.is_legal && got.messages != judged
-        {
-            first_difference("the application got", &got.messages, &judged)
-        } else if got.end.is_none() {
-            "the application saw no end".to_owned()
-        } else if script.is_legal && !script.is_refused && !is_good_end(got) {
-            "a legal connection ended badly".to_owned()
-        } else {
-            return None;
-        };
-        Some(format!(
-            "{} {id} ({:?}, {:?}, end {:?}): {what}\n  said: {:#?}",
-            self.name(),
-            rule(id),
-            agreed,
-            got.end,
-            script.told
-        ))
-    }
-
-    fn name(&self) -> String {
-        let role = if self.sender == Sender::Client { "server" } else { "client" };
-        format!("{} as {role}", self.receiver.name)
-    }
-}
-
-fn is_good_end(got: &Got) -> bool {
-    got.end.as_ref().is_some_and(|end| end.split(' ').next() == Some("1000"))
-}
-
-fn first_difference(who: &str, got: &[Message], wanted: &[Message]) -> String {
-    let at = got.iter().zip(wanted).take_while(|(a, b)| a == b).count();
-    let (got, wanted) = (got.get(at..), wanted.get(at..));
-    let wanted = wanted.and_then(<[_]>::first);
-    match got.and_then(<[_]>::first) {
-        Some(got) => format!("message {at}: {who} {got:?}, {UNJUDGED}, not {wanted:?}"),
-        None => format!("message {at}: {who} nothing, not {wanted:?}"),
-    }
-}
-
-fn take(all: &All, id: u64) -> Option<Got> {
-    all.lock().unwrap().remove(&id)
-}
-
-/// What the application got, when it has seen the end of the connection.
-async fn ended(all: &All, id: u64) -> Got {
-    ended_in_place(all, id, Instant::now()).await;
-    take(all, id).unwrap_or_default()
-}
-
-async fn ended_in_place(all: &All, id: u64, begin: Instant) {
-    while begin.elapsed() < PATIENCE {
-        if all.lock().unwrap().get(&id).is_some_and(|got| got.end.is_some()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

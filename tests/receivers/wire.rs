@@ -1,7 +1,10 @@
 //! The other end of a connection: one that sends any bytes.
 
+use super::job::IDS;
 use super::judged::{Agreed, frames};
+use super::process::{Fault, RECEIVERS};
 use super::random::Random;
+use super::rule;
 use super::script::Script;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -118,18 +121,14 @@ pub async fn client(
 }
 
 /// A server's end of one connection; its id.
-pub async fn server(
-    mut stream: TcpStream,
-    spared: &str,
-    script: impl FnOnce(u64, &mut Random, Window) -> Script,
-    random: impl FnOnce(u64) -> Random,
-) -> Option<(u64, Sent)> {
+pub async fn server(mut stream: TcpStream, seed: u64) -> Option<(u64, Sent)> {
     let _ = stream.set_nodelay(true);
     let (head, rest) = head(&mut stream).await?;
     let id: u64 = head.split_once("id=")?.1.split(' ').next()?.parse().ok()?;
-    let mut random = random(id);
+    let receiver = RECEIVERS.get((id / IDS) as usize)?;
+    let mut random = Random::of(seed, id);
     let offer = header(&head, "sec-websocket-extensions")?;
-    let answer = random_answer(&offer, &mut random, spared);
+    let answer = random_answer(&offer, &mut random, receiver.spared(Sender::Server));
     let key = header(&head, "sec-websocket-key")?;
     let digest = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
     let accept = BASE64_STANDARD.encode(digest);
@@ -138,7 +137,9 @@ pub async fn server(
          sec-websocket-accept: {accept}\r\nsec-websocket-extensions: {answer}\r\n\r\n"
     );
     stream.write_all(response.as_bytes()).await.ok()?;
-    let script = script(id, &mut random, window(&answer, Sender::Server));
+    let window = window(&answer, Sender::Server);
+    let mixed = !receiver.has(Fault::Mixed);
+    let script = Script::random(Sender::Server, window, rule(id), mixed, &mut random);
     converse(stream, rest, &script, Sender::Server).await;
     Some((id, Sent { agreed: Agreed { offer, answer }, script }))
 }

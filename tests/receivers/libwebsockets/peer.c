@@ -47,6 +47,13 @@ static int receive(struct lws *wsi, struct session *session, const void *in, siz
     return 0;
 }
 
+/* What inflates to more than this buffer holds, 32 KiB at most, it loses or never
+ * ends to wait for, where TCP cuts the frame; of any peer's, and without a filter. */
+static void take_whole_messages(struct lws *wsi)
+{
+    lws_set_extension_option(wsi, "permessage-deflate", "rx_buf_size", "15");
+}
+
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
 {
     struct session *session = user;
@@ -59,9 +66,11 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
             return -1;
         snprintf(session->id, sizeof session->id, "%.31s", query + strlen("id="));
         session->is_open = 1;
+        take_whole_messages(wsi);
         break;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         session->is_open = 1;
+        take_whole_messages(wsi);
         break;
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_CLIENT_RECEIVE:
@@ -88,7 +97,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 }
 
 static const struct lws_protocols protocols[] = {
-    {"receiver", on_event, sizeof(struct session), 4096, 0, NULL, 0},
+    {"receiver", on_event, sizeof(struct session), 32768, 0, NULL, 0},
     {NULL, NULL, 0, 0, 0, NULL, 0},
 };
 
