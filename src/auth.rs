@@ -97,7 +97,7 @@ pub struct AuthRules {
     pub session: Option<SessionRules>,
     /// What the credential must reach to; all of them.
     pub authorize: Vec<AuthorizeRule>,
-    /// What becomes of messages in which `authorize` can read nothing.
+    /// Whether to refuse messages that `authorize` cannot read.
     pub other_messages: OtherMessages,
     /// Whether an open connection ends when its credential does.
     pub close_at_expiry: bool,

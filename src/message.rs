@@ -122,7 +122,7 @@ impl Message {
         self.fragments == 1 && self.headers.is_empty()
     }
 
-    /// Whether more than one frame of it has come.
+    /// Returns true once the message has more than one frame.
     #[must_use]
     pub const fn is_fragmented(&self) -> bool {
         self.fragments > 1

@@ -226,7 +226,7 @@ impl When {
         self.0.iter().map(|(pointer, _)| pointer)
     }
 
-    /// Whether a document says all of it.
+    /// Compares a document to every pointer and value of `when`.
     pub(super) fn is_met_by(&self, outline: &Outline<'_, '_>) -> Met {
         let mut all = if outline.has_proto() { Met::Unclear } else { Met::Yes };
         for (pointer, expected) in &self.0 {
@@ -243,7 +243,8 @@ impl When {
     }
 }
 
-/// Whether a message says what `when` names; of several members the last of these.
+/// How a message compares to `when`. With several pointers, the variant that stands last
+/// here applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Met {
     /// It does.

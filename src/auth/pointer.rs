@@ -153,7 +153,7 @@ fn look<'a>(text: &'a str, places: &mut [Place<'_, 'a>], case: Case) -> serde_js
     Ok(seen)
 }
 
-/// What was not found is so since it was looked for in another kind of value.
+/// Marks the places that were not found because the value has another JSON type.
 fn mark(places: &mut [Place<'_, '_>], other_kind: impl Fn(&Place<'_, '_>) -> bool) {
     for place in places {
         if matches!(place.found, Found::Nothing) && other_kind(place) {
@@ -162,13 +162,13 @@ fn mark(places: &mut [Place<'_, '_>], other_kind: impl Fn(&Place<'_, '_>) -> boo
     }
 }
 
-/// Whether a reader may find JSON with something in it in a text: 0x1E separates
+/// Returns true if a text may hold a JSON object, list or text. 0x1E separates JSON
 /// texts in several protocols.
 pub(super) fn may_hold_json(text: &[u8]) -> bool {
     memchr::memchr3(b'{', b'[', b'"', text).is_some() || memchr::memchr(0x1E, text).is_some()
 }
 
-/// What an object or a list was seen to be.
+/// Properties of an object or a list that was read.
 #[derive(Default)]
 struct Seen {
     empty: bool,
@@ -299,7 +299,7 @@ fn folded(sign: char) -> char {
     }
 }
 
-/// What a letter turns into, if that is one that is not ASCII.
+/// The case mapping of a letter if it is a single letter beyond ASCII, else the letter.
 fn sole(letter: char, mut turned: impl Iterator<Item = char>) -> char {
     let first = turned.next().filter(|first| !first.is_ascii());
     first.filter(|_| turned.next().is_none()).unwrap_or(letter)
@@ -308,7 +308,7 @@ fn sole(letter: char, mut turned: impl Iterator<Item = char>) -> char {
 /// Reads a name only to compare it.
 struct Named<'p, 'n, 'a>(&'p mut [Place<'n, 'a>]);
 
-/// What a name is to a look.
+/// How a member name relates to the names that are searched.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     /// None that is looked for.

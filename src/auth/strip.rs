@@ -105,9 +105,9 @@ impl Stripped {
     }
 }
 
-/// The headers, by the names that the client gave them, which many an upstream does
-/// not tell from a credential's of these policies: to be removed from every request
-/// that passes. What one of them has for a credential itself is none of them.
+/// The sent headers that an upstream may confuse with a credential header of one of these
+/// policies, by the names in the request. They are removed from every request that
+/// passes. The configured names themselves are not among them.
 #[must_use]
 pub fn other_spellings(head: &RequestHead, policies: &[&AuthRules]) -> Vec<String> {
     let sources = policies.iter().flat_map(|rules| &rules.sources);
@@ -127,8 +127,8 @@ pub fn other_spellings(head: &RequestHead, policies: &[&AuthRules]) -> Vec<Strin
     names
 }
 
-/// Whether `name` is one of the identity headers `configured`, as many an upstream
-/// reads it.
+/// Returns true if an upstream may read `name` as one of the `configured` identity
+/// headers.
 #[must_use]
 pub fn is_identity_header(name: &str, configured: &[String]) -> bool {
     configured.iter().any(|other| same_name(name, other))
@@ -150,10 +150,10 @@ pub fn sent_identity_headers(head: &RequestHead, configured: &[String]) -> Vec<S
     names
 }
 
-/// Whether servers that make environment variables of headers (CGI, RFC 3875 §4.1.18;
-/// WSGI, Rack, PHP) may take one name for the other: without letter case, and with
-/// each character that is no letter or digit (`_` in all of them) in the place of
-/// another: `X-User-Id`, `x_user_id`, `X.User~Id`.
+/// Returns true if servers that turn headers into environment variables (CGI, RFC 3875
+/// §4.1.18; WSGI, Rack, PHP) may give both names the same variable. They ignore letter
+/// case and turn any character that is no letter or digit into `_`: `X-User-Id`,
+/// `x_user_id` and `X.User~Id` are the same.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
     one.bytes().map(folded).eq(other.bytes().map(folded))
 }

@@ -26,7 +26,7 @@ pub(super) fn message_callouts<'a>(node: &Node<'a>) -> Vec<Node<'a>> {
     node.plain_items().iter().filter_map(callout).collect()
 }
 
-/// Whether one of them is about messages, or may have been meant so.
+/// Returns true if a rule reads messages, or was written so and has an error.
 pub(super) fn may_read_messages(node: &Node<'_>) -> bool {
     let items = node.plain_items();
     let other = |rule: &Node<'_>| {
@@ -78,8 +78,8 @@ fn asking(node: &Node<'_>) -> Option<Asking> {
     }
 }
 
-/// A document is an object or a list: a rule whose pointers begin in both ways reads
-/// none.
+/// A message is an object or a list, so no message meets a rule whose pointers begin with
+/// a name and with an index.
 fn begin_alike(node: &Node<'_>, pointer: &Pointer, when: &When) {
     let index = pointer.first_index().is_some();
     if when.pointers().any(|other| other.first_index().is_some() != index) {

@@ -111,7 +111,7 @@ struct Matched {
     hosts: Vec<HostPattern>,
     paths: Vec<PathPattern>,
     exact: bool,
-    /// Whether `hosts` is written, or was meant to be, good or bad.
+    /// True if `hosts` is written, with or without errors.
     hosts_meant: bool,
     /// `None` where something in it was wrong.
     written: Option<(Vec<String>, Vec<String>)>,
@@ -165,8 +165,8 @@ fn as_written(matched: &Object<'_>, key: &str) -> Vec<String> {
     texts
 }
 
-/// A page under another name for this address (DNS rebinding) is of the same origin
-/// as its own requests: only the names of `hosts` tell it from one's own pages.
+/// An attacker's name that resolves to this address (DNS rebinding) has an origin equal to
+/// its own Host header. Only `hosts` separates it from the operator's own pages.
 fn same_origin_needs_hosts(handshake: &handshake::Checked<'_>, matched: &Matched) {
     let anybodys = matched.hosts.iter().any(HostPattern::is_below_top_level);
     if let (Some(node), true) = (&handshake.same_origin, anybodys || !matched.hosts_meant) {

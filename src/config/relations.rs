@@ -62,7 +62,7 @@ pub(super) enum Relation {
     WhenWithoutMessage,
     /// Pointers of one rule into an object and into a list.
     PointersUnlike {
-        /// Whether `message` begins with an index.
+        /// True if `message` begins with an index.
         index: bool,
     },
     /// `other_messages` where nothing is read in messages.

@@ -40,8 +40,8 @@ pub(super) struct HttpStream {
     /// The status that we have answered with in upstream's place: what follows is
     /// our own answer.
     answered: Option<u16>,
-    /// What is to be answered so at the next tick: Envoy swallows an answer that is
-    /// made while it is in a callback for upstream's bytes.
+    /// A refusal to send at the next tick: Envoy discards a local reply that is made inside
+    /// `on_http_response_body`.
     due: Option<Refusal>,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,

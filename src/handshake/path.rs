@@ -210,8 +210,8 @@ fn resolve(path: &[u8]) -> Result<Vec<u8>, PathError> {
     Ok(out)
 }
 
-/// Whether nothing, or a dot segment, is left of it without its parameters, or
-/// without the spaces behind its dots. Servlet containers cut `;…` off, most of
+/// Returns true for a segment that is empty or a dot segment once its parameters, or the
+/// spaces behind its dots, are removed. Servlet containers cut `;…` off, most of
 /// them before they resolve dots; others trim each segment.
 fn is_parameter_segment(segment: &[u8]) -> bool {
     let name_end = segment.strip_prefix(b"..").or_else(|| segment.strip_prefix(b"."));

@@ -36,7 +36,7 @@ pub(super) enum Delivery<'a> {
     AsItCame,
     /// With this compressed payload, as it came, but in one frame.
     Joined(&'a [u8]),
-    /// As it came, and nothing of its direction is read from then on (mode report).
+    /// Unchanged, and the rest of its direction passes without inspection (mode report).
     Unread,
     /// With this payload, in one frame, not compressed.
     Changed(&'a [u8]),
@@ -59,8 +59,8 @@ struct Compression {
     /// What the inflater keeps between messages.
     charge: Charge,
     charged_bytes: usize,
-    /// What goes on inflated in the place of the chunk in hand: a chunk may hold
-    /// thousands of messages, each hundreds of times as long as what came of it.
+    /// Inflated bytes written for the current chunk. A chunk can hold thousands of messages
+    /// that each inflate to hundreds of times their size.
     going: Charge,
 }
 
@@ -81,7 +81,7 @@ impl Content {
         }));
     }
 
-    /// All that goes on in the place of a chunk is about to.
+    /// Releases the charge for the current chunk, whose output is complete.
     pub(super) fn chunk_done(&mut self) {
         if let Some(compression) = &mut self.compression {
             compression.going.release();

@@ -93,7 +93,7 @@ impl Flow {
         self.close
     }
 
-    /// Whether what comes is not looked at any more (mode report).
+    /// Returns true once the direction passes without inspection (mode report).
     pub(super) const fn is_unread(&self) -> bool {
         self.unread
     }

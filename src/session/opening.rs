@@ -145,10 +145,9 @@ impl Session {
         }
     }
 
-    /// Bytes of upstream's before the head of its answer. Envoy swallows interim
-    /// answers (RFC 9110 §15.2) unseen, but one that names an upgrade is the
-    /// beginning of a tunnel to it: whatever follows comes here, the head of a
-    /// proper 101 too.
+    /// Handles upstream's bytes that come before the head of its response. Envoy discards
+    /// interim responses (RFC 9110 §15.2), but takes one with `Upgrade` for the start of a
+    /// tunnel. All later bytes then come here, even the head of a valid 101.
     pub(super) fn headless_data(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let unchanged = Outcome::forward(Forwarded::Unchanged);
         if input.is_empty() {
@@ -237,7 +236,7 @@ impl Session {
         }
     }
 
-    /// What the client is told in the place of such an answer.
+    /// The refusal that the client gets in place of such a response.
     fn refusal_of_answer(&self, pending: &Pending, error: AnswerError) -> Refusal {
         let refuse_with = self.policy().map(|policy| policy.handshake.refuse_with);
         if refuse_with == Some(RefuseWith::Close) {

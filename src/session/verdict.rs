@@ -25,7 +25,7 @@ pub(super) trait Judge {
     fn violation(&mut self, violation: Violation, offset: u64) -> Verdict;
     /// Appends what goes on in the place of a message that vanishes.
     fn in_its_place(&mut self, out: &mut Vec<u8>);
-    /// Whether all goes on as it came, whatever is found (mode report).
+    /// Returns true in mode report, where all bytes go on unchanged.
     fn only_watches(&self) -> bool;
     /// Mode report: the message whose last frame begins `offset` bytes into the
     /// stream goes on as it came, where enforce would reshape it; it is the last of

@@ -43,7 +43,7 @@ pub fn check_message(
 /// against [`check_asked`] once it is known who that is.
 ///
 /// # Errors
-/// [`AuthError::NotAsked`] and [`AuthError::UnreadMessage`], whoever it is.
+/// [`AuthError::NotAsked`] and [`AuthError::UnreadMessage`]: no client may send it.
 pub fn asked_by(rules: &AuthRules, message: &[u8]) -> Result<Vec<Asked>, AuthError> {
     let mut all = Vec::new();
     each_asked(rules, message, |asked| {
@@ -100,9 +100,10 @@ impl AuthRules {
     }
 }
 
-/// Entry for the fuzzer: whatever a client sends, what a reader of JSON finds in it
-/// that asks is asked for, or the message is refused; so is what is neither an object
-/// nor a list, unless it may pass and holds no sign of JSON.
+/// Fuzzer entry. Asserts that every room that `serde_json` finds in a message is either
+/// asked for or refused with the message, and that a message that is neither an object
+/// nor a list is refused, unless `other_messages` is `pass` and it holds no byte that
+/// opens a JSON object, list or text.
 pub fn fuzz_message(data: &[u8]) {
     let pointer = |text| Pointer::parse(text).unwrap_or_default();
     let when = When(vec![(pointer("/type"), "join".into())]);

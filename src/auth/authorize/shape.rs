@@ -67,7 +67,7 @@ pub(super) fn each_asked(
     }
 }
 
-/// What a rule reads.
+/// The JSON type of the documents that a rule reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Root {
     /// Its pointers begin with a name.
@@ -94,8 +94,8 @@ fn has(rules: &AuthRules, root: Root) -> bool {
     reading(rules, root).next().is_some()
 }
 
-/// Whether an object holds something where rules that read lists look, as
-/// `{"0":"join"}` does: JavaScript and PHP find it there in either.
+/// Returns true if a rule for lists finds a value in this object. JavaScript and PHP
+/// read `message[0]` from the list `["join"]` and from the object `{"0":"join"}` alike.
 fn may_be_list(rules: &AuthRules, object: &[u8]) -> bool {
     if !has(rules, Root::List) {
         return false;
@@ -110,7 +110,8 @@ fn may_be_list(rules: &AuthRules, object: &[u8]) -> bool {
     })
 }
 
-/// GraphQL's messages that ask for nothing of an application, whatever rules read.
+/// Returns true for the GraphQL messages `ping`, `pong` and `connection_init`, which
+/// request no operation.
 fn is_graphql_heartbeat(message: &[u8]) -> bool {
     let Some(document) = pointer::document(message) else { return false };
     let kind = pointer::find(document, &["type"], Case::Exact);
@@ -181,7 +182,7 @@ fn value_of(value: &RawValue) -> Option<String> {
     (exact && plain).then(|| written.to_owned())
 }
 
-/// What becomes of the entries of a list that are no objects.
+/// How to treat list entries that are not objects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Others {
     /// The list is one that no rule reads.
@@ -224,8 +225,8 @@ fn read_entries(
     for_each_entry(list, entry)
 }
 
-/// Whether a list holds only objects and lists, of which no rule reads any, though
-/// there are rules that read lists as a whole: several messages in one.
+/// Returns true if a list is a batch of messages and not one message: all its entries
+/// are objects or lists, and it ends before any index that a rule for lists names.
 fn is_batch(rules: &AuthRules, list: &[u8]) -> bool {
     let (mut reader, mut count) = (reading(rules, Root::List), 0);
     let all = for_each_entry(list, |entry| {

@@ -102,7 +102,7 @@ pub(super) fn passes_before(server_message: &[u8]) -> bool {
     server_message == b"2" || server_message.starts_with(b"0{")
 }
 
-/// What a packet of a client holds, for rules about what it says.
+/// A client's packet, by the payload that `authorize` reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::auth) enum Packet<'a> {
     /// Nothing that an application acts on: of Engine.IO a heartbeat or the end, of

@@ -1,4 +1,4 @@
-//! Whether a value is the one that the policy names, for every reader.
+//! Compares values in messages to values in the policy, as strict and loose readers do.
 
 use super::{Found, is_alike, without_nul};
 use serde::de::{Deserializer, Visitor};
@@ -27,7 +27,7 @@ pub(in crate::auth) enum Equality {
 }
 
 impl Found<'_> {
-    /// Whether this value stands there.
+    /// Compares what was found to the `expected` value.
     pub(in crate::auth) fn is(self, expected: &Value) -> Equality {
         match self {
             Self::One(value) => equality(value, expected),
@@ -88,8 +88,8 @@ impl Equals<'_> {
     }
 }
 
-/// Whether a reader that holds integers only, or those of 32 or 64 bits, may take a
-/// number for this one.
+/// Returns true if a reader that truncates to integers of 32 or 64 bits may turn `value`
+/// into `integer`.
 fn may_become(value: f64, integer: f64) -> bool {
     let away = value - integer;
     away.abs() < 1.0 || value.abs() > MAX_EXACT || away % 4_294_967_296.0 == 0.0
@@ -130,8 +130,7 @@ impl Visitor<'_> for Equals<'_> {
     }
 }
 
-/// The number that a text is to readers that compare such texts as numbers, as PHP's
-/// `==` does: `"1"`, `"01"` and `" 1e0"` are one.
+/// The number in a text, as PHP's `==` reads it: `"1"`, `"01"` and `" 1e0"` are equal.
 fn numeric(text: &str) -> Option<f64> {
     let text = text.trim_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
     // `f64` also reads `inf` and `nan`.

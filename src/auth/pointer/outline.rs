@@ -3,8 +3,8 @@
 use super::{Case, Found, Place, Pointer, look};
 use serde_json::value::RawValue;
 
-/// What a message holds at several pointers: objects and lists are looked through
-/// once for all pointers that lead through them. The message is known to be JSON then.
+/// The values of a message at several pointers. Each object and list is read once for all
+/// pointers that lead through it, and the whole message has been checked to be JSON.
 #[derive(Debug)]
 pub(in crate::auth) struct Outline<'n, 'a> {
     found: Vec<(&'n Pointer, Found<'a>)>,
@@ -30,19 +30,19 @@ impl<'n, 'a> Outline<'n, 'a> {
         Some(outline)
     }
 
-    /// What stands at one of the pointers; what was not looked for is ambiguous.
+    /// The value at one of the pointers; a pointer that was not given to `of` is ambiguous.
     pub(in crate::auth) fn find(&self, pointer: &Pointer) -> Found<'a> {
         let found = self.found.iter().find(|(other, _)| *other == pointer);
         found.map_or(Found::Ambiguous, |(_, found)| *found)
     }
 
-    /// Whether an object that a pointer leads through has a member `__proto__`: what
-    /// that holds may be taken for members of the object.
+    /// Returns true if an object on the way of a pointer has a member `__proto__`, whose
+    /// members JavaScript may read as members of that object.
     pub(in crate::auth) fn has_proto(&self) -> bool {
         self.proto
     }
 
-    /// Whether the message is an object that some programs take for a list of objects or
+    /// Returns true if the message is an object that PHP may read as a list of objects or
     /// lists.
     pub(in crate::auth) fn is_numbered(&self) -> bool {
         self.numbered

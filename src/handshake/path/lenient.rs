@@ -68,7 +68,7 @@ impl LenientPath {
     }
 }
 
-/// What a policy's path looks like in the lenient reading.
+/// A policy's path in the lenient reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LenientPattern {
     segments: Vec<Segment>,

@@ -43,7 +43,7 @@ impl PathPattern {
         Ok(Self { decoded: Decoded(path.as_bytes()).collect(), any_rest, lenient })
     }
 
-    /// Whether this path, in normal form, is meant. Two spellings that the normal
+    /// Returns true if the pattern matches this path in normal form. Two spellings that the normal
     /// form keeps apart are one here, because they are one to servers that route by
     /// what they decoded: `:` and `%3A`.
     #[must_use]
@@ -51,22 +51,22 @@ impl PathPattern {
         self.matches_bytes(Decoded(path.as_bytes()))
     }
 
-    /// The same, where a path may also match by what it is without `;…`: `/ws;v=1`
-    /// is `/ws` to a servlet container. To be used where a match lets nothing in.
+    /// Like [`Self::matches`], and also matches the path without `;…`: a servlet container
+    /// reads `/ws;v=1` as `/ws`. Use it only where a match does not admit the request.
     #[must_use]
     pub fn matches_without_parameters(&self, path: &str) -> bool {
         let path = Decoded(path.as_bytes());
         self.matches_bytes(path.clone()) || self.matches_bytes(WithoutParameters::of(path))
     }
 
-    /// Whether this path, in normal form, is meant and no other.
+    /// Returns true if the pattern has no `*` and equals this path in normal form.
     #[must_use]
     pub fn names(&self, path: &str) -> bool {
         !self.any_rest && self.matches(path)
     }
 
-    /// Whether the lenient reading of a path matches that of this pattern. Where
-    /// [`Self::matches`] holds, a caller takes both for matched.
+    /// Returns true if the lenient readings of pattern and path match. Callers count a path
+    /// for which [`Self::matches`] is true as matched in both readings.
     #[must_use]
     pub fn matches_leniently(&self, path: &LenientPath) -> bool {
         self.lenient.matches(path)

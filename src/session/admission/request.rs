@@ -136,12 +136,13 @@ pub(super) fn matches_host(policy: &Policy, host: &Host) -> bool {
     policy.hosts.is_empty() || policy.hosts.iter().any(|pattern| pattern.matches(host))
 }
 
-/// Whether a policy is for this path as normalized, whatever the host.
+/// Returns true if a path pattern of the policy matches the normalized path.
 fn matches_path(policy: &Policy, path: &str) -> bool {
     policy.paths.is_empty() || policy.paths.iter().any(|pattern| pattern.matches(path))
 }
 
-/// Whether a policy may be for a path without normal form, whatever the host.
+/// Returns true if a path pattern of the policy matches the lenient reading of a path
+/// that has no normal form.
 pub(super) fn may_match_path(policy: &Policy, path: &LenientPath) -> bool {
     policy.paths.is_empty() || policy.paths.iter().any(|pattern| pattern.matches_leniently(path))
 }

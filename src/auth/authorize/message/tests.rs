@@ -1,4 +1,4 @@
-//! What messages ask for, and the forms in which they hide it.
+//! `authorize` against messages: values, names, lists, batches and protocols.
 
 use super::*;
 use crate::auth::first_message::{FirstMessageRules, Form};
