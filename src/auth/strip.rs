@@ -38,14 +38,17 @@ impl From<Option<Vec<u8>>> for Rest {
     }
 }
 
-/// Takes the credentials out of every listed place, whichever of them decided; where
-/// they are to be forwarded, other spellings of their headers alone, which have not
-/// been read. `query` is what follows the `?`.
+/// Removes the credentials from every listed place, whichever of them decided. With
+/// `forward` they stay, and only other spellings of their headers and query parameters are
+/// removed, since these were not verified. `query` is the text behind the `?`.
 #[must_use]
 pub fn strip(rules: &AuthRules, head: &RequestHead, query: Option<&[u8]>) -> Stripped {
     let mut stripped = Stripped::default();
     if rules.forward {
         stripped.remove_headers = other_spellings(head, &[rules]);
+        let parameters: Vec<&str> = rules.sources.iter().filter_map(parameter).collect();
+        let left = query.and_then(|query| query::without_other_spellings(query, &parameters));
+        stripped.query = left.into();
         return stripped;
     }
     let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
@@ -76,14 +79,18 @@ pub fn target_without_credentials<'a>(
     path: &[u8],
     query: Option<&[u8]>,
 ) -> Option<Vec<u8>> {
-    let parameter = |source: &'a CredentialSource| match source {
-        CredentialSource::Query(name) => Some(name.as_str()),
-        _ => None,
-    };
     let parameters: Vec<&str> =
         rules.flat_map(|rules| &rules.sources).filter_map(parameter).collect();
     let left = query::without(query?, &parameters)?;
     Some(if left.is_empty() { path.to_vec() } else { [path, b"?", &left].concat() })
+}
+
+/// The query parameter that holds the credential, if that is the place.
+fn parameter(source: &CredentialSource) -> Option<&str> {
+    match source {
+        CredentialSource::Query(name) => Some(name.as_str()),
+        _ => None,
+    }
 }
 
 impl Stripped {

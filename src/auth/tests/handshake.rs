@@ -209,10 +209,14 @@ fn every_listed_place_is_stripped_whichever_decided() {
     ];
     assert_eq!(edits.set, set);
 
-    let kept = strip(&AuthRules { forward: true, ..rules }, &head, Some(b"token=x"));
-    // What has not been read does not go on, whatever upstream makes of its name.
+    // Other spellings were not verified, so they do not go on.
+    let forwarding = AuthRules { forward: true, ..rules };
+    let kept = strip(&forwarding, &head, Some(b"token=x"));
     let remove_headers = vec!["x_api_key".to_owned()];
-    assert_eq!(kept, Stripped { remove_headers, ..Stripped::default() });
+    assert_eq!(kept, Stripped { remove_headers: remove_headers.clone(), ..Stripped::default() });
+    let kept = strip(&forwarding, &head, Some(b"token=x&Token=y"));
+    let query = Rest::Left(b"token=x".to_vec());
+    assert_eq!(kept, Stripped { remove_headers, query, ..Stripped::default() });
 }
 
 #[test]

@@ -149,3 +149,48 @@ fn what_authorize_reads_has_one_spelling() {
         }
     }
 }
+
+/// PHP, Rack 2 and ASP.NET take each of these for the parameter `token`.
+const PARAMETERS: [&str; 8] = [
+    "Token=eve",
+    "to.ken=eve",
+    "%20token=eve",
+    "token%00x=eve",
+    "token[]=eve",
+    "%5btoken=eve",
+    "a=1;token=eve",
+    "%25u0074oken=eve",
+];
+
+#[test]
+fn a_credential_in_the_query_has_one_spelling() {
+    let recorder = Recorder::start(Script::Accept(Vec::new()));
+    let auth = |forward: bool| {
+        let mut auth = by_api_key();
+        auth["credentials"] = json!([{"query": "token"}]);
+        auth["forward"] = forward.into();
+        auth
+    };
+    let policies = [("strip", false), ("forward", true)].map(|(name, forward)| {
+        let path = format!("/{name}");
+        json!({"name": name, "match": {"paths": [path]}, "auth": auth(forward)})
+    });
+    let document = json!({"policies": policies});
+    let mut bootstrap = bootstrap(&document, recorder.address);
+    let mut stream = document;
+    stream["filter"] = "stream".into();
+    let listeners = bootstrap["static_resources"]["listeners"].as_array_mut().unwrap();
+    listeners.push(stream_listener(&stream));
+    let envoy = Envoy::start(&bootstrap);
+    for address in [envoy.address(), envoy.listener("stream")] {
+        for (path, forwarded) in [("/strip", false), ("/forward", true)] {
+            for other in PARAMETERS {
+                let target = format!("{path}?token={TEST_API_KEY}&{other}&b=2");
+                let head = seen(&recorder, address, &Request::upgrade(&target));
+                let line = head.lines().next().unwrap_or_default();
+                assert!(!line.contains("eve") && line.contains("b=2"), "{other}: {line}");
+                assert_eq!(line.contains(TEST_API_KEY), forwarded, "{line}");
+            }
+        }
+    }
+}
