@@ -10,7 +10,7 @@ mod request;
 use super::Session;
 use super::refusal::Refusal;
 use crate::config::{Mode, Policy, Unmatched};
-use crate::event::About;
+use crate::event::{About, Kind};
 use crate::guard::Guard;
 use crate::handshake::form::{self, ValidHandshake};
 use crate::handshake::host::Host;
@@ -122,10 +122,10 @@ impl<'a> Request<'a> {
         self.deny(None, mode, None, (*error).into())
     }
 
-    /// An upgrade whose path is `found`'s as normalized, and `other`'s in the lenient
-    /// reading. It is `other` that an application might be reached past, so its mode
-    /// decides. `None`: it goes on as if the readings were one, since in mode report
-    /// nothing of `other` is enforced, and what was found is.
+    /// Decides about an upgrade whose path is `found`'s as normalized, and `other`'s in the
+    /// lenient reading. An application of `other` might be reached under `found`, so the
+    /// mode of `other` decides. `None`: `other` only reports, and it goes on under `found`,
+    /// which enforces and has an event of this, or is refused since no policy was found.
     fn differing(&self, found: Option<(usize, &Policy)>, other: &Policy) -> Option<Admitted> {
         let config = self.guard.config();
         let rejects = config.unmatched == Unmatched::Reject && config.mode == Mode::Enforce;
@@ -133,15 +133,18 @@ impl<'a> Request<'a> {
             Some((_, policy)) => policy.mode == Mode::Enforce,
             None => rejects,
         };
-        if other.mode == Mode::Report && is_enforced {
-            return None;
-        }
         let detail = "servers that leave letter case, a last slash, or dots, spaces and ;… at the \
                       end of a segment aside take this path for another one that is offered \
                       here; write it as the path that is meant (where the application tells \
                       them apart, its policy says match.exact)";
         let denial = Denial::new(Reason::HandshakeMalformed, detail.to_owned());
         let index = found.map(|(index, _)| index);
+        if other.mode == Mode::Report && is_enforced {
+            if index.is_some() {
+                self.log_denial(index, (Kind::Reported, other.mode), &denial);
+            }
+            return None;
+        }
         let form = form::check(self.head()).ok();
         Some(self.deny(index, other.mode, form.as_ref(), denial))
     }

@@ -35,9 +35,15 @@ fn the_mode_of_the_policy_that_might_be_passed_by_decides() {
         assert_eq!((policy, &reason), (Some(1), &malformed));
         assert_eq!((told.len(), &told[0]["event"]), (1, &json!("refused")));
     }
-    // Nothing of it is enforced: what the normalized path finds decides.
+    // Nothing of it is enforced: what the normalized path finds decides, and one event
+    // says that the other might have been meant.
     let (policy, reason, told) = meets(&json!({"policies": two("report", "enforce")}), "/ADMIN/ws");
-    assert_eq!((policy, reason, told.len()), (Some(1), None, 0));
+    assert_eq!((policy, reason, told.len()), (Some(1), None, 1));
+    assert_eq!((&told[0]["event"], &told[0]["policy"]), (&json!("reported"), &json!("others")));
+    assert_eq!(
+        (&told[0]["reason"], &told[0]["mode"]),
+        (&json!("handshake_malformed"), &json!("report"))
+    );
     let (policy, reason, told) = meets(&json!({"policies": two("report", "report")}), "/ADMIN/ws");
     assert_eq!((policy, &reason), (Some(1), &malformed));
     assert_eq!((told.len(), &told[0]["event"]), (1, &json!("reported")));

@@ -5,7 +5,7 @@ use super::{Admission, Admitted};
 use crate::auth::first_message::NotFromTheStart;
 use crate::auth::{self, AuthError, CredentialSource, Identity};
 use crate::config::{Mode, Policy};
-use crate::event::{Event, Kind};
+use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
 use crate::guard::HandshakeResult;
 use crate::handshake::RefuseWith;
@@ -106,19 +106,14 @@ impl Request<'_> {
         handshake: Option<&ValidHandshake>,
         denial: Denial,
     ) -> Admitted {
-        let Denial { reason, detail, location, identity, retry_after } = denial;
         let rules = policy.and_then(|index| self.guard.policy(index));
         let (kind, result) = match mode {
             Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
             Mode::Report => (Kind::Reported, HandshakeResult::Reported),
         };
-        self.guard.count_handshake(policy, result, Some(reason));
-        let about = self.about(identity.as_deref());
-        let mut event = Event::new(self.guard.now(), kind, mode, &about);
-        event.reason = Some(reason);
-        event.direction = Some(Sender::Client);
-        event.detail = Some(detail.clone());
-        self.guard.tell(policy, event);
+        self.guard.count_handshake(policy, result, Some(denial.reason));
+        let about = self.log_denial(policy, (kind, mode), &denial);
+        let Denial { reason, detail, location, identity, retry_after } = denial;
         if let Some(index) = policy {
             let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
             self.guard.strike(index, reason, &about, user);
@@ -145,6 +140,22 @@ impl Request<'_> {
             _ => None,
         };
         Admitted { admission, policy, reason: Some(reason), target }
+    }
+
+    /// Logs the event of a denial, and returns who it names.
+    pub(super) fn log_denial(
+        &self,
+        policy: Option<usize>,
+        (kind, mode): (Kind, Mode),
+        denial: &Denial,
+    ) -> About {
+        let about = self.about(denial.identity.as_deref());
+        let mut event = Event::new(self.guard.now(), kind, mode, &about);
+        event.reason = Some(denial.reason);
+        event.direction = Some(Sender::Client);
+        event.detail = Some(denial.detail.clone());
+        self.guard.tell(policy, event);
+        about
     }
 
     /// What access logs may show of a request that never reaches upstream. Where no
