@@ -158,3 +158,15 @@ proptest! {
         }
     }
 }
+
+/// A reader that trims every Unicode space resolves dots that the normal form keeps.
+#[test]
+fn dots_behind_which_a_space_beyond_ascii_stands_are_two_readings() {
+    let malformed = Some("handshake_malformed".to_owned());
+    let rooms = json!({"name": "rooms", "match": {"paths": ["/rooms/*"]}});
+    let admin = json!({"name": "admin", "match": {"paths": ["/admin"]}});
+    for policies in [json!([rooms, admin]), json!([rooms])] {
+        let (_, reason, _) = meets(&json!({"policies": policies}), "/rooms/..%C2%A0/admin");
+        assert_eq!(reason, malformed, "{policies}");
+    }
+}

@@ -82,13 +82,17 @@ impl<'a> Request<'a> {
             return None;
         }
         let lenient = LenientPath::read(path.as_bytes())?;
-        // What matches as normalized matches leniently, too: so where both readings
-        // find the same policy, no reading between them finds another.
-        let (index, policy) = self.first(target, |policy| {
-            matches_path(policy, path)
-                || !policy.exact && policy.paths.iter().any(|p| p.matches_leniently(&lenient))
-        })?;
-        found.is_none_or(|(first, _)| first != index).then_some(policy)
+        let matches_leniently =
+            |policy: &Policy| policy.paths.iter().any(|p| p.matches_leniently(&lenient));
+        let second = self.first(target, |policy| {
+            if policy.exact { matches_path(policy, path) } else { matches_leniently(policy) }
+        });
+        match (found, second) {
+            (Some((one, _)), Some((other, _))) if one == other => None,
+            (_, Some((_, policy))) => Some(policy),
+            (Some((index, _)), None) => self.guard.policy(index),
+            (None, None) => None,
+        }
     }
 
     fn first(
