@@ -7,7 +7,7 @@ use super::relations::Relation;
 use super::{authorize, first_message, jwt, names, secret, session};
 use crate::auth::api_key::ApiKeys;
 use crate::auth::authorize::OtherMessages;
-use crate::auth::{AuthRules, CredentialSource, IdentityHeader};
+use crate::auth::{AuthRules, CredentialSource, IdentityHeader, folded_name};
 
 const KEYS: &[&str] = &[
     "credentials",
@@ -217,7 +217,9 @@ fn identity_headers<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
     for (written, node) in members {
         let claim = node.line();
         let Some(name) = node.take(names::identity_header(written)) else { continue };
-        if let Some((_, first)) = checked.identity.iter().find(|(other, _)| *other == name) {
+        // Servers like CGI read `x-user-id` and `x.user.id` as one.
+        let same = |other: &str| folded_name(other) == folded_name(&name);
+        if let Some((_, first)) = checked.identity.iter().find(|(other, _)| same(other)) {
             node.report(Shape::Repeated { first: first.path().to_owned() });
             continue;
         }

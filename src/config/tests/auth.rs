@@ -277,6 +277,11 @@ fn identity_headers_are_nobody_elses() {
             ".X-A",
             "says the same as policies[0].auth.identity_headers.x-a",
         ),
+        (
+            r#"{"x-a": "sub", "x.a": "iss"}"#,
+            "[\"x.a\"]",
+            "says the same as policies[0].auth.identity_headers.x-a",
+        ),
         (r#"{"x-a": "sub", "x-a": "iss"}"#, ".x-a", "stands twice in the same object"),
     ] {
         bad(&with(headers), &format!("auth.identity_headers{path}"), says);
