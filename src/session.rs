@@ -15,9 +15,8 @@ use crate::auth::Identity;
 use crate::config::{Mode, Policy};
 use crate::event::{About, PerDirection};
 use crate::frame::{Deflate, Sender};
-use crate::guard::{Guard, HandshakeResult};
+use crate::guard::Guard;
 use crate::host::Timestamp;
-use crate::message::Violation;
 use crate::quota::Permit;
 use crate::quota::rate::ConnectionRates;
 use crate::reason::Reason;
@@ -33,7 +32,7 @@ use outbox::Outbox;
 use queue::Queue;
 use std::rc::Rc;
 use std::time::Duration;
-use verdict::{Judge, Stopped};
+use verdict::Stopped;
 
 mod admission;
 mod answered;
@@ -333,42 +332,6 @@ impl Session {
 
     fn no_tunnel(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         Outcome { reset: true, ..Outcome::forward(Forward::new(input, out).finish()) }
-    }
-
-    /// Bytes before upstream has answered: no conforming client sends any, and
-    /// Envoy would hand them to upstream with whatever answer comes.
-    fn early_data(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        let unchanged = Outcome::forward(Forwarded::Unchanged);
-        let Phase::Opening(pending) = &mut self.phase else { return unchanged };
-        if input.is_empty() {
-            return unchanged;
-        }
-        let refusal = pending.refusal(Reason::ProtocolError);
-        let first = !std::mem::replace(&mut pending.early, true);
-        let counts = first && !std::mem::replace(&mut pending.counted, true);
-        let mut refused = None;
-        if first {
-            let guard = Rc::clone(&self.guard);
-            let mut bench = Bench::of(self, &guard, Sender::Client);
-            // Which mode it is decides below what follows.
-            let _ = bench.violation(Violation::Early, 0);
-            refused = bench.refused;
-            if counts {
-                let result = match self.mode() {
-                    Mode::Enforce => HandshakeResult::Refused,
-                    Mode::Report => HandshakeResult::Reported,
-                };
-                self.guard.count_handshake(Some(self.policy), result, refused);
-            }
-        }
-        if self.mode() == Mode::Report {
-            self.count_unread(Sender::Client, input);
-            return Outcome { refused, ..unchanged };
-        }
-        self.refusal = Some(refusal);
-        self.phase = Phase::NoTunnel;
-        self.ended_for = refused;
-        Outcome { forwarded: Forward::new(input, out).finish(), reset: true, refused }
     }
 
     /// More of an answer that opened nothing.

@@ -2,9 +2,11 @@
 
 use super::admission::nameable;
 use super::answered::{self, Answered};
+use super::bench::Bench;
 use super::forward::Forward;
 use super::lifetime::Life;
 use super::refusal::Refusal;
+use super::verdict::Judge;
 use super::{Forwarded, Outcome, Phase, Session};
 use crate::auth::Identity;
 use crate::config::{Mode, Policy};
@@ -15,7 +17,9 @@ use crate::handshake::answer::{Agreement, Answer, AnswerError};
 use crate::handshake::form::ValidHandshake;
 use crate::handshake::{Compression, HeadEdits, Headers, RefuseWith, Upstream};
 use crate::host::Timestamp;
+use crate::message::Violation;
 use crate::reason::Reason;
+use std::rc::Rc;
 
 /// What is kept of the handshake until upstream answers.
 #[derive(Debug)]
@@ -143,6 +147,42 @@ impl Session {
             }
             Answer::Refused(error) => self.refuse_answer(*pending, status, error),
         }
+    }
+
+    /// Bytes before upstream has answered: no conforming client sends any, and
+    /// Envoy would hand them to upstream with whatever answer comes.
+    pub(super) fn early_data(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        let unchanged = Outcome::forward(Forwarded::Unchanged);
+        let Phase::Opening(pending) = &mut self.phase else { return unchanged };
+        if input.is_empty() {
+            return unchanged;
+        }
+        let refusal = pending.refusal(Reason::ProtocolError);
+        let first = !std::mem::replace(&mut pending.early, true);
+        let counts = first && !std::mem::replace(&mut pending.counted, true);
+        let mut refused = None;
+        if first {
+            let guard = Rc::clone(&self.guard);
+            let mut bench = Bench::of(self, &guard, Sender::Client);
+            // Which mode it is decides below what follows.
+            let _ = bench.violation(Violation::Early, 0);
+            refused = bench.refused;
+            if counts {
+                let result = match self.mode() {
+                    Mode::Enforce => HandshakeResult::Refused,
+                    Mode::Report => HandshakeResult::Reported,
+                };
+                self.guard.count_handshake(Some(self.policy), result, refused);
+            }
+        }
+        if self.mode() == Mode::Report {
+            self.count_unread(Sender::Client, input);
+            return Outcome { refused, ..unchanged };
+        }
+        self.refusal = Some(refusal);
+        self.phase = Phase::NoTunnel;
+        self.ended_for = refused;
+        Outcome { forwarded: Forward::new(input, out).finish(), reset: true, refused }
     }
 
     /// Handles upstream's bytes that come before the head of its response. Envoy discards

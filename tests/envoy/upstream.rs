@@ -41,17 +41,9 @@ pub enum Script {
 
 impl Recorder {
     pub fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
         let shared = Arc::clone(&seen);
-        // Ends with the test process; it holds nothing but its own port.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (script, shared) = (script.clone(), Arc::clone(&shared));
-                std::thread::spawn(move || serve(stream, &script, &shared));
-            }
-        });
+        let address = each_request(move |head, stream| serve(head, stream, &script, &shared));
         Self { address, seen }
     }
 
@@ -68,16 +60,39 @@ impl Recorder {
     }
 }
 
-fn serve(mut stream: TcpStream, script: &Script, shared: &Mutex<Vec<Seen>>) {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return,
+/// Listens on a free port, and hands each connection with the head of its request to a
+/// thread of its own. It holds nothing but its port, and ends with the test process.
+pub fn each_request(serve: impl Fn(String, TcpStream) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read(&mut byte) {
+                        Ok(1) => head.push(byte[0]),
+                        _ => return,
+                    }
+                }
+                serve(String::from_utf8_lossy(&head).into_owned(), stream);
+            });
         }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
+    });
+    address
+}
+
+/// The head of a proper 101 to this request, with these lines more.
+pub fn accepted(head: &str, lines: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-accept: {}\r\n{lines}\r\n",
+        accept(head)
+    )
+}
+
+fn serve(head: String, mut stream: TcpStream, script: &Script, shared: &Mutex<Vec<Seen>>) {
     let index = {
         let mut seen = shared.lock().unwrap();
         seen.push(Seen { head: head.clone(), ..Seen::default() });
@@ -87,17 +102,13 @@ fn serve(mut stream: TcpStream, script: &Script, shared: &Mutex<Vec<Seen>>) {
         Script::AcceptWith(line) => format!("{line}\r\n"),
         _ => String::new(),
     };
-    let accepted = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-         sec-websocket-accept: {}\r\n{extra}\r\n",
-        accept(&head)
-    );
+    let accepted = accepted(&head, &extra);
     let answer = match script {
         Script::Raw(bytes) => bytes.to_vec(),
         Script::Accept(first) => [accepted.as_bytes(), first].concat(),
         Script::AcceptWith(_) => accepted.into_bytes(),
         Script::Late => {
-            let _ = stream.peek(&mut byte);
+            let _ = stream.peek(&mut [0]);
             accepted.into_bytes()
         }
     };
@@ -144,7 +155,7 @@ pub fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     found
 }
 
-pub fn accept(head: &str) -> String {
+fn accept(head: &str) -> String {
     let key = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())

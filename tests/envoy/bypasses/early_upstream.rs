@@ -5,9 +5,10 @@
 use crate::client::{Client, Request, text};
 use crate::edge::first_close;
 use crate::support::{Envoy, bootstrap_of, listener, stream_listener, wait_for};
+use crate::upstream::each_request;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 const SWITCH: &str = "upgrade: websocket\r\nconnection: Upgrade\r\n";
@@ -58,29 +59,13 @@ fn answers() -> Vec<(&'static str, Vec<String>)> {
 /// What opens by the HTTP filter, and by the stream filter.
 const GOOD: [&str; 2] = ["proper", "plain-hints"];
 
-/// Answers as the path says; it ends with the test process.
+/// Answers as the path says.
 fn upstream() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || serve(stream));
-        }
-    });
-    address
+    each_request(serve)
 }
 
-fn serve(mut stream: TcpStream) {
+fn serve(request: String, mut stream: TcpStream) {
     stream.set_nodelay(true).unwrap();
-    let mut request = Vec::new();
-    let mut byte = [0];
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(1) => request.push(byte[0]),
-            _ => return,
-        }
-    }
-    let request = String::from_utf8_lossy(&request).into_owned();
     let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
     let plain = (
         "plain",

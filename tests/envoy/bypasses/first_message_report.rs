@@ -4,10 +4,10 @@
 use crate::auth::{Reply, Service, add_service};
 use crate::client::{Client, Request, frame, text};
 use crate::support::{Envoy, bootstrap, wait_for};
-use crate::upstream::accept;
+use crate::upstream::{accepted, each_request};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 fn document() -> Value {
@@ -36,33 +36,12 @@ fn document() -> Value {
 }
 
 /// Accepts every upgrade and then only reads, a Close too, so that connections stay
-/// until it is decided; it ends with the test process.
+/// until it is decided.
 fn upstream() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
-
-fn serve(mut stream: TcpStream) {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return,
-        }
-    }
-    let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-         sec-websocket-accept: {}\r\n\r\n",
-        accept(&String::from_utf8_lossy(&head))
-    );
-    let _ = stream.write_all(answer.as_bytes());
-    let _ = stream.read_to_end(&mut Vec::new());
+    each_request(|head, mut stream| {
+        let _ = stream.write_all(accepted(&head, "").as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+    })
 }
 
 /// Bob may have the red workspace and the blue room; every answer takes its time.

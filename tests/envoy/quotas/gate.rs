@@ -1,7 +1,7 @@
 //! An upstream that counts who is there.
 
 use crate::support::wait_for;
-use crate::upstream::accept;
+use crate::upstream::accepted;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -135,11 +135,7 @@ impl Guest {
             let forwarded = head.lines().find_map(|line| line.strip_prefix("x-forwarded-for: "));
             let client = forwarded.and_then(|list| list.split(',').next()).unwrap_or_default();
             self.client = Some(client.to_owned());
-            let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-                 sec-websocket-accept: {}\r\n\r\n",
-                accept(&head)
-            );
+            let answer = accepted(&head, "");
             // And a message, so that who leaves without reading it resets.
             let message = b"\x81\x02hi";
             let _ = self.stream.write_all(&[answer.as_bytes(), message].concat());
