@@ -119,8 +119,8 @@ impl Session {
                 let refused = matches!(other, Phase::NoTunnel) && status == 101;
                 self.phase = other;
                 if refused && self.mode() == Mode::Enforce {
-                    let error = AnswerError::Headless;
-                    return Opening::Refused(Refusal::http(error.reason(), &error.to_string()));
+                    let reason = self.ended_for.unwrap_or(Reason::UpstreamHandshake);
+                    return Opening::Refused(Refusal::http(reason, "it was refused before"));
                 }
                 return Opening::Pass;
             }

@@ -181,11 +181,15 @@ fn bytes_before_the_answer_are_refused_and_never_go_on() {
     let told = events(&host);
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["offset"], 0);
-    assert_eq!(session.on_response(101, &switching(&[])), Opening::Pass);
+    let late = session.on_response(101, &switching(&[]));
+    assert!(
+        matches!(&late, Opening::Refused(refusal) if refusal.reason.name() == "protocol_error"),
+        "{late:?}"
+    );
     assert_eq!(
         hand(&mut session, Sender::Client, &text("still")).bytes,
         b"",
-        "nor with a late 101"
+        "nor behind a late 101"
     );
     session.on_end();
     assert_eq!(events(&host), Vec::<Value>::new(), "it was never open");
