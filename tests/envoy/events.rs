@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What every event line has.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
+    "v",
     "ts",
     "event",
     "policy",
@@ -32,7 +33,7 @@ const FIELDS: [&str; 17] = [
 ];
 
 /// What `closed` has besides.
-const OF_CLOSED: [&str; 4] = ["messages", "bytes", "duration_ms", "code"];
+const OF_CLOSED: [&str; 5] = ["messages", "bytes", "duration_ms", "code", "by"];
 
 /// Holds that the event has the fields of every line and `more`, no others, and
 /// these values, and that the README explains each field.
@@ -111,7 +112,7 @@ fn event_lines_have_the_fields_of_the_contract() {
     let (hello, bad) = (text("hello").len(), text("a bad word").len());
     let of_refused = json!({
         "direction": "client", "rule": "no-bad", "offset": hello,
-        "detail": "the message matches a rule",
+        "detail": "the message matches a rule; 10 bytes were searched",
     });
     let refused = envoy.event("refused", Some("rule_matched"));
     has_fields(&refused, &[], &[&of_good(), &same, &of_refused]);
