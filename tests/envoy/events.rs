@@ -247,6 +247,27 @@ fn closed_tells_how_the_server_ended_it() {
 }
 
 #[test]
+fn a_connection_that_lives_on_is_told_of() {
+    let upstream = Recorder::start(Script::Accept(b"\x81\x02hi".to_vec()));
+    let mut document = document();
+    document["events"] = json!({"progress": "1s"});
+    let envoy = Envoy::start(&bootstrap(&document, upstream.address));
+    let mut client = Client::open(envoy.address(), &good());
+    client.send(&text("hello"));
+    let told = wait_for("two events of progress", || {
+        let events = envoy.events().into_iter();
+        let told: Vec<_> = events.filter(|event| event["event"] == "progress").collect();
+        (told.len() >= 2).then_some(told)
+    });
+    for event in &told {
+        let traffic = json!({"reason": null, "messages": {"client": 1, "server": 1}});
+        has_fields(event, &OF_CLOSED[..3], &[&of_good(), &traffic]);
+    }
+    let open_for = |event: &Value| event["duration_ms"].as_u64().unwrap();
+    assert!(open_for(&told[0]) >= 1000 && open_for(&told[1]) >= open_for(&told[0]) + 1000);
+}
+
+#[test]
 fn access_logs_find_policy_reason_and_user() {
     let upstream = Recorder::start(Script::Accept(Vec::new()));
     let key = "0123456789abcdef0123456789abcdef";
