@@ -35,6 +35,7 @@ pub fn prompt(document: &Value, upstream: SocketAddr) -> Value {
 
 /// A counter or gauge by the name that wsguard gives it; 0 when there is none.
 pub fn counter(envoy: &Envoy, name: &str) -> usize {
+    assert!(!name.contains('.'), "{name} is no name as Prometheus shows it");
     let family = name.split_once('{').map_or(name, |(family, _)| family);
     let page = envoy.get(&format!("/stats/prometheus?filter={family}"));
     // Where there are no labels Envoy writes empty braces.
