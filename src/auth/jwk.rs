@@ -226,7 +226,7 @@ impl fmt::Display for SetError {
             Self::NotASet => "the answer is no JWK Set (RFC 7517 §5)",
             Self::TooManyKeys => "the answer holds more than 64 keys",
             Self::NoUsableKey => {
-                "the answer holds no key that verifies tokens here (RSA from 2048 bits, P-256,                  P-384, Ed25519)"
+                "the answer holds no key that verifies tokens here (RSA from 2048 bits, P-256, P-384, Ed25519)"
             }
         })
     }

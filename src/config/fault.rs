@@ -72,6 +72,7 @@ pub(super) enum Amount {
     Fraction,
     Overflow,
     AboveBound(&'static str),
+    BelowBound(&'static str),
 }
 
 /// A text that is no name of its kind.
@@ -225,6 +226,7 @@ impl fmt::Display for Amount {
             }
             Self::Overflow => "is too large to be meant; write a smaller number",
             Self::AboveBound(most) => return write!(f, "is too large; write at most {most}"),
+            Self::BelowBound(least) => return write!(f, "is too short; write at least {least}"),
         })
     }
 }

@@ -197,6 +197,9 @@ impl HttpStream {
             return if matches!(which, Body::Request) { Action::Continue } else { Action::Pause };
         }
         let Some(session) = &mut self.session else { return Action::Continue };
+        if ends {
+            session.on_transport_end(which.sender());
+        }
         let Some(input) = host::body(which, size) else {
             // What can't be read must not go on.
             host::reset();
@@ -254,6 +257,9 @@ impl HttpStream {
             pending.on_end();
         }
         if let Some(mut session) = self.session.take() {
+            if self.downlink.is_behind() {
+                session.on_unwritten();
+            }
             session.on_end();
         }
     }
@@ -303,6 +309,11 @@ impl Context for HttpFilter {
     }
 
     fn on_done(&mut self) -> bool {
+        if let (Some(session), Some(sender)) =
+            (&mut self.stream.borrow_mut().session, host::broken_off_by())
+        {
+            session.on_transport_end(sender);
+        }
         self.end();
         true
     }

@@ -33,6 +33,8 @@ pub enum Violation {
     },
     /// More fragments than `max_fragments`.
     TooManyFragments {
+        /// Announced so far.
+        bytes: u64,
         /// Allowed.
         limit: u32,
     },
@@ -44,9 +46,16 @@ pub enum Violation {
         rule: usize,
         /// What the rule asks for.
         action: Action,
+        /// Length of what was searched.
+        bytes: usize,
     },
     /// A compressed message can't be, or would become too large to be, inflated.
-    Inflate(InflateError),
+    Inflate {
+        /// Why.
+        error: InflateError,
+        /// Its length as it came.
+        bytes: usize,
+    },
     /// More than a rate allows, of messages or of bytes.
     Rate(RateExceeded),
     /// A message that should say who the client is does not, or asks for what
@@ -71,12 +80,35 @@ impl Violation {
             Self::TypeDenied(_) => Reason::TypeDenied,
             Self::RuleMatched { .. } => Reason::RuleMatched,
             // RFC 7692 has no code for a stream that is none.
-            Self::Inflate(InflateError::Corrupt) => Reason::ProtocolError,
-            Self::Inflate(_) => Reason::InflatedTooBig,
+            Self::Inflate { error: InflateError::Corrupt, .. } => Reason::ProtocolError,
+            Self::Inflate { .. } => Reason::InflatedTooBig,
             Self::Rate(exceeded) => exceeded.reason(),
             Self::Credential(error) => error.reason(),
             Self::QueueFull(reason) => reason,
             Self::Overloaded => Reason::Overloaded,
+        }
+    }
+
+    /// What events say was wrong: how large the message was, too, where its size or
+    /// the work that it took may have to do with that.
+    #[must_use]
+    pub fn event_detail(self) -> String {
+        match self {
+            Self::RuleMatched { bytes, .. } => format!("{self}; {bytes} bytes were searched"),
+            Self::Inflate { bytes, .. } => format!("{self}; {bytes} compressed bytes came"),
+            Self::TooManyFragments { bytes, .. } => {
+                format!("{self}; they announce {bytes} bytes or more")
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// The place of the rule that matched.
+    #[must_use]
+    pub const fn rule(self) -> Option<usize> {
+        match self {
+            Self::RuleMatched { rule, .. } => Some(rule),
+            _ => None,
         }
     }
 
@@ -118,13 +150,13 @@ impl std::fmt::Display for Violation {
             Self::MessageTooBig { bytes, limit } => {
                 write!(f, "a message of {bytes} bytes or more, allowed are {limit}")
             }
-            Self::TooManyFragments { limit } => {
+            Self::TooManyFragments { limit, .. } => {
                 write!(f, "a message in more than {limit} fragments")
             }
             Self::TypeDenied(MessageType::Text) => f.write_str("text messages are not allowed"),
             Self::TypeDenied(MessageType::Binary) => f.write_str("binary messages are not allowed"),
             Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
-            Self::Inflate(error) => error.fmt(f),
+            Self::Inflate { error, .. } => error.fmt(f),
             Self::Rate(exceeded) => exceeded.fmt(f),
             Self::Credential(error) => error.fmt(f),
             Self::QueueFull(_) => {

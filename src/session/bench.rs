@@ -139,13 +139,13 @@ impl<'a> Bench<'a> {
         self.guard.policy(self.policy).map(|policy| policy.messages(self.sender))
     }
 
-    fn tell(&self, violation: Violation, kind: Kind, offset: u64, detail: String) {
+    fn tell(&self, violation: Violation, kind: Kind, offset: u64) {
         let mut event = Event::new(self.guard.now(), kind, self.mode, self.about);
         event.reason = Some(violation.reason());
         event.direction = Some(self.sender);
         event.offset = Some(offset);
-        event.detail = Some(detail);
-        if let Violation::RuleMatched { rule, .. } = violation {
+        event.detail = Some(violation.event_detail());
+        if let Some(rule) = violation.rule() {
             let rules = self.rules().and_then(|rules| rules.rules.as_ref());
             event.rule = rules.map(|rules| rules.name(rule));
         }
@@ -186,13 +186,12 @@ impl Judge for Bench<'_> {
             Action::Reply => (Kind::Replied, Verdict::Vanish),
             Action::Close => (Kind::Refused, Verdict::Stop),
         };
-        let detail = violation.to_string();
         self.slowed |= action == Action::Slow;
         if action == Action::Reply {
-            self.reply(reason, &detail);
+            self.reply(reason, &violation.to_string());
         }
-        self.guard.count_violation(self.policy, self.sender, reason, action);
-        self.tell(violation, kind, offset, detail);
+        self.guard.count_violation(self.policy, self.sender, reason, (action, violation.rule()));
+        self.tell(violation, kind, offset);
         if self.sender == Sender::Client && asked != Action::Report {
             self.guard.strike(self.policy, reason, self.about, self.user);
         }

@@ -5,7 +5,7 @@ use super::gate::Passage;
 use super::verdict::{Judge, Reshaping, Stopped, Verdict};
 use crate::frame::deflate::{Inflated, Inflater, Window};
 use crate::frame::{FrameHeader, Opcode, mask};
-use crate::inspect::Action;
+use crate::inspect::{Action, Match};
 use crate::message::budget::{Budget, Charge};
 use crate::message::{Fate, Message, MessageRules, MessageType, Violation};
 use std::rc::Rc;
@@ -202,7 +202,9 @@ impl Compression {
         out: &mut Vec<u8>,
     ) -> Result<Inflated, Violation> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let inflated = self.inflater.inflate(payload, limit, out).map_err(Violation::Inflate)?;
+        let inflated = self.inflater.inflate(payload, limit, out);
+        let bytes = payload.len();
+        let inflated = inflated.map_err(|error| Violation::Inflate { error, bytes })?;
         let kept = self.inflater.history_bytes();
         if kept > self.charged_bytes {
             self.charge.grow(kept - self.charged_bytes).map_err(|_| Violation::Overloaded)?;
@@ -305,7 +307,9 @@ fn judge_utf8(kind: MessageType, plain: &[u8]) -> Result<(), Violation> {
 /// Looks for what the rules look for, in bytes that need be no text.
 pub(super) fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
     match rules.rules.as_ref().and_then(|rules| rules.find(plain)) {
-        Some(found) => Err(Violation::RuleMatched { rule: found.rule, action: found.action }),
+        Some(Match { rule, action }) => {
+            Err(Violation::RuleMatched { rule, action, bytes: plain.len() })
+        }
         None => Ok(()),
     }
 }
@@ -315,8 +319,8 @@ pub(super) fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Viol
 fn judge_again(kind: MessageType, left: &[u8], rules: &MessageRules) -> Result<(), Violation> {
     match judge_plain(kind, left, rules) {
         Err(Violation::RuleMatched { action: Action::Report, .. }) | Ok(()) => Ok(()),
-        Err(Violation::RuleMatched { rule, .. }) => {
-            Err(Violation::RuleMatched { rule, action: Action::Close })
+        Err(Violation::RuleMatched { rule, bytes, .. }) => {
+            Err(Violation::RuleMatched { rule, action: Action::Close, bytes })
         }
         Err(violation) => Err(violation),
     }

@@ -2,6 +2,7 @@
 //! write where bytes pass, so frames of ours wait for the next ones in that
 //! direction, or with `push` for the filter to ask.
 
+use super::closes::SentClose;
 use crate::frame::{FrameHeader, Opcode, close, mask};
 use crate::message::budget::{Budget, Charge};
 use std::hash::{BuildHasher, RandomState};
@@ -28,6 +29,8 @@ pub(super) struct Outbox {
     charge: Charge,
     /// A Close has gone there or is due: it is the last frame.
     sealed: bool,
+    /// The one that is due.
+    due_close: Option<SentClose>,
     /// Payload of our Pings that go there, by which their Pongs are known.
     probe: Probe,
     /// Pings that have gone there since anything came from there.
@@ -60,6 +63,7 @@ impl Outbox {
             holds_released: false,
             charge,
             sealed: false,
+            due_close: None,
             probe,
             unanswered: 0,
             awaited: 0,
@@ -134,41 +138,48 @@ impl Outbox {
 
     /// What has been put in last is a Close of the other end's.
     pub(super) const fn end(&mut self) {
-        self.sealed = true;
+        if !self.sealed {
+            self.sealed = true;
+            self.due_close = Some(SentClose::Relayed);
+        }
     }
 
     /// Puts the last frame in: a Close, unless one has gone there already.
     pub(super) fn close(&mut self, code: u16, reason: &str, key: Option<[u8; 4]>) {
         if !std::mem::replace(&mut self.sealed, true) {
             close::write(code, reason, key, &mut self.due);
+            self.due_close = Some(SentClose::Ours(code));
         }
     }
 
     /// A Close has gone there: whatever is left can't follow it.
     pub(super) fn seal(&mut self) {
         self.sealed = true;
+        self.due_close = None;
         self.due = Vec::new();
         self.holds_released = false;
         self.charge.release();
     }
 
-    /// Appends all that is due.
-    pub(super) fn take_into(&mut self, out: &mut Vec<u8>) {
+    /// Appends all that is due; the Close among it, if there is one.
+    pub(super) fn take_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
         out.extend_from_slice(&self.due);
         self.due = Vec::new();
         self.holds_released = false;
         self.charge.release();
+        self.due_close.take()
     }
 
     /// The same, to be written unasked.
-    pub(super) fn push_into(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn push_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
         self.unread_bytes = self.unread_bytes.saturating_add(self.due.len());
-        self.take_into(out);
+        let close = self.take_into(out);
         if self.unread_bytes >= PROVE_BYTES && self.proof.is_none() && !self.sealed {
             self.proofs = self.proofs.wrapping_add(1);
             self.proof = Some(self.random.hash_one(self.proofs).to_be_bytes());
             self.encode_ping(None, out);
         }
+        close
     }
 
     /// Puts a Ping in, whose Pong shows that somebody is there, and is a chance to

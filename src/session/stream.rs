@@ -135,6 +135,9 @@ impl StreamConnection {
         out: &mut Vec<u8>,
     ) -> Outcome {
         let outcome = self.route(sender, input, ends, out);
+        if ends {
+            self.on_transport_end(sender);
+        }
         if ends && sender == Sender::Server {
             self.upstream_ended.get_or_insert(self.guard.monotonic());
         }
@@ -156,6 +159,13 @@ impl StreamConnection {
             (State::Answered(answered), Sender::Server) => answered.pass(&self.guard, input, out),
             (State::Answered(_), Sender::Client) => self.behind_the_answer(input, out),
             (State::Over, _) => Outcome::forward(Forwarded::Replaced),
+        }
+    }
+
+    /// Says that this end has ended its TCP connection.
+    pub fn on_transport_end(&mut self, sender: Sender) {
+        if let Some(session) = &mut self.session {
+            session.on_transport_end(sender);
         }
     }
 

@@ -148,6 +148,6 @@ fn half_closed_peers_are_not_kept() {
     wait_for("all three ends to be told", || {
         ((closed(&json!(1000)), closed(&Value::Null)) == (2, 1)).then_some(())
     });
-    let gauge = || super::frames::counter(&envoy, "wsguard_connections.policy.chat");
+    let gauge = || super::frames::counter(&envoy, r#"wsguard_connections{policy="chat"}"#);
     wait_for("none to count", || (gauge() == 0).then_some(()));
 }

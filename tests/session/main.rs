@@ -15,6 +15,7 @@ mod answers;
 mod auth;
 mod bans;
 mod budget;
+mod closes;
 mod closing;
 mod compression;
 mod controls;

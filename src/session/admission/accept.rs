@@ -16,6 +16,7 @@ use crate::quota::Permit;
 use crate::session::asking::Asking;
 use crate::session::bench::probe;
 use crate::session::both::Both;
+use crate::session::closes::Closes;
 use crate::session::expiry::Expiry;
 use crate::session::gate::Gate;
 use crate::session::lifetime::Life;
@@ -164,7 +165,7 @@ impl Request<'_> {
             taken: Both::default(),
             life: Life::begin(self.guard.monotonic()),
             messages: crate::event::PerDirection::default(),
-            first_close: None,
+            closes: Closes::default(),
             refusal: None,
             ended_for: None,
         };

@@ -186,9 +186,11 @@ fn the_first_request_must_be_an_accepted_upgrade() {
         assert_eq!(rig.server(SWITCH), on(b""));
         rig.connection.on_end();
         assert!(rig.events().is_empty());
-        let label = if policy.is_null() { "" } else { ".policy.chat" };
-        let metric =
-            format!("wsguard_handshakes_total{label}.result.refused.reason.{}", reason.name());
+        let label = if policy.is_null() { "" } else { "policy=\"chat\"," };
+        let metric = format!(
+            "wsguard_handshakes_total{{{label}result=\"refused\",reason=\"{}\"}}",
+            reason.name()
+        );
         assert_eq!(rig.host.metric(&metric), 1, "{metric}");
     }
 }
