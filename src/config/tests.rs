@@ -143,7 +143,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(handshake.refuse_with, RefuseWith::Http);
     let client = &policy.client;
     assert_eq!((client.max_frame_bytes, client.max_message_bytes), (1 << 20, 1 << 20));
-    assert_eq!(client.max_fragments, 128);
+    assert_eq!((client.max_fragments, policy.server.max_fragments), (1024, 1024));
     assert!(client.text && client.binary && client.rules.is_none());
     assert_eq!(client.on_violation, Action::Close);
     let guarded = good(r#""handshake": {"origins": ["https://app.example.com"]}"#);
