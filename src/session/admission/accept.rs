@@ -65,7 +65,8 @@ impl Request<'_> {
         edit_key(handshake, policy, &mut edits);
         self.edit_target(target, policy, &mut edits);
         let deflate = edit_extensions(handshake, policy, &mut edits);
-        if passed.subprotocols != handshake.subprotocols() {
+        let rewrites = handshake.rewrites();
+        if rewrites.subprotocols || passed.subprotocols != handshake.subprotocols() {
             let name = "sec-websocket-protocol".to_owned();
             if passed.subprotocols.is_empty() {
                 edits.remove.push(name);
@@ -73,8 +74,11 @@ impl Request<'_> {
                 edits.set.push((name, passed.subprotocols.join(", ").into_bytes()));
             }
         }
-        if handshake.connection_needs_rewrite() {
+        if rewrites.connection {
             edits.set.push(("connection".to_owned(), b"Upgrade".to_vec()));
+        }
+        if rewrites.upgrade {
+            edits.set.push(("upgrade".to_owned(), b"websocket".to_vec()));
         }
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
