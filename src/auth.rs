@@ -162,9 +162,10 @@ pub struct Issuer {
     pub keys: IssuerKeys,
     /// How far its clock may be off, for exp, nbf and iat.
     pub leeway: Duration,
-    /// Claims that must be there.
+    /// Claims that must be there, each by name or by JSON pointer.
     pub required: Vec<String>,
-    /// Claims that must contain one of the values.
+    /// Claims, by name or by JSON pointer, that must contain one of the values. Numbers and
+    /// booleans stand there as they are written.
     pub claims: Vec<(String, Vec<String>)>,
 }
 
@@ -193,7 +194,7 @@ pub enum IssuerKeys {
 pub struct IdentityHeader {
     /// Header, in lower case with `-`.
     pub name: String,
-    /// The claim whose value it carries.
+    /// The claim whose value it carries, by name or by JSON pointer.
     pub claim: String,
 }
 

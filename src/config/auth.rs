@@ -215,7 +215,7 @@ fn add_key(entry: &Object<'_>, id: &str, keys: &mut ApiKeys) {
 fn identity_headers<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
     let members = auth.get("identity_headers").and_then(Node::map).unwrap_or_default();
     for (written, node) in members {
-        let claim = node.line();
+        let claim = names::claim_of(&node);
         let Some(name) = node.take(names::identity_header(written)) else { continue };
         // Servers like CGI read `x-user-id` and `x.user.id` as one.
         let same = |other: &str| folded_name(other) == folded_name(&name);
@@ -224,7 +224,7 @@ fn identity_headers<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
             continue;
         }
         if let Some(claim) = claim {
-            let header = IdentityHeader { name: name.clone(), claim: claim.to_owned() };
+            let header = IdentityHeader { name: name.clone(), claim };
             checked.rules.identity_headers.push(header);
         }
         checked.identity.push((name, node));

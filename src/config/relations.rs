@@ -54,6 +54,8 @@ pub(super) enum Relation {
     NeedsPush,
     /// A shared secret's algorithm where keys are published.
     SecretIsPublished,
+    /// Values that no token has in this claim.
+    ClaimNeverHolds(NeverHolds),
     /// `send: cookie` where no credential stands in a cookie.
     SendsNoCookie,
     /// The client's credential and our own in the same header.
@@ -78,6 +80,17 @@ pub(super) enum Relation {
     },
     /// What `filter: stream` can't do.
     Stream(NotInStream),
+}
+
+/// Why a claim can hold none of the values that are wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NeverHolds {
+    /// `iss` is another one.
+    Issuer,
+    /// It is a number in every token.
+    Date,
+    /// It has nothing inside.
+    NothingInside,
 }
 
 /// Why something is for `filter: http` only.
@@ -139,7 +152,8 @@ impl fmt::Display for Relation {
             Self::CookieWithAnyOrigin => f.write_str(
                 "a browser sends cookies along with a WebSocket that any web page opens \
                  (cross-site WebSocket hijacking), and handshake.origins allows every page by \
-                 \"*\", or by a wildcard right below a top-level domain; write the origins of your own pages there",
+                 \"*\", by \"null\", which a sandboxed frame of any page has, or by a wildcard right \
+                 below a top-level domain; write the origins of your own pages there",
             ),
             Self::ExactAlone => f.write_str(
                 "has no effect without `paths`, since every path is matched; write those too, or \
@@ -198,6 +212,18 @@ impl fmt::Display for Relation {
                 "is signed with a shared secret, which nobody publishes: whoever reads it could \
                  sign; remove it, or write keys.secret",
             ),
+            Self::ClaimNeverHolds(why) => f.write_str(match why {
+                NeverHolds::Issuer => {
+                    "can never hold: `iss` of these tokens is `issuer`; remove it, or write that"
+                }
+                NeverHolds::Date => {
+                    "can never hold: this claim is a number in every token; write one, or remove it"
+                }
+                NeverHolds::NothingInside => {
+                    "can never hold: this claim is a text or a number in every token, with nothing \
+                     inside; write a pointer to another claim"
+                }
+            }),
             Self::SendsNoCookie => f.write_str(
                 "shows the service a cookie, and no credential stands in one; write {cookie: …} \
                  into credentials, or `bearer` or `form` here",

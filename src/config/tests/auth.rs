@@ -110,7 +110,9 @@ fn a_cookie_needs_origins_of_ones_own() {
     for none in ["", r#""handshake": {},"#] {
         bad(&with(none), "auth.credentials[0]", "cross-site WebSocket hijacking");
     }
-    for any in [r#"["*"]"#, r#"["https://app.example.com", "*"]"#, r#"["https://*.com"]"#] {
+    for any in
+        [r#"["*"]"#, r#"["https://app.example.com", "*"]"#, r#"["https://*.com"]"#, r#"["null"]"#]
+    {
         let handshake = format!(r#""handshake": {{"origins": {any}}},"#);
         bad(&with(&handshake), "auth.credentials[0]", "allows every page by \"*\"");
     }
@@ -211,6 +213,7 @@ fn an_issuer_says_what_it_signs_with() {
         (json!({"claims": {}}), "claims", "is empty; write a key and its value"),
         (json!({"claims": {"scope": "a"}}), "claims.scope", "is a text; write a list"),
         (json!({"claims": {"https://x/y": []}}), "claims[\"https://x/y\"]", "is an empty list"),
+        (json!({"required": ["/a~2"]}), "required[0]", "is no JSON pointer"),
         (json!({"keys": {}}), "keys", "says none of them; write `jwks`, `jwks_uri` or `secret`"),
         (json!({"keys": {"jwk": {}}}), "keys.jwk", "did you mean `jwks`?"),
         (json!({"keys": {"secret": "hunter2"}}), "keys.secret", "is a secret written out"),
@@ -218,6 +221,53 @@ fn an_issuer_says_what_it_signs_with() {
         (json!({"keys": {"jwks": {}, "secret": {"env": "A_SECRET"}}}), "keys", "more than one"),
     ] {
         bad_issuer(&members, path, says);
+    }
+}
+
+#[test]
+fn claims_are_named_as_in_authorize_and_what_can_never_hold_is_an_error() {
+    let read = |claims: Value| {
+        let read = good(&with_issuer(&json!({"claims": claims}))).auth.unwrap().issuers.remove(0);
+        let (name, values) = read.claims.into_iter().next().unwrap();
+        format!("{name}: {}", values.join(" "))
+    };
+    for (claims, text) in [
+        (json!({"/realm_access/roles": ["chat"]}), "/realm_access/roles: chat"),
+        (json!({"https://x/~roles": ["chat"]}), "https://x/~roles: chat"),
+        (json!({"email_verified": [true]}), "email_verified: true"),
+        (json!({"email_verified": ["true"]}), "email_verified: true"),
+        (json!({"level": [3, 4.0, -5, 1.5, "6"]}), "level: 3 4 -5 1.5 6"),
+        (
+            json!({"iss": ["https://other.example", "https://issuer.example.com"]}),
+            "iss: https://other.example https://issuer.example.com",
+        ),
+        (json!({"exp": [1_800_000_000]}), "exp: 1800000000"),
+    ] {
+        assert_eq!(read(claims), text);
+    }
+    for (claims, path, says) in [
+        (json!({"/a~2": ["b"]}), "[\"/a~2\"]", "is no JSON pointer (RFC 6901)"),
+        (json!({"/a/~": ["b"]}), "[\"/a/~\"]", "is no JSON pointer (RFC 6901)"),
+        (json!({"a": []}), ".a", "is an empty list"),
+        (json!({"a": {}}), ".a", "write a list"),
+        (json!({"a": null}), ".a", "null"),
+        (json!({"a": true}), ".a", "write a list"),
+        (json!({"a": [null]}), ".a[0]", "null"),
+        (json!({"a": [["b"]]}), ".a[0]", "write a text, a number, true or false"),
+        (json!({"a": [{"b": 1}]}), ".a[0]", "write a text, a number, true or false"),
+        (json!({"a": [""]}), ".a[0]", "is an empty text"),
+        (json!({"a": ["b "]}), ".a[0]", "white space"),
+        (json!({"a": ["b", "b"]}), ".a[1]", "says the same as"),
+        (json!({"a": ["true", true]}), ".a[1]", "says the same as"),
+        (json!({"a": [1e300]}), ".a[0]", "write it as a text"),
+        (json!({"a": [9_007_199_254_740_993_u64]}), ".a[0]", "write it as a text"),
+        (json!({"iss": ["https://other.example"]}), ".iss", "can never hold"),
+        (json!({"/iss": ["https://other.example"]}), "[\"/iss\"]", "can never hold"),
+        (json!({"/sub/0": ["a"]}), "[\"/sub/0\"]", "can never hold"),
+        (json!({"/exp/x": [1]}), "[\"/exp/x\"]", "can never hold"),
+        (json!({"nbf": ["soon", true]}), ".nbf", "can never hold"),
+    ] {
+        bad_issuer(&json!({"claims": claims}), &format!("claims{path}"), says);
     }
 }
 
