@@ -88,13 +88,15 @@ pub(super) fn without_other_spellings(query: &[u8], names: &[&str]) -> Option<Ve
 }
 
 /// Cuts the parameters out of a query for whose decoded name `is_cut` returns true. Some
-/// readers end a parameter at `;` too; `is_cut` is told whether it begins behind a `&`. A
-/// parameter that does is cut up to the next `&`, since its value may hold a `;`.
+/// readers end a parameter at `;` too; `is_cut` is told whether this is how all read it, since
+/// it begins behind a `&` and its name has no `;`. A parameter that does is cut up to the next
+/// `&`, since its value may hold a `;`.
 fn cut(query: &[u8], is_cut: impl Fn(&[u8], bool) -> bool) -> Option<Vec<u8>> {
     let mut changed = false;
     let mut left = Vec::with_capacity(query.len());
     for piece in query.split(|byte| *byte == b'&') {
-        let mut begins_piece = true;
+        // The name of `token;x=1` is all before the `=`.
+        let mut begins_piece = !split_pair(piece).0.contains(&b';');
         let mut kept = piece.split(|byte| *byte == b';').map(|part| {
             let cut = is_cut(&decode(split_pair(part).0), begins_piece);
             begins_piece = false;
@@ -277,6 +279,9 @@ mod tests {
         // What the filter reads as the credential goes on or goes as a whole.
         assert_eq!(strip("access_token=a;b&c").as_deref(), Some("c"));
         assert_eq!(others("access_token=a;b&c"), None);
+        assert_eq!(others("access_token;b=1&c").as_deref(), Some("c"));
+        assert_eq!(others("access_token;access_token&c").as_deref(), Some("c"));
+        assert_eq!(others("access_token&c"), None);
     }
 
     #[test]
@@ -289,6 +294,8 @@ mod tests {
             "+=+&%",
             "token=1&token=1&a",
             "a;token&Token=1;b",
+            "token;token",
+            "token;a=1",
         ] {
             fuzz_query(seed.as_bytes());
         }
