@@ -68,7 +68,7 @@ pub(super) fn issuer_with(jwks: &Value, algorithms: &[Algorithm]) -> Issuer {
 
 pub(super) fn rules(issuers: Vec<Issuer>) -> AuthRules {
     AuthRules {
-        sources: vec![CredentialSource::Header("authorization".to_owned())],
+        sources: vec![CredentialSource::Authorization(Scheme::Bearer)],
         first_message: None,
         forward: false,
         issuers,

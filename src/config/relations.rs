@@ -30,6 +30,17 @@ pub(super) enum Relation {
     PollingPasses,
     /// Nothing that could verify the credentials.
     NoVerifier,
+    /// `scheme` beside another place than the header `authorization`.
+    SchemeAlone,
+    /// `encoding` beside another place than a subprotocol's prefix.
+    EncodingAlone,
+    /// The Basic scheme without `api_keys`.
+    BasicWithoutKeys,
+    /// A subprotocol could hold the credential of this place and of an earlier one.
+    SameSubprotocol {
+        /// The earlier place.
+        first: String,
+    },
     /// `max_frame` above `max_message`.
     FrameAboveMessage,
     /// `per_user` where no credential names a user.
@@ -192,6 +203,21 @@ impl fmt::Display for Relation {
             ),
             Self::NoVerifier => f.write_str(
                 "has credentials and nothing to verify them with; write `jwt`, `api_keys` or `session`",
+            ),
+            Self::SchemeAlone => f.write_str(
+                "is of the header `authorization` only, other headers are read as they are; write \
+                 {header: authorization, scheme: …}, or remove it",
+            ),
+            Self::EncodingAlone => f.write_str(
+                "is of `subprotocol_prefix` only, other places are read as they are; remove it",
+            ),
+            Self::BasicWithoutKeys => f.write_str(
+                "names an API key by its id, and there is none; write `api_keys`, or remove this",
+            ),
+            Self::SameSubprotocol { first } => write!(
+                f,
+                "begins like {first}, so one subprotocol would stand in both places; write \
+                 prefixes that differ, or keep one"
             ),
             Self::PerUserWithoutAuth => f.write_str(
                 "has no effect without `auth`, since nobody is known by name; write that too, or \

@@ -1,7 +1,7 @@
 //! Whole documents. What a section says about its own keys is below.
 
 use super::*;
-use crate::auth::CredentialSource;
+use crate::auth::{CredentialSource, Encoding, Scheme};
 use crate::handshake::{Compression, PlainHttp, RefuseWith, TlsRule, Upstream};
 use crate::inspect::Action;
 use proptest::prelude::*;

@@ -11,7 +11,7 @@ use super::Headers;
 pub(super) struct Repeated;
 
 /// Whether this byte may stand in a token (RFC 9110 §5.6.2).
-pub(super) const fn is_tchar(byte: u8) -> bool {
+pub(crate) const fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -1,6 +1,7 @@
 //! Where credentials stand in the opening handshake, and what upstream sees.
 
 use super::*;
+use crate::auth::presented::Credential;
 use crate::handshake::HeadEdits;
 use CredentialSource as Source;
 
@@ -9,7 +10,10 @@ fn sources(sources: &[Source]) -> AuthRules {
 }
 
 fn header(name: &str) -> Source {
-    Source::Header(name.to_owned())
+    match name {
+        "authorization" => Source::Authorization(Scheme::Bearer),
+        name => Source::Header(name.to_owned()),
+    }
 }
 
 fn query(name: &str) -> Source {
@@ -24,12 +28,20 @@ fn subprotocol(name: &str) -> Source {
     Source::Subprotocol(name.to_owned())
 }
 
+fn prefix(prefix: &str, encoding: Encoding) -> Source {
+    Source::SubprotocolPrefix { prefix: prefix.to_owned(), encoding }
+}
+
 fn offer(entries: &[&str]) -> Vec<String> {
     entries.iter().map(|entry| (*entry).to_owned()).collect()
 }
 
 fn found(presented: &Presented) -> Result<String, AuthError> {
-    presented.credential().map(|credential| String::from_utf8(credential.to_vec()).unwrap())
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    presented.credential().map(|credential| match credential {
+        Credential::Token(token) => text(token),
+        Credential::ApiKey { id, key } => format!("{} {}", text(id), text(key)),
+    })
 }
 
 fn from_headers(source: Source, lines: &[(&str, &str)]) -> Result<String, AuthError> {
@@ -52,9 +64,11 @@ fn authorization_is_the_bearer_scheme() {
     for value in ["Bearer abc", "bearer abc", "BEARER   abc", " Bearer abc "] {
         assert_eq!(from(value), Ok("abc".to_owned()), "{value}");
     }
-    for value in ["", "abc", "Bearer", "Bearerabc", "Basic abc", "Bearer\tabc", "Bearer a b", "é"]
-    {
+    for value in ["", "Bearer", "Bearer\tabc", "Bearer a b", "é"] {
         assert_eq!(from(value), Err(AuthError::NotBearer), "{value}");
+    }
+    for value in ["abc", "Bearerabc", "Basic abc", "Digest a=b, c=\"d\""] {
+        assert_eq!(from(value), Err(AuthError::Missing), "{value}");
     }
     for value in ["Bearer a, Bearer b", "Bearer a,b", "Bearer a,"] {
         assert_eq!(from(value), Err(AuthError::Twice), "{value}");
@@ -106,8 +120,90 @@ fn a_subprotocol_marker_announces_its_token() {
     assert_eq!(from_offer(&["ag-ui", "bearer"]), Err(AuthError::NothingBehindMarker));
     assert_eq!(from_offer(&["bearer", "a", "bearer", "b"]), Err(AuthError::Twice));
     assert_eq!(from_offer(&["bearer", "bearer"]), Err(AuthError::Twice));
-    assert_eq!(from_offer(&["Bearer", "a"]), Err(AuthError::Missing));
+    assert_eq!(from_offer(&["BEARER", "a"]), Ok("a".to_owned()));
+    assert_eq!(from_offer(&["v1", "Bearer", "a", "v2"]), Ok("a".to_owned()));
+    assert_eq!(from_offer(&["bearer", "a", "Bearer", "b"]), Err(AuthError::Twice));
+    assert_eq!(from_offer(&["bearer", "Bearer"]), Err(AuthError::Twice));
+    assert_eq!(from_offer(&["bearer2", "a"]), Err(AuthError::Missing));
     assert_eq!(from_offer(&[]), Err(AuthError::Missing));
+}
+
+#[test]
+fn a_token_stands_behind_a_prefix_of_one_subprotocol() {
+    const KUBERNETES: &str = "base64url.bearer.authorization.k8s.io.";
+    let from = |encoding, prefixed: &str, entries: &[&str]| {
+        let rules = sources(&[prefix(prefixed, encoding)]);
+        found(&Presented::collect(&rules, &head(&[]), None, &offer(entries)))
+    };
+    let key = |entries: &[&str]| from(Encoding::AsItIs, "openai-insecure-api-key.", entries);
+    let sk = "openai-insecure-api-key.sk-1";
+    assert_eq!(key(&["realtime", sk, "openai-beta.realtime-v1"]), Ok("sk-1".to_owned()));
+    assert_eq!(key(&["OpenAI-Insecure-API-Key.sk-1"]), Ok("sk-1".to_owned()));
+    assert_eq!(key(&["openai-insecure-api-key."]), Err(AuthError::NothingBehindMarker));
+    assert_eq!(key(&[sk, "openai-insecure-api-key.sk-2"]), Err(AuthError::Twice));
+    assert_eq!(key(&[sk, "Openai-insecure-api-key."]), Err(AuthError::Twice));
+    for entries in [&["openai-insecure-api-key"][..], &["x-openai-insecure-api-key.a"], &[]] {
+        assert_eq!(key(entries), Err(AuthError::Missing), "{entries:?}");
+    }
+    let kubernetes = |token: &str| {
+        from(
+            Encoding::Base64Url,
+            KUBERNETES,
+            &[&format!("{KUBERNETES}{token}"), "v4.channel.k8s.io"],
+        )
+    };
+    assert_eq!(kubernetes(&b64("a token? of ~~~ 3")), Ok("a token? of ~~~ 3".to_owned()));
+    assert_eq!(kubernetes(""), Err(AuthError::NothingBehindMarker));
+    for token in ["a", "YQ==", "a+b/", "YR", "a.b"] {
+        assert_eq!(kubernetes(token), Err(AuthError::NotBase64Url), "{token}");
+    }
+    assert_eq!(kubernetes(&"A".repeat(MAX_CREDENTIAL_BYTES + 1)), Err(AuthError::TooLong));
+}
+
+#[test]
+fn basic_names_an_api_key_by_its_id() {
+    let mut rules = sources(&[Source::Authorization(Scheme::Basic), header("authorization")]);
+    rules.issuers = vec![issuer()];
+    rules.api_keys.add_plain("CP-1", b"a-key-of-charger-1").unwrap();
+    rules.api_keys.add_plain("CP-2", b"a-key-of-charger-2").unwrap();
+    let from = |value: &str| {
+        let presented = Presented::collect(&rules, &head(&[("authorization", value)]), None, &[]);
+        authenticate(&rules, presented, at(NOW), &NoHost).map(|identity| identity.user.unwrap())
+    };
+    let basic =
+        |pair: &str| from(&format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)));
+    assert_eq!(basic("CP-1:a-key-of-charger-1").as_deref(), Ok("key:CP-1"));
+    assert_eq!(basic("CP-2:a-key-of-charger-2").as_deref(), Ok("key:CP-2"));
+    let good = token(json!({}));
+    for pair in [
+        "CP-1:a-key-of-charger-2",
+        "cp-1:a-key-of-charger-1",
+        "CP-1:A-key-of-charger-1",
+        ":a-key-of-charger-1",
+        "CP-1:x",
+        &format!("CP-1:{good}"),
+        &format!("alice:{good}"),
+    ] {
+        assert_eq!(basic(pair), Err(AuthError::UnknownCredential), "{pair}");
+    }
+    assert_eq!(basic("CP-1:"), Err(AuthError::Empty));
+    assert_eq!(from("Basic x"), Err(AuthError::NotBasic));
+    // The other scheme has its own entry, and knows keys without their ids.
+    assert!(from(&format!("Bearer {good}")).is_ok());
+    assert_eq!(from("Bearer a-key-of-charger-1").as_deref(), Ok("key:CP-1"));
+    assert_eq!(from("Digest a=b"), Err(AuthError::Missing));
+}
+
+#[test]
+fn a_credential_is_known_to_stand_in_a_cookie() {
+    let rules = sources(&[header("authorization"), cookie("session")]);
+    let in_cookie =
+        |lines: &[(&str, &str)]| Presented::collect(&rules, &head(lines), None, &[]).is_in_cookie();
+    assert!(in_cookie(&[("cookie", "session=x")]));
+    assert!(in_cookie(&[("cookie", "session=x; session=y")]));
+    assert!(in_cookie(&[("cookie", "session="), ("authorization", "Basic YTpi")]));
+    assert!(!in_cookie(&[("cookie", "session=x"), ("authorization", "Bearer a")]));
+    assert!(!in_cookie(&[("cookie", "other=x")]));
 }
 
 #[test]
@@ -130,6 +226,45 @@ fn markers_and_tokens_leave_the_offer() {
     assert_eq!(left(false, &["a", "bearer"]), is("a", "", Some("bearer")));
     assert_eq!(left(false, &["a", "b"]), is("a,b", "", None));
     assert_eq!(left(true, &["a"]), is("a", "", None));
+    assert_eq!(left(false, &["a", "Bearer", "t", "b"]), is("a,b", "", Some("Bearer")));
+}
+
+#[test]
+fn a_subprotocol_with_a_prefix_leaves_the_offer_and_is_never_named() {
+    let with = |forward| AuthRules {
+        forward,
+        ..sources(&[subprotocol("bearer"), prefix("key.", Encoding::Base64Url)])
+    };
+    let presented = |forward, entries: &[&str]| {
+        let presented = Presented::collect(&with(forward), &head(&[]), None, &offer(entries));
+        (
+            presented.offer_left().join(","),
+            presented.offer_forwarded().join(","),
+            presented.subprotocol_marker().map(str::to_owned),
+        )
+    };
+    let is = |left: &str, forwarded: &str, marker: Option<&str>| {
+        (left.to_owned(), forwarded.to_owned(), marker.map(str::to_owned))
+    };
+    assert_eq!(presented(false, &["a", "key.x", "b"]), is("a,b", "", None));
+    assert_eq!(presented(true, &["a", "Key.x", "b"]), is("a,b", "Key.x", None));
+    assert_eq!(presented(false, &["key.x", "key.y", "key."]), is("", "", None));
+    let both = ["bearer", "t", "a", "KEY.x"];
+    assert_eq!(presented(false, &both), is("a", "", Some("bearer")));
+
+    let named = |allowed: Option<&[String]>, entries: &[&str]| {
+        nameable(Some(&with(false)), allowed, &offer(entries)).map(str::to_owned)
+    };
+    assert_eq!(named(None, &["key.x"]), None);
+    assert_eq!(named(None, &["key.x", "a"]).as_deref(), Some("a"));
+    assert_eq!(named(None, &["a", "key.x", "BEARER", "t"]).as_deref(), Some("BEARER"));
+    assert_eq!(named(None, &["t", "bearer"]).as_deref(), Some("bearer"));
+    let allowed = offer(&["b", "t", "key.x"]);
+    assert_eq!(named(Some(&allowed), &["a", "key.x", "b"]).as_deref(), Some("b"));
+    assert_eq!(named(Some(&allowed), &["key.x", "a"]).as_deref(), Some("a"));
+    assert_eq!(nameable(None, None, &offer(&["x", "y"])), Some("x"));
+    assert_eq!(nameable(None, Some(&allowed), &offer(&["x", "b"])), Some("b"));
+    assert_eq!(nameable(None, None, &[]), None);
 }
 
 #[test]
@@ -143,10 +278,10 @@ fn the_first_place_that_is_there_decides_good_or_bad() {
     assert_eq!(collect(&both[1..], Some("token=b")), Ok("b".to_owned()));
     assert_eq!(collect(&both[1..], None), Ok("c".to_owned()));
     assert_eq!(collect(&both[1..], Some("token=")), Err(AuthError::Empty));
-    assert_eq!(
-        collect(&[("authorization", "Basic x")], Some("token=b")),
-        Err(AuthError::NotBearer)
-    );
+    assert_eq!(collect(&[("authorization", "Basic x")], Some("token=b")), Ok("b".to_owned()));
+    assert_eq!(collect(&[("authorization", "")], Some("token=b")), Err(AuthError::NotBearer));
+    let joined = [("authorization", "Basic x, Bearer y")];
+    assert_eq!(collect(&joined, Some("token=b")), Err(AuthError::Twice));
     assert_eq!(collect(&[], Some("a=b")), Err(AuthError::Missing));
 }
 

@@ -32,13 +32,82 @@ fn credentials_stand_in_named_places() {
         [
             CredentialSource::Header("x-api-key".to_owned()),
             CredentialSource::Query("Token".to_owned()),
-            CredentialSource::Subprotocol("Bearer".to_owned()),
+            CredentialSource::Subprotocol("bearer".to_owned()),
         ]
+    );
+    assert_eq!(
+        sources(
+            r#"[{"header": "Authorization"}, {"header": "authorization", "scheme": "basic"},
+                {"subprotocol_prefix": "openai-insecure-api-key."},
+                {"subprotocol_prefix": "Base64url.bearer.", "encoding": "base64url"}]"#
+        ),
+        [
+            CredentialSource::Authorization(Scheme::Bearer),
+            CredentialSource::Authorization(Scheme::Basic),
+            CredentialSource::SubprotocolPrefix {
+                prefix: "openai-insecure-api-key.".to_owned(),
+                encoding: Encoding::AsItIs,
+            },
+            CredentialSource::SubprotocolPrefix {
+                prefix: "base64url.bearer.".to_owned(),
+                encoding: Encoding::Base64Url,
+            },
+        ]
+    );
+    assert_eq!(
+        sources(r#"[{"header": "authorization", "scheme": "bearer"}]"#),
+        [CredentialSource::Authorization(Scheme::Bearer)]
     );
     for (credentials, path, says) in [
         ("[]", "", "is an empty list"),
+        (
+            r#"[{"header": "x-key", "scheme": "basic"}]"#,
+            "[0].scheme",
+            "is of the header `authorization` only",
+        ),
+        (r#"[{"query": "k", "scheme": "bearer"}]"#, "[0].scheme", "only"),
+        (
+            r#"[{"header": "authorization", "scheme": "digest"}]"#,
+            "[0].scheme",
+            "is no known word; write `bearer` or `basic`",
+        ),
+        (r#"[{"header": "authorization", "scheme": null}]"#, "[0].scheme", "null"),
+        (r#"[{"subprotocol": "a", "encoding": "base64url"}]"#, "[0].encoding", "only"),
+        (r#"[{"subprotocol_prefix": "a.", "encoding": "hex"}]"#, "[0].encoding", "`base64url`"),
+        (r#"[{"subprotocol_prefix": ""}]"#, "[0].subprotocol_prefix", "is an empty text"),
+        (r#"[{"subprotocol_prefix": "a,"}]"#, "[0].subprotocol_prefix", "holds characters"),
+        (
+            r#"[{"header": "authorization"}, {"header": "Authorization", "scheme": "bearer"}]"#,
+            "[1]",
+            "says the same as policies[0].auth.credentials[0]",
+        ),
+        (
+            r#"[{"subprotocol": "bearer"}, {"subprotocol": "Bearer"}]"#,
+            "[1]",
+            "says the same as policies[0].auth.credentials[0]",
+        ),
+        (
+            r#"[{"subprotocol_prefix": "a."}, {"subprotocol_prefix": "A.", "encoding": "base64url"}]"#,
+            "[1].subprotocol_prefix",
+            "begins like policies[0].auth.credentials[0].subprotocol_prefix",
+        ),
+        (
+            r#"[{"subprotocol_prefix": "a.b."}, {"query": "q"}, {"subprotocol_prefix": "a."}]"#,
+            "[2].subprotocol_prefix",
+            "begins like",
+        ),
+        (
+            r#"[{"subprotocol": "Bearer"}, {"subprotocol_prefix": "bear"}]"#,
+            "[1].subprotocol_prefix",
+            "begins like",
+        ),
+        (
+            r#"[{"subprotocol_prefix": "bear"}, {"subprotocol": "bearer"}]"#,
+            "[1].subprotocol",
+            "begins like",
+        ),
         (r#"{"header": "a"}"#, "", "is an object (keys and values); write a list"),
-        ("[{}]", "[0]", "says none of them; write `header`, `query`, `cookie`, `subprotocol` or"),
+        ("[{}]", "[0]", "says none of them; write `header`, `query`, `cookie`, `subprotocol`,"),
         (r#"[{"header": "a", "query": "b"}]"#, "[0]", "says more than one of them; write only"),
         (r#"[{"headers": "a"}]"#, "[0].headers", "did you mean `header`?"),
         (r#"[{"ticket": "a"}]"#, "[0].ticket", "is no known key; known here: header, query"),
@@ -134,6 +203,14 @@ fn credentials_and_verifiers_need_one_another() {
         r#""auth": {"credentials": [{"header": "authorization"}]}"#,
         "auth",
         "has credentials and nothing to verify them with; write `jwt`, `api_keys` or `session`",
+    );
+    let jwt = json!([issuer(&json!({}))]);
+    bad(
+        &format!(
+            r#""auth": {{"credentials": [{{"header": "authorization", "scheme": "basic"}}], "jwt": {jwt}}}"#
+        ),
+        "auth.credentials[0].scheme",
+        "names an API key by its id, and there is none",
     );
     bad(
         r#""auth": {"credentials": [{"query": "token"}], "jwts": []}"#,

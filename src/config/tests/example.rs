@@ -155,7 +155,7 @@ fn the_built_part_of_the_example_is_read_as_it_says() {
     assert_eq!(
         auth.sources,
         [
-            CredentialSource::Header("authorization".to_owned()),
+            CredentialSource::Authorization(Scheme::Bearer),
             CredentialSource::Header("x-api-key".to_owned()),
             CredentialSource::Query("token".to_owned()),
             CredentialSource::Cookie("session".to_owned()),
