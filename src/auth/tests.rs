@@ -15,6 +15,7 @@ use std::rc::Rc;
 mod handshake;
 mod hosts;
 mod keys;
+mod offer;
 mod rfc;
 mod tokens;
 mod vectors;

@@ -14,6 +14,7 @@ mod document;
 mod example;
 mod first_message;
 mod handshake;
+mod jwt;
 mod leaves;
 mod quotas;
 mod services;

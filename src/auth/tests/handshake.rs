@@ -5,7 +5,7 @@ use crate::auth::presented::Credential;
 use crate::handshake::HeadEdits;
 use CredentialSource as Source;
 
-fn sources(sources: &[Source]) -> AuthRules {
+pub(super) fn sources(sources: &[Source]) -> AuthRules {
     AuthRules { sources: sources.to_vec(), ..rules(Vec::new()) }
 }
 
@@ -24,19 +24,19 @@ fn cookie(name: &str) -> Source {
     Source::Cookie(name.to_owned())
 }
 
-fn subprotocol(name: &str) -> Source {
+pub(super) fn subprotocol(name: &str) -> Source {
     Source::Subprotocol(name.to_owned())
 }
 
-fn prefix(prefix: &str, encoding: Encoding) -> Source {
+pub(super) fn prefix(prefix: &str, encoding: Encoding) -> Source {
     Source::SubprotocolPrefix { prefix: prefix.to_owned(), encoding }
 }
 
-fn offer(entries: &[&str]) -> Vec<String> {
+pub(super) fn offer(entries: &[&str]) -> Vec<String> {
     entries.iter().map(|entry| (*entry).to_owned()).collect()
 }
 
-fn found(presented: &Presented) -> Result<String, AuthError> {
+pub(super) fn found(presented: &Presented) -> Result<String, AuthError> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     presented.credential().map(|credential| match credential {
         Credential::Token(token) => text(token),
@@ -51,11 +51,6 @@ fn from_headers(source: Source, lines: &[(&str, &str)]) -> Result<String, AuthEr
 fn from_query(text: &str) -> Result<String, AuthError> {
     let rules = sources(&[query("token")]);
     found(&Presented::collect(&rules, &head(&[]), Some(text.as_bytes()), &[]))
-}
-
-fn from_offer(entries: &[&str]) -> Result<String, AuthError> {
-    let rules = sources(&[subprotocol("bearer")]);
-    found(&Presented::collect(&rules, &head(&[]), None, &offer(entries)))
 }
 
 #[test]
@@ -114,53 +109,6 @@ fn cookies_are_read_over_all_lines() {
 }
 
 #[test]
-fn a_subprotocol_marker_announces_its_token() {
-    assert_eq!(from_offer(&["bearer", "x.y.z"]), Ok("x.y.z".to_owned()));
-    assert_eq!(from_offer(&["ag-ui", "bearer", "t", "v2"]), Ok("t".to_owned()));
-    assert_eq!(from_offer(&["ag-ui", "bearer"]), Err(AuthError::NothingBehindMarker));
-    assert_eq!(from_offer(&["bearer", "a", "bearer", "b"]), Err(AuthError::Twice));
-    assert_eq!(from_offer(&["bearer", "bearer"]), Err(AuthError::Twice));
-    assert_eq!(from_offer(&["BEARER", "a"]), Ok("a".to_owned()));
-    assert_eq!(from_offer(&["v1", "Bearer", "a", "v2"]), Ok("a".to_owned()));
-    assert_eq!(from_offer(&["bearer", "a", "Bearer", "b"]), Err(AuthError::Twice));
-    assert_eq!(from_offer(&["bearer", "Bearer"]), Err(AuthError::Twice));
-    assert_eq!(from_offer(&["bearer2", "a"]), Err(AuthError::Missing));
-    assert_eq!(from_offer(&[]), Err(AuthError::Missing));
-}
-
-#[test]
-fn a_token_stands_behind_a_prefix_of_one_subprotocol() {
-    const KUBERNETES: &str = "base64url.bearer.authorization.k8s.io.";
-    let from = |encoding, prefixed: &str, entries: &[&str]| {
-        let rules = sources(&[prefix(prefixed, encoding)]);
-        found(&Presented::collect(&rules, &head(&[]), None, &offer(entries)))
-    };
-    let key = |entries: &[&str]| from(Encoding::AsItIs, "openai-insecure-api-key.", entries);
-    let sk = "openai-insecure-api-key.sk-1";
-    assert_eq!(key(&["realtime", sk, "openai-beta.realtime-v1"]), Ok("sk-1".to_owned()));
-    assert_eq!(key(&["OpenAI-Insecure-API-Key.sk-1"]), Ok("sk-1".to_owned()));
-    assert_eq!(key(&["openai-insecure-api-key."]), Err(AuthError::NothingBehindMarker));
-    assert_eq!(key(&[sk, "openai-insecure-api-key.sk-2"]), Err(AuthError::Twice));
-    assert_eq!(key(&[sk, "Openai-insecure-api-key."]), Err(AuthError::Twice));
-    for entries in [&["openai-insecure-api-key"][..], &["x-openai-insecure-api-key.a"], &[]] {
-        assert_eq!(key(entries), Err(AuthError::Missing), "{entries:?}");
-    }
-    let kubernetes = |token: &str| {
-        from(
-            Encoding::Base64Url,
-            KUBERNETES,
-            &[&format!("{KUBERNETES}{token}"), "v4.channel.k8s.io"],
-        )
-    };
-    assert_eq!(kubernetes(&b64("a token? of ~~~ 3")), Ok("a token? of ~~~ 3".to_owned()));
-    assert_eq!(kubernetes(""), Err(AuthError::NothingBehindMarker));
-    for token in ["a", "YQ==", "a+b/", "YR", "a.b"] {
-        assert_eq!(kubernetes(token), Err(AuthError::NotBase64Url), "{token}");
-    }
-    assert_eq!(kubernetes(&"A".repeat(MAX_CREDENTIAL_BYTES + 1)), Err(AuthError::TooLong));
-}
-
-#[test]
 fn basic_names_an_api_key_by_its_id() {
     let mut rules = sources(&[Source::Authorization(Scheme::Basic), header("authorization")]);
     rules.issuers = vec![issuer()];
@@ -207,67 +155,6 @@ fn a_credential_is_known_to_stand_in_a_cookie() {
 }
 
 #[test]
-fn markers_and_tokens_leave_the_offer() {
-    let left = |forward: bool, entries: &[&str]| {
-        let sources = sources(&[subprotocol("bearer"), subprotocol("key")]);
-        let rules = AuthRules { forward, ..sources };
-        let presented = Presented::collect(&rules, &head(&[]), None, &offer(entries));
-        let parts = (presented.offer_left().join(","), presented.offer_forwarded().join(","));
-        (parts.0, parts.1, presented.subprotocol_marker().map(str::to_owned))
-    };
-    let is = |left: &str, forwarded: &str, marker: Option<&str>| {
-        (left.to_owned(), forwarded.to_owned(), marker.map(str::to_owned))
-    };
-    assert_eq!(left(false, &["a", "bearer", "t", "b"]), is("a,b", "", Some("bearer")));
-    assert_eq!(left(true, &["a", "bearer", "t", "b"]), is("a,b", "bearer,t", Some("bearer")));
-    assert_eq!(left(false, &["key", "k", "a", "bearer", "t"]), is("a", "", Some("key")));
-    assert_eq!(left(false, &["bearer", "t", "a", "bearer", "u"]), is("a", "", Some("bearer")));
-    assert_eq!(left(false, &["bearer", "key", "t", "a"]), is("a", "", Some("bearer")));
-    assert_eq!(left(false, &["a", "bearer"]), is("a", "", Some("bearer")));
-    assert_eq!(left(false, &["a", "b"]), is("a,b", "", None));
-    assert_eq!(left(true, &["a"]), is("a", "", None));
-    assert_eq!(left(false, &["a", "Bearer", "t", "b"]), is("a,b", "", Some("Bearer")));
-}
-
-#[test]
-fn a_subprotocol_with_a_prefix_leaves_the_offer_and_is_never_named() {
-    let with = |forward| AuthRules {
-        forward,
-        ..sources(&[subprotocol("bearer"), prefix("key.", Encoding::Base64Url)])
-    };
-    let presented = |forward, entries: &[&str]| {
-        let presented = Presented::collect(&with(forward), &head(&[]), None, &offer(entries));
-        (
-            presented.offer_left().join(","),
-            presented.offer_forwarded().join(","),
-            presented.subprotocol_marker().map(str::to_owned),
-        )
-    };
-    let is = |left: &str, forwarded: &str, marker: Option<&str>| {
-        (left.to_owned(), forwarded.to_owned(), marker.map(str::to_owned))
-    };
-    assert_eq!(presented(false, &["a", "key.x", "b"]), is("a,b", "", None));
-    assert_eq!(presented(true, &["a", "Key.x", "b"]), is("a,b", "Key.x", None));
-    assert_eq!(presented(false, &["key.x", "key.y", "key."]), is("", "", None));
-    let both = ["bearer", "t", "a", "KEY.x"];
-    assert_eq!(presented(false, &both), is("a", "", Some("bearer")));
-
-    let named = |allowed: Option<&[String]>, entries: &[&str]| {
-        nameable(Some(&with(false)), allowed, &offer(entries)).map(str::to_owned)
-    };
-    assert_eq!(named(None, &["key.x"]), None);
-    assert_eq!(named(None, &["key.x", "a"]).as_deref(), Some("a"));
-    assert_eq!(named(None, &["a", "key.x", "BEARER", "t"]).as_deref(), Some("BEARER"));
-    assert_eq!(named(None, &["t", "bearer"]).as_deref(), Some("bearer"));
-    let allowed = offer(&["b", "t", "key.x"]);
-    assert_eq!(named(Some(&allowed), &["a", "key.x", "b"]).as_deref(), Some("b"));
-    assert_eq!(named(Some(&allowed), &["key.x", "a"]).as_deref(), Some("a"));
-    assert_eq!(nameable(None, None, &offer(&["x", "y"])), Some("x"));
-    assert_eq!(nameable(None, Some(&allowed), &offer(&["x", "b"])), Some("b"));
-    assert_eq!(nameable(None, None, &[]), None);
-}
-
-#[test]
 fn the_first_place_that_is_there_decides_good_or_bad() {
     let rules = sources(&[header("authorization"), query("token"), cookie("session")]);
     let collect = |lines: &[(&str, &str)], text: Option<&str>| {
@@ -300,7 +187,7 @@ fn what_is_too_long_is_refused_unread_in_every_place() {
         assert_eq!(from_headers(header("k"), &[("k", token)]), Err(AuthError::TooLong));
         assert_eq!(session(token), Err(AuthError::TooLong));
         assert_eq!(from_query(&format!("token={token}")), Err(AuthError::TooLong));
-        assert_eq!(from_offer(&["bearer", token]), Err(AuthError::TooLong));
+        assert_eq!(super::offer::from_offer(&["bearer", token]), Err(AuthError::TooLong));
     }
     // As sent: what would be short when decoded is refused all the same.
     assert_eq!(from_query(&format!("token={}", "%41".repeat(6000))), Err(AuthError::TooLong));
