@@ -1,0 +1,6 @@
+//! Where one client could hold up others, legal clients were turned away, or the
+//! operator was not told the truth: the inputs that outsiders found, and others of
+//! the same kinds, one file for each.
+
+mod fragments;
+mod handshakes;
