@@ -79,6 +79,8 @@ pub mod tls;
 pub mod upgrade;
 pub mod user_agent;
 
+pub(crate) use list::is_tchar;
+
 use address::AddressRules;
 use origin::OriginRules;
 use regex_automata::meta::Regex;

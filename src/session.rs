@@ -109,6 +109,9 @@ pub struct Session {
     gate: Option<Box<Gate>>,
     /// Who it is, where messages have to ask for what that may have.
     identity: Option<Box<Identity>>,
+    /// Its credential stood in a cookie, so that what this grants, or its user has used up,
+    /// is no fault of whoever sent it.
+    in_cookie: bool,
     /// What a client is told that was refused before upstream had answered.
     refusal: Option<Refusal>,
     /// Why we ended it, if we did.
@@ -282,7 +285,8 @@ impl Session {
         let mut bench = {
             let taken = (self.taken.of(sender), self.queues.of(sender));
             let (gate, identity) = (self.gate.as_deref_mut(), self.identity.as_deref());
-            let who = Who { gate, identity, asking: &mut self.asking };
+            let in_cookie = self.in_cookie;
+            let who = Who { gate, identity, in_cookie, asking: &mut self.asking };
             Bench::new(
                 &guard,
                 self.policy,

@@ -9,7 +9,7 @@ use super::cache::{Cache, MAX_NO};
 use super::error::AuthError;
 use super::identity::{Identity, hash_prefix};
 use super::jws::Compact;
-use super::presented::Presented;
+use super::presented::{Credential, Presented};
 use super::remote::{Held, RemoteKeys, RemoteSet, Want};
 use super::verified::VerifiedTokens;
 use super::{AuthRules, Issuer, IssuerKeys, KeysUri, SessionRules, jwt};
@@ -226,7 +226,13 @@ impl Attempt {
         rules: &AuthRules,
         desk: Desk<'_>,
     ) -> Result<Option<Identity>, AuthError> {
-        let credential = self.presented.credential()?;
+        let credential = match self.presented.credential()? {
+            Credential::Token(token) => token.as_slice(),
+            Credential::ApiKey { id, key } => {
+                let key = rules.api_keys.find_by_id(id, key).ok_or(AuthError::UnknownCredential)?;
+                return Ok(Some(Identity::of_api_key(key, desk.now)));
+            }
+        };
         if let Some(identity) = desk.verifiers.verified.borrow().find(rules, &desk, credential) {
             return Ok(Some(identity));
         }

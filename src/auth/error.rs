@@ -15,10 +15,14 @@ pub enum AuthError {
     Twice,
     /// The place that decides is there and empty.
     Empty,
-    /// `Authorization` is not `Bearer <token>` (RFC 6750 §2.1).
+    /// `Authorization` has no scheme, or is not `Bearer <token>` (RFC 6750 §2.1).
     NotBearer,
-    /// A subprotocol marker with no entry behind it.
+    /// The credential of the Basic scheme is not `user:password` in base64 (RFC 7617 §2).
+    NotBasic,
+    /// A subprotocol marker with no entry behind it, or a prefix with nothing.
     NothingBehindMarker,
+    /// What stands behind a subprotocol's prefix is not base64url without padding.
+    NotBase64Url,
     /// Longer than [`super::MAX_CREDENTIAL_BYTES`].
     TooLong,
     /// The message that should carry the credential holds none.
@@ -160,6 +164,15 @@ impl AuthError {
     }
 }
 
+impl AuthError {
+    /// Whether the client may be blamed for it: a place that holds two credentials may hold
+    /// one of somebody else's, which a page set or a proxy joined.
+    #[must_use]
+    pub const fn is_blamed(self) -> bool {
+        !matches!(self, Self::Twice | Self::MessageForm)
+    }
+}
+
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -170,6 +183,8 @@ impl fmt::Display for AuthError {
             Self::NothingBehindMarker => {
                 "the subprotocol that announces a token has no token behind it"
             }
+            Self::NotBasic => "the Authorization header is not `Basic` and user:password in base64",
+            Self::NotBase64Url => "the token in the subprotocol is not base64url without padding",
             Self::TooLong => "the credential is longer than 16 KiB",
             Self::MessageMissing => "the message that should carry the credential holds none",
             Self::MessageForm => {
@@ -245,6 +260,12 @@ mod tests {
         assert_eq!(said, "the token lacks the claim `exp`");
         let said = AuthError::MissingClaim(Claim::of("x-internal")).to_string();
         assert_eq!(said, "the token lacks a claim that is needed here");
+    }
+
+    #[test]
+    fn nobody_is_blamed_for_a_place_that_holds_two() {
+        assert!(!AuthError::Twice.is_blamed() && !AuthError::MessageForm.is_blamed());
+        assert!(AuthError::UnknownCredential.is_blamed() && AuthError::Empty.is_blamed());
     }
 
     #[test]

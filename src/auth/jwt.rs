@@ -2,7 +2,7 @@
 
 use super::Issuer;
 use super::error::{AuthError, Claim};
-use super::identity::{CredentialKind, Identity, Proof};
+use super::identity::{CredentialKind, Identity, Proof, claim};
 use super::jwk::KeySet;
 use super::jws::{Compact, Header};
 use crate::host::{Signatures, Timestamp};
@@ -92,7 +92,7 @@ fn check_audience(issuer: &Issuer, aud: Option<&Value>) -> Result<(), AuthError>
 }
 
 fn check_required(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), AuthError> {
-    let is_missing = |name: &&String| claims.get(*name).is_none_or(Value::is_null);
+    let is_missing = |name: &&String| claim(claims, name).is_none();
     match issuer.required.iter().find(is_missing) {
         Some(name) => Err(AuthError::MissingClaim(Claim::of(name))),
         None => Ok(()),
@@ -114,10 +114,7 @@ fn subject(claims: &Map<String, Value>) -> Result<Option<&str>, AuthError> {
 /// The configured `claims`: each holds one of its values.
 fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), AuthError> {
     for (name, values) in &issuer.claims {
-        let claim = claims
-            .get(name)
-            .filter(|claim| !claim.is_null())
-            .ok_or(AuthError::MissingClaim(Claim::of(name)))?;
+        let claim = claim(claims, name).ok_or(AuthError::MissingClaim(Claim::of(name)))?;
         if !values.iter().any(|value| holds(claim, value)) {
             return Err(AuthError::ClaimDenied);
         }
@@ -125,14 +122,26 @@ fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Auth
     Ok(())
 }
 
-/// Whether a claim is this value, or a list with it, or names it among others
-/// separated by spaces, as OAuth writes scopes (RFC 8693 §4.2).
-pub(super) fn holds(claim: &Value, value: &str) -> bool {
-    match claim {
-        Value::String(text) => text == value || text.split(' ').any(|word| word == value),
-        Value::Array(list) => list.iter().any(|entry| entry == value),
+/// Whether a claim is this value, or a list with it, or names it among words. Numbers, true
+/// and false are compared as they are written.
+fn holds(claim: &Value, value: &str) -> bool {
+    let is = |entry: &Value| match entry {
+        Value::String(text) => text == value,
+        Value::Number(number) => number.to_string() == value,
+        Value::Bool(flag) => value == if *flag { "true" } else { "false" },
         _ => false,
+    };
+    match claim {
+        Value::String(text) => names(text, value),
+        Value::Array(list) => list.iter().any(is),
+        other => is(other),
     }
+}
+
+/// Whether a text is this value, or names it among others separated by spaces, as OAuth
+/// writes scopes (RFC 8693 §4.2).
+pub(super) fn names(text: &str, value: &str) -> bool {
+    text == value || text.split(' ').any(|word| word == value)
 }
 
 /// `nbf`, `iat` and `exp` (RFC 7519 §4.1.4–6); gives when the token stops being

@@ -15,6 +15,7 @@ use std::rc::Rc;
 mod handshake;
 mod hosts;
 mod keys;
+mod offer;
 mod rfc;
 mod tokens;
 mod vectors;
@@ -68,7 +69,7 @@ pub(super) fn issuer_with(jwks: &Value, algorithms: &[Algorithm]) -> Issuer {
 
 pub(super) fn rules(issuers: Vec<Issuer>) -> AuthRules {
     AuthRules {
-        sources: vec![CredentialSource::Header("authorization".to_owned())],
+        sources: vec![CredentialSource::Authorization(Scheme::Bearer)],
         first_message: None,
         forward: false,
         issuers,

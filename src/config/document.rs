@@ -5,7 +5,7 @@ use super::policy::{self, Checked};
 use super::relations::{NotInStream, Relation};
 use super::units::Bound;
 use super::{Config, FilterKind, Mode, Policy, Unmatched, events, quotas};
-use crate::auth::{CredentialSource, folded_name};
+use crate::auth::folded_name;
 use std::collections::HashMap;
 
 const KEYS: &[&str] = &["filter", "mode", "unmatched", "limits", "events", "quotas", "policies"];
@@ -103,7 +103,7 @@ fn identity_headers(checked: &[Checked<'_>]) -> Vec<String> {
     let mut credentials: HashMap<String, usize> = HashMap::new();
     for (index, policy) in checked.iter().enumerate() {
         for source in policy.policy.auth.iter().flat_map(|auth| &auth.sources) {
-            if let CredentialSource::Header(name) = source {
+            if let Some(name) = source.header() {
                 credentials.entry(folded_name(name)).or_insert(index);
             }
         }

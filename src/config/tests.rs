@@ -1,7 +1,7 @@
 //! Whole documents. What a section says about its own keys is below.
 
 use super::*;
-use crate::auth::CredentialSource;
+use crate::auth::{CredentialSource, Encoding, Scheme};
 use crate::handshake::{Compression, PlainHttp, RefuseWith, TlsRule, Upstream};
 use crate::inspect::Action;
 use proptest::prelude::*;
@@ -14,6 +14,7 @@ mod document;
 mod example;
 mod first_message;
 mod handshake;
+mod jwt;
 mod leaves;
 mod quotas;
 mod services;
@@ -143,7 +144,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(handshake.refuse_with, RefuseWith::Http);
     let client = &policy.client;
     assert_eq!((client.max_frame_bytes, client.max_message_bytes), (1 << 20, 1 << 20));
-    assert_eq!(client.max_fragments, 128);
+    assert_eq!((client.max_fragments, policy.server.max_fragments), (1024, 1024));
     assert!(client.text && client.binary && client.rules.is_none());
     assert_eq!(client.on_violation, Action::Close);
     let guarded = good(r#""handshake": {"origins": ["https://app.example.com"]}"#);

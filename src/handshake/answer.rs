@@ -9,7 +9,7 @@ use super::Headers;
 use super::deflate::{self, DeflateError, Offer};
 use super::extensions::{Extension, ExtensionError};
 use super::form::ValidHandshake;
-use super::list::{self, Repeated};
+use super::list::{self, List, Repeated};
 use super::upgrade::Protocols;
 
 /// What was offered to upstream, and so what it may agree to.
@@ -104,11 +104,12 @@ impl Agreement {
         &self,
         headers: &Headers,
     ) -> Result<(Option<String>, Option<Deflate>), AnswerError> {
-        if Protocols::of(headers) != Protocols::WebSocketAlone {
-            return Err(AnswerError::Upgrade);
+        match Protocols::of(headers) {
+            Protocols::WebSocketAlone | Protocols::WebSocketAndCommas => {}
+            _ => return Err(AnswerError::Upgrade),
         }
-        let mut options = list::elements(headers, "connection");
-        if !options.any(|option| option.eq_ignore_ascii_case(b"upgrade")) {
+        let options = List::read(headers, "connection").map_err(|_| AnswerError::Connection)?;
+        if !options.elements.iter().any(|option| option.eq_ignore_ascii_case(b"upgrade")) {
             return Err(AnswerError::Connection);
         }
         self.judge_accept(headers)?;

@@ -5,7 +5,7 @@ use crate::auth::AuthError;
 use crate::frame::FrameError;
 use crate::frame::deflate::InflateError;
 use crate::inspect::Action;
-use crate::quota::rate::RateExceeded;
+use crate::quota::rate::{Per, RateExceeded};
 use crate::reason::Reason;
 
 /// What is wrong with a message; its sender is at fault.
@@ -109,6 +109,17 @@ impl Violation {
         match self {
             Self::RuleMatched { rule, .. } => Some(rule),
             _ => None,
+        }
+    }
+
+    /// Whether its sender may be blamed for it. `in_cookie`: its credential stood in a cookie,
+    /// which may have been set by a page of a sibling subdomain, and be of another user.
+    #[must_use]
+    pub const fn is_blamed(self, in_cookie: bool) -> bool {
+        match self {
+            Self::Credential(error) => !in_cookie && error.is_blamed(),
+            Self::Rate(RateExceeded::Reached { per: Per::User, .. }) => !in_cookie,
+            _ => true,
         }
     }
 

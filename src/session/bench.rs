@@ -60,6 +60,8 @@ pub(super) struct Who<'a> {
     pub(super) gate: Option<&'a mut Gate>,
     /// Who it is, where messages have to ask for what that may have.
     pub(super) identity: Option<&'a Identity>,
+    /// Whether its credential stood in a cookie.
+    pub(super) in_cookie: bool,
     /// What services are asked about.
     pub(super) asking: &'a mut Asking,
 }
@@ -122,6 +124,7 @@ impl<'a> Bench<'a> {
         let who = Who {
             gate: session.gate.as_deref_mut(),
             identity: session.identity.as_deref(),
+            in_cookie: session.in_cookie,
             asking: &mut session.asking,
         };
         let about = (&session.about, session.user.as_deref());
@@ -192,7 +195,8 @@ impl Judge for Bench<'_> {
         }
         self.guard.count_violation(self.policy, self.sender, reason, (action, violation.rule()));
         self.tell(violation, kind, offset);
-        if self.sender == Sender::Client && asked != Action::Report {
+        let blamed = self.sender == Sender::Client && violation.is_blamed(self.who.in_cookie);
+        if blamed && asked != Action::Report {
             self.guard.strike(self.policy, reason, self.about, self.user);
         }
         // What leaves the connection open is no refusal in any mode.

@@ -3,4 +3,6 @@
 //! the same kinds, one file for each.
 
 mod close_codes;
+mod fragments;
+mod handshakes;
 mod log_formats;

@@ -33,5 +33,6 @@ mod report;
 mod rig;
 mod server;
 mod slow;
+mod strikes;
 mod verdicts;
 mod violations;

@@ -146,6 +146,56 @@ fn wanted_claims_hold_one_of_their_values() {
 }
 
 #[test]
+fn wanted_claims_are_named_by_pointer_too_and_of_any_plain_kind() {
+    let refused = |name: &str, values: &[&str], claims: Value| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        refusal(Issuer { claims: vec![(name.to_owned(), values)], ..issuer() }, claims)
+    };
+    for (name, values, claims) in [
+        ("/realm_access/roles", &["chat"][..], json!({"realm_access": {"roles": ["a", "chat"]}})),
+        ("/realm_access/roles/1", &["chat"], json!({"realm_access": {"roles": ["a", "chat"]}})),
+        ("/a~1b/c~0d", &["x"], json!({"a/b": {"c~d": "w x"}})),
+        ("https://example.com/roles", &["x"], json!({"https://example.com/roles": ["x"]})),
+        ("email_verified", &["true"], json!({"email_verified": true})),
+        ("email_verified", &["true"], json!({"email_verified": "true"})),
+        ("disabled", &["false"], json!({"disabled": false})),
+        ("level", &["3", "4"], json!({"level": 4})),
+        ("level", &["1.5"], json!({"level": 1.5})),
+        ("flags", &["7"], json!({"flags": ["a", true, 7]})),
+        ("flags", &["true"], json!({"flags": [1, true]})),
+    ] {
+        assert_eq!(refused(name, values, claims.clone()), None, "{name} {claims}");
+    }
+    for (name, values, claims) in [
+        ("/realm_access/roles", &["chat"][..], json!({"realm_access": {"roles": ["a"]}})),
+        ("/realm_access/roles", &["chat"], json!({"realm_access": {"roles": {"chat": true}}})),
+        ("email_verified", &["true"], json!({"email_verified": false})),
+        ("email_verified", &["true"], json!({"email_verified": "True"})),
+        ("email_verified", &["true"], json!({"email_verified": 1})),
+        ("email_verified", &["true"], json!({"email_verified": [[true]]})),
+        ("level", &["3"], json!({"level": 30})),
+        ("level", &["3"], json!({"level": 3.0})),
+        ("level", &["3"], json!({"level": "03"})),
+    ] {
+        let denied = Some(AuthError::ClaimDenied);
+        assert_eq!(refused(name, values, claims.clone()), denied, "{name} {claims}");
+    }
+    for (name, claims) in [
+        ("/realm_access/roles", json!({"realm_access": ["roles"]})),
+        ("/realm_access/roles", json!({"realm_access": {"roles": null}})),
+        ("/realm_access/roles", json!({"/realm_access/roles": "chat"})),
+        ("email_verified", json!({"email_verified": null})),
+    ] {
+        let missing = Some(AuthError::MissingClaim(Claim::Other));
+        assert_eq!(refused(name, &["chat", "null"], claims.clone()), missing, "{name} {claims}");
+    }
+    let required = || Issuer { required: vec!["/realm_access/roles".to_owned()], ..issuer() };
+    assert_eq!(refusal(required(), json!({"realm_access": {"roles": []}})), None);
+    let missing = Some(AuthError::MissingClaim(Claim::Other));
+    assert_eq!(refusal(required(), json!({"realm_access": {}})), missing);
+}
+
+#[test]
 fn the_subject_is_a_name() {
     for sub in [json!(1), json!(["alice"]), json!(""), json!("a\nb"), json!("a\u{0}"), json!(true)]
     {

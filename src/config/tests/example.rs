@@ -35,6 +35,8 @@ pub(super) const EVERY_SECTION: &str = r#"{
       {"query": "token"},
       {"cookie": "session"},
       {"subprotocol": "bearer"},
+      {"subprotocol_prefix": "base64url.bearer.authorization.k8s.io.", "encoding": "base64url"},
+      {"header": "authorization", "scheme": "basic"},
       {"first_message": {"pointer": "/token", "when": {"/type": "auth"},
         "ack": "{\"type\":\"ready\"}"}}
     ],
@@ -155,11 +157,16 @@ fn the_built_part_of_the_example_is_read_as_it_says() {
     assert_eq!(
         auth.sources,
         [
-            CredentialSource::Header("authorization".to_owned()),
+            CredentialSource::Authorization(Scheme::Bearer),
             CredentialSource::Header("x-api-key".to_owned()),
             CredentialSource::Query("token".to_owned()),
             CredentialSource::Cookie("session".to_owned()),
             CredentialSource::Subprotocol("bearer".to_owned()),
+            CredentialSource::SubprotocolPrefix {
+                prefix: "base64url.bearer.authorization.k8s.io.".to_owned(),
+                encoding: Encoding::Base64Url,
+            },
+            CredentialSource::Authorization(Scheme::Basic),
         ]
     );
     let [issuer] = auth.issuers.as_slice() else { panic!("one issuer") };

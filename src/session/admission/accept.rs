@@ -66,7 +66,8 @@ impl Request<'_> {
         edit_key(handshake, policy, &mut edits);
         self.edit_target(target, policy, &mut edits);
         let deflate = edit_extensions(handshake, policy, &mut edits);
-        if passed.subprotocols != handshake.subprotocols() {
+        let rewrites = handshake.rewrites();
+        if rewrites.subprotocols || passed.subprotocols != handshake.subprotocols() {
             let name = "sec-websocket-protocol".to_owned();
             if passed.subprotocols.is_empty() {
                 edits.remove.push(name);
@@ -74,8 +75,11 @@ impl Request<'_> {
                 edits.set.push((name, passed.subprotocols.join(", ").into_bytes()));
             }
         }
-        if handshake.connection_needs_rewrite() {
+        if rewrites.connection {
             edits.set.push(("connection".to_owned(), b"Upgrade".to_vec()));
+        }
+        if rewrites.upgrade {
+            edits.set.push(("upgrade".to_owned(), b"websocket".to_vec()));
         }
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
@@ -85,7 +89,7 @@ impl Request<'_> {
         let permit = self.guard.count_open(policy, Some(passed.permit));
         let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
         let held = (permit, expiry, passed.first_message);
-        self.guarded(index, (about, passed.identity), pending, edits, held)
+        self.guarded(index, (about, passed.identity, passed.in_cookie), pending, edits, held)
     }
 
     /// What goes on to upstream is the path that was judged, not another
@@ -125,16 +129,17 @@ impl Request<'_> {
         // What is over a limit counts as open, and not against the limit: so
         // the next one gets the answer that it would get in mode enforce.
         let identity = identity.cloned();
+        let in_cookie = passed.as_ref().is_some_and(|passed| passed.in_cookie);
         let (permit, gate) = passed.map(|passed| (passed.permit, passed.first_message)).unzip();
         let permit = self.guard.count_open(policy, permit);
         let held = (permit, expiry, gate.flatten());
-        self.guarded(index, (about, identity), pending, edits, held)
+        self.guarded(index, (about, identity, in_cookie), pending, edits, held)
     }
 
     fn guarded(
         &self,
         index: usize,
-        (about, identity): (About, Option<Identity>),
+        (about, identity, in_cookie): (About, Option<Identity>, bool),
         pending: Pending,
         edits: HeadEdits,
         (permit, expiry, gate): (Permit, Expiry, Option<Gate>),
@@ -154,6 +159,7 @@ impl Request<'_> {
             about,
             user: identity.as_ref().and_then(|identity| identity.user.clone()),
             identity: identity.filter(|_| asks).map(Box::new),
+            in_cookie,
             arrived: self.arrived,
             phase: Phase::Opening(Box::new(pending)),
             client: Flow::new(Sender::Client),
