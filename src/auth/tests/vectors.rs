@@ -55,6 +55,11 @@ fn openssl() -> Recorded {
     Recorded { yes: good.filter_map(|vector| question(&vector)).collect(), ..Recorded::default() }
 }
 
+/// Whether this build has nothing that verifies it without the host.
+fn is_left_to_the_host(vector: &Vector) -> bool {
+    !cfg!(feature = "own-ecdsa") && vector.algorithm.name().starts_with("ES")
+}
+
 #[test]
 fn good_tokens_of_every_algorithm_verify_with_and_without_the_host() {
     let (rules, openssl) = (everything(), openssl());
@@ -62,6 +67,10 @@ fn good_tokens_of_every_algorithm_verify_with_and_without_the_host() {
     for vector in vectors("good") {
         for host in [&NoHost as &dyn Signatures, &openssl, &Decoding] {
             let identity = present(&rules, vector.token, at(NOW), host);
+            if identity == Err(AuthError::Unverifiable) {
+                assert!(is_left_to_the_host(&vector), "{}", vector.name);
+                continue;
+            }
             let identity = identity.unwrap_or_else(|e| panic!("{}: {e}", vector.name));
             assert_eq!(identity.user.as_deref(), Some("https://issuer.example.com#alice"));
             assert_eq!(identity.key_id, vector.key);
@@ -78,7 +87,9 @@ fn edge_cases_get_the_verdict_of_openssl_with_and_without_the_host() {
         for host in [&NoHost as &dyn Signatures, &openssl, &Decoding] {
             let verdict = present(&rules, vector.token, at(NOW), host).map(|_| ());
             let expected = if vector.verifies { Ok(()) } else { Err(AuthError::Signature) };
-            assert_eq!(verdict, expected, "{}", vector.name);
+            let is_unverifiable = verdict == Err(AuthError::Unverifiable);
+            assert!(verdict == expected || is_unverifiable, "{}: {verdict:?}", vector.name);
+            assert!(!is_unverifiable || is_left_to_the_host(&vector), "{}", vector.name);
         }
     }
 }
