@@ -29,7 +29,7 @@ use subtle::ConstantTimeEq;
 
 /// What is hashed at most for one signature, in µs: [`super::MAX_CREDENTIAL_BYTES`]
 /// by SHA-2 in the module.
-const HASHING_MICROS: u32 = 100;
+const HASHING_MICROS: u32 = 50;
 
 /// A public key or secret, checked when it was loaded.
 #[derive(Clone)]
