@@ -10,7 +10,7 @@
 //! | [`api_key`], [`jwk`] | what is configured: API keys and token keys |
 //! | `presented`, `query`, `cookie`, `scheme`, `offer` | where a credential stands |
 //! | `jws`, `json`, `jwt` | a token: its form, its claims |
-//! | `key`, `verify` | one key, and whether a signature is its |
+//! | `key`, `verify`, `ec`, `der` | one key, and whether a signature is its |
 //! | `remote` | keys that an issuer publishes |
 //! | [`first_message`], [`mod@pointer`] | a credential that comes after the upgrade, in JSON |
 //! | `ask`, `session` | services that are asked, and those that know sessions |
@@ -28,6 +28,8 @@ mod awaited;
 mod cache;
 mod cookie;
 mod date;
+mod der;
+mod ec;
 mod error;
 pub mod first_message;
 mod identity;

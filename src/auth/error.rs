@@ -59,6 +59,10 @@ pub enum AuthError {
     KidNeeded,
     /// The signature does not verify.
     Signature,
+    /// Neither the host nor the module can verify such a signature.
+    Unverifiable,
+    /// The token brings a key of its own along (`jwk`).
+    OwnKey,
     /// `aud` names nobody here.
     Audience,
     /// A required claim is missing or null.
@@ -108,6 +112,7 @@ pub enum Claim {
     Nbf,
     Iat,
     Jti,
+    Nonce,
     Scope,
     /// One that only the configuration names.
     Other,
@@ -125,6 +130,7 @@ impl Claim {
             "nbf" => Self::Nbf,
             "iat" => Self::Iat,
             "jti" => Self::Jti,
+            "nonce" => Self::Nonce,
             "scope" => Self::Scope,
             _ => Self::Other,
         }
@@ -141,6 +147,7 @@ impl fmt::Display for Claim {
             Self::Nbf => "the claim `nbf`",
             Self::Iat => "the claim `iat`",
             Self::Jti => "the claim `jti`",
+            Self::Nonce => "the claim `nonce`",
             Self::Scope => "the claim `scope`",
             Self::Other => "a claim that is needed here",
         })
@@ -155,6 +162,7 @@ impl AuthError {
             Self::Missing | Self::MessageMissing => Reason::CredentialsMissing,
             Self::Expired | Self::SessionExpired => Reason::CredentialsExpired,
             Self::KeysUnavailable
+            | Self::Unverifiable
             | Self::SessionUnavailable
             | Self::CalloutUnavailable
             | Self::TooManyAsked => Reason::AuthUnavailable,
@@ -207,6 +215,8 @@ impl fmt::Display for AuthError {
             Self::KeyMismatch => "the token's `alg` does not go with the key that it names",
             Self::KidNeeded => "the token must name its key by `kid`",
             Self::Signature => "the token's signature does not verify",
+            Self::Unverifiable => "signatures of the token's `alg` can't be verified here",
+            Self::OwnKey => "the token brings a key of its own along (`jwk`)",
             Self::Audience => "the token's `aud` does not name this service",
             Self::MissingClaim(claim) => return write!(f, "the token lacks {claim}"),
             Self::ClaimValue(claim) => {

@@ -30,10 +30,12 @@ pub(super) fn verify(
 ) -> Result<Identity, AuthError> {
     let named = (header.algorithm, header.kid.as_deref());
     let key = keys.verify(named, token.signed(), &token.signature()?, host)?;
+    header.others?;
     check_issuer(issuer, &claims)?;
     check_audience(issuer, claims.get("aud"))?;
     check_required(issuer, &claims)?;
     let subject = subject(&claims)?;
+    check_texts(&claims)?;
     check_wanted(issuer, &claims)?;
     let expires = check_times(issuer, &claims, now)?;
     Ok(Identity {
@@ -111,6 +113,17 @@ fn subject(claims: &Map<String, Value>) -> Result<Option<&str>, AuthError> {
     }
 }
 
+/// The registered claims that are texts and not read here: `jti` (RFC 7519 §4.1.7),
+/// and `nonce` (OpenID Connect Core §2).
+fn check_texts(claims: &Map<String, Value>) -> Result<(), AuthError> {
+    for name in ["jti", "nonce"] {
+        if claims.get(name).is_some_and(|claim| !claim.is_string() && !claim.is_null()) {
+            return Err(AuthError::ClaimValue(Claim::of(name)));
+        }
+    }
+    Ok(())
+}
+
 /// The configured `claims`: each holds one of its values.
 fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), AuthError> {
     for (name, values) in &issuer.claims {
@@ -170,7 +183,7 @@ fn check_times(
 fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Duration>, AuthError> {
     let wrong = AuthError::ClaimValue(Claim::of(name));
     let number = match claims.get(name) {
-        None | Some(Value::Null) => return Ok(None),
+        None => return Ok(None),
         Some(Value::Number(number)) => number,
         Some(_) => return Err(wrong),
     };

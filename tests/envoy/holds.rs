@@ -6,3 +6,4 @@ mod close_codes;
 mod fragments;
 mod handshakes;
 mod log_formats;
+mod signatures;

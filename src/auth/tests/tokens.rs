@@ -87,9 +87,15 @@ fn required_claims_are_there_and_not_null() {
     assert_eq!(refusal(strict(), json!({"sub": null})), lacks(Claim::Sub));
     assert_eq!(refusal(strict(), json!({})), lacks(Claim::Other));
     assert_eq!(refusal(strict(), json!({"room": 1})), None);
-    // Nothing asks for exp here, and the token never expires.
-    let eternal = try_token(strict(), &token(json!({"room": 1, "exp": null}))).unwrap();
-    assert_eq!(eternal.expires, None);
+    // Nothing asks for exp here, and the token never expires; null is no date.
+    let eternal = format!(r#"{{"iss":"{ISSUER}","sub":"alice","room":1}}"#);
+    let eternal = sign(r#"{"alg":"HS256"}"#, &eternal);
+    assert_eq!(try_token(strict(), &eternal).unwrap().expires, None);
+    for name in ["exp", "nbf", "iat"] {
+        let null = format!(r#"{{"iss":"{ISSUER}","sub":"alice","room":1,"{name}":null}}"#);
+        let refused = try_token(strict(), &sign(r#"{"alg":"HS256"}"#, &null)).err();
+        assert_eq!(refused, Some(AuthError::ClaimValue(Claim::of(name))));
+    }
 }
 
 #[test]
@@ -319,6 +325,30 @@ fn malformed_tokens_are_named_as_such() {
         assert_eq!(try_token(issuer(), &token).err(), Some(expected), "{token}");
     }
     assert!(try_token(issuer(), &good).is_ok());
+}
+
+#[test]
+fn claims_that_are_not_read_have_their_types_too() {
+    for name in ["jti", "nonce"] {
+        for good in ["\"a\"", "\"\"", "null"] {
+            let claims = format!(r#"{{"iss":"{ISSUER}","exp":{},"{name}":{good}}}"#, NOW + 60);
+            assert!(try_token(issuer(), &sign(r#"{"alg":"HS256"}"#, &claims)).is_ok(), "{claims}");
+        }
+        for value in [json!(1), json!(["a"]), json!({}), json!(true)] {
+            let wrong = Some(AuthError::ClaimValue(Claim::of(name)));
+            assert_eq!(refusal(issuer(), json!({name: value})), wrong, "{name} {value}");
+        }
+    }
+}
+
+#[test]
+fn a_token_that_brings_a_key_along_is_refused_though_its_signature_is_good() {
+    let payload = format!(r#"{{"iss":"{ISSUER}","exp":{}}}"#, NOW + 60);
+    let signed = |more: &str| sign(&format!(r#"{{"alg":"HS256",{more}}}"#), &payload);
+    let refused = |more: &str| try_token(issuer(), &signed(more)).err();
+    assert_eq!(refused(r#""jwk":{"kty":"oct","k":"AAAA"}"#), Some(AuthError::OwnKey));
+    assert_eq!(refused(r#""x5c":"AAAA""#), Some(AuthError::Header));
+    assert_eq!(refused(r#""x5c":["AAAA"],"x5t":"a","jku":"https://evil.example""#), None);
 }
 
 #[test]
