@@ -82,6 +82,7 @@ pub mod user_agent;
 use address::AddressRules;
 use origin::OriginRules;
 use regex_automata::meta::Regex;
+use std::time::Duration;
 
 /// What a policy asks of the opening handshake.
 #[derive(Clone, Debug)]
@@ -104,6 +105,8 @@ pub struct HandshakeRules {
     pub refuse_with: RefuseWith,
     /// What upstream speaks.
     pub upstream: Upstream,
+    /// How long it may take to answer the upgrade.
+    pub upstream_timeout: Duration,
 }
 
 /// `tls`

@@ -65,7 +65,7 @@ pub use fuzz::{fuzz_asking, fuzz_session};
 pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
 pub use refusal::Refusal;
-pub use stream::{ANSWER_TIMEOUT, Peer, StreamConnection};
+pub use stream::{Peer, StreamConnection};
 pub use unasked::unasked_switch;
 
 /// How long a peer has to answer our Close before the connection is reset.

@@ -32,5 +32,6 @@ mod report;
 mod rig;
 mod server;
 mod slow;
+mod upstream_timeout;
 mod verdicts;
 mod violations;

@@ -79,7 +79,13 @@ impl Request<'_> {
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
         let agreement = agreement.with_deflate(deflate);
-        let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
+        let pending = Pending::new(
+            agreement,
+            policy,
+            handshake,
+            passed.identity.as_ref(),
+            self.guard.monotonic(),
+        );
         let about = self.about(passed.identity.as_ref());
         let permit = self.guard.count_open(policy, Some(passed.permit));
         let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
@@ -115,7 +121,8 @@ impl Request<'_> {
         let identity = passed.as_ref().and_then(|passed| passed.identity.as_ref());
         let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
         let agreement = agreement.with_deflate(Offer::all(handshake));
-        let mut pending = Pending::new(agreement, policy, handshake, identity);
+        let mut pending =
+            Pending::new(agreement, policy, handshake, identity, self.guard.monotonic());
         pending.counted = passed.is_none();
         let mut edits = self.base_edits();
         edit_key(handshake, policy, &mut edits);
