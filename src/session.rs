@@ -49,6 +49,7 @@ mod gate;
 mod lifetime;
 mod opening;
 mod outbox;
+mod pings;
 mod queue;
 mod refusal;
 mod slow;
@@ -281,14 +282,15 @@ impl Session {
             )
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
-        let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
+        let (messages, refused) = (bench.messages, bench.refused);
+        let pings = bench.answered_pings;
         // It may be a message.
         let unread = flow.is_unread() && !input.is_empty();
         if let Some(close) = flow.close_seen() {
             self.first_close.get_or_insert(close);
             self.follow_close(sender);
         }
-        if messages > 0 || controls > 0 && policy.lifetime.ping_counts || unread {
+        if messages > 0 || pings > 0 && policy.lifetime.ping_counts || unread {
             self.life.mark_active();
         }
         let gate = self.gate.as_mut().filter(|_| unread && sender == Sender::Client);

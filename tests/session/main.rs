@@ -25,6 +25,7 @@ mod lifetimes;
 mod limits;
 mod oracle;
 mod paths;
+mod pings;
 mod quotas;
 mod rates;
 mod receivers;

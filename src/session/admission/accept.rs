@@ -14,7 +14,6 @@ use crate::handshake::form::ValidHandshake;
 use crate::handshake::{Compression, HeadEdits, Upstream};
 use crate::quota::Permit;
 use crate::session::asking::Asking;
-use crate::session::bench::probe;
 use crate::session::both::Both;
 use crate::session::expiry::Expiry;
 use crate::session::gate::Gate;
@@ -22,7 +21,7 @@ use crate::session::lifetime::Life;
 use crate::session::opening::Pending;
 use crate::session::outbox::Outbox;
 use crate::session::queue::Queue;
-use crate::session::{Flow, Phase, Session};
+use crate::session::{Flow, Phase, Session, pings};
 use std::rc::Rc;
 
 impl Request<'_> {
@@ -147,8 +146,11 @@ impl Request<'_> {
     ) -> Admitted {
         let rules = self.guard.policy(index).and_then(|policy| policy.auth.as_ref());
         let asks = rules.is_some_and(AuthRules::asks_in_messages);
-        let probe = probe(self.guard);
-        let outbox = || Outbox::new(self.guard.budget(), probe);
+        let outbox = |end| {
+            let secret = pings::secret(self.guard, end, about.connection);
+            Outbox::new(self.guard.budget(), secret)
+        };
+        let outboxes = Both { client: outbox(Sender::Client), server: outbox(Sender::Server) };
         let queue = || Queue::new(self.guard.budget());
         let session = Session {
             guard: Rc::clone(self.guard),
@@ -165,7 +167,7 @@ impl Request<'_> {
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
             deflate: None,
-            outboxes: Both { client: outbox(), server: outbox() },
+            outboxes,
             queues: Both { client: queue(), server: queue() },
             asking: Asking::new(self.guard.budget()),
             taken: Both::default(),
