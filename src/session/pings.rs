@@ -102,6 +102,8 @@ impl Pings {
 
     /// A Ping of the other end goes there now.
     pub(super) fn pass_on(&mut self, payload: &[u8]) {
+        // Once, for as long as the connection lives.
+        self.open.reserve_exact(MAX_OPEN - self.open.len());
         if self.open.len() >= MAX_OPEN {
             let neighbours = self.open.iter().zip(self.open.iter().skip(1));
             let mut same = neighbours.map(|(ping, next)| ping.behind == next.behind);
