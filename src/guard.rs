@@ -146,6 +146,11 @@ impl Guard {
         }
     }
 
+    /// The secret of the process.
+    pub(crate) fn salt(&self) -> Salt {
+        self.quotas.salt()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.host.now()
     }

@@ -84,6 +84,7 @@ pub(crate) use list::is_tchar;
 use address::AddressRules;
 use origin::OriginRules;
 use regex_automata::meta::Regex;
+use std::time::Duration;
 
 /// What a policy asks of the opening handshake.
 #[derive(Clone, Debug)]
@@ -106,6 +107,8 @@ pub struct HandshakeRules {
     pub refuse_with: RefuseWith,
     /// What upstream speaks.
     pub upstream: Upstream,
+    /// How long it may take to answer the upgrade.
+    pub upstream_timeout: Duration,
 }
 
 /// `tls`

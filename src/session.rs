@@ -51,6 +51,7 @@ mod gate;
 mod lifetime;
 mod opening;
 mod outbox;
+mod pings;
 mod queue;
 mod refusal;
 mod slow;
@@ -67,7 +68,7 @@ pub use fuzz::{fuzz_asking, fuzz_session};
 pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
 pub use refusal::Refusal;
-pub use stream::{ANSWER_TIMEOUT, Peer, StreamConnection};
+pub use stream::{Peer, StreamConnection};
 pub use unasked::unasked_switch;
 
 /// How long a peer has to answer our Close before the connection is reset.
@@ -298,14 +299,15 @@ impl Session {
             )
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
-        let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
+        let (messages, refused) = (bench.messages, bench.refused);
+        let pings = bench.answered_pings;
         // It may be a message.
         let unread = flow.is_unread() && !input.is_empty();
         if let Some(close) = flow.close_seen() {
             self.closes.came(sender);
             self.follow_close(sender, close.code);
         }
-        if messages > 0 || controls > 0 && policy.lifetime.ping_counts || unread {
+        if messages > 0 || pings > 0 && policy.lifetime.ping_counts || unread {
             self.life.mark_active();
         }
         let gate = self.gate.as_mut().filter(|_| unread && sender == Sender::Client);

@@ -11,6 +11,7 @@ use super::extensions::{Extension, ExtensionError};
 use super::form::ValidHandshake;
 use super::list::{self, List, Repeated};
 use super::upgrade::Protocols;
+use std::time::Duration;
 
 /// What was offered to upstream, and so what it may agree to.
 #[derive(Clone, PartialEq, Eq)]
@@ -165,6 +166,8 @@ pub enum AnswerError {
     Status,
     /// Bytes before the answer's head.
     Headless,
+    /// No answer within this time.
+    TimedOut(Duration),
     /// A 101 whose `Upgrade` is not `websocket` alone.
     Upgrade,
     /// A 101 whose `Connection` does not name `upgrade`.
@@ -205,6 +208,9 @@ impl std::fmt::Display for AnswerError {
             }
             Self::Headless => {
                 "upstream sent bytes before the head of its answer, or an interim answer that names an upgrade"
+            }
+            Self::TimedOut(limit) => {
+                return write!(f, "upstream did not answer the upgrade within {limit:?}");
             }
             Self::Upgrade => "upstream's 101 does not have Upgrade: websocket",
             Self::Connection => "upstream's 101 does not have Connection: Upgrade",

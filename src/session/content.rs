@@ -136,7 +136,7 @@ impl Content {
         if judge.reads() && !vanishes {
             let left = if changed { sanitized.as_slice() } else { plain };
             match passage(message, left, judge, offset)? {
-                Passage::AsItIs | Passage::AtOnce => {}
+                Passage::AsItIs | Passage::AtOnce | Passage::Greeting => {}
                 Passage::Ahead => overtakes = true,
                 Passage::Nowhere => vanishes = true,
                 Passage::Instead(content) => {
@@ -274,10 +274,12 @@ fn verdict(
     }
     // What was held has been judged as it came.
     let known = !message.is_compressed() && !message.is_fresh();
-    let judged = match known {
-        true => judge_rules(plain, rules),
-        false => judge_plain(message.kind(), plain, rules),
+    let judged = if known { Ok(()) } else { judge_utf8(message.kind(), plain) };
+    let ruled = || {
+        let exempt = rules.rules.is_some() && judge.swallows(message.kind(), plain);
+        if exempt { Ok(()) } else { judge_rules(plain, rules) }
     };
+    let judged = judged.and_then(|()| ruled());
     match judged.map_err(|violation| judge.violation(violation, offset)) {
         Ok(()) => Ok(Verdict::Pass),
         Err(Verdict::Stop) => Err(Stopped),

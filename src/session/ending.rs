@@ -23,11 +23,12 @@ impl Session {
         let reset = match &self.phase {
             Phase::Open(_) => return self.live_tick(),
             Phase::Unseen(_) => return self.unseen_tick(),
+            Phase::Opening(_) => return self.opening_tick(),
             Phase::Closing { since, .. } => {
                 self.guard.monotonic().saturating_sub(*since) >= CLOSE_TIMEOUT
             }
             Phase::Answered(answered) => answered.is_over(self.guard.monotonic()),
-            Phase::Opening(_) | Phase::NoTunnel => false,
+            Phase::NoTunnel => false,
         };
         Outcome { reset, ..goes_on }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub struct Lifetime {
     /// How long no whole message may come, of either end.
     pub idle: Duration,
-    /// Whether a ping or pong counts as a message does.
+    /// Whether a ping that has been answered counts as a message does.
     pub ping_counts: bool,
     /// How long a connection may be open.
     pub max: Option<Duration>,
@@ -29,7 +29,7 @@ pub struct Lifetime {
 impl Default for Lifetime {
     fn default() -> Self {
         let idle = Duration::from_secs(300);
-        Self { idle, ping_counts: false, max: None, push: false, heartbeat: None }
+        Self { idle, ping_counts: true, max: None, push: false, heartbeat: None }
     }
 }
 

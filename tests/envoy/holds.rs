@@ -6,4 +6,8 @@ mod close_codes;
 mod fragments;
 mod handshakes;
 mod log_formats;
+mod pinging;
+mod server_first;
 mod signatures;
+mod two_voices;
+mod unanswered;

@@ -26,7 +26,8 @@ pub(super) const EVERY_SECTION: &str = r#"{
     "compression": "inspect",
     "plain_http": "reject",
     "refuse_with": "http",
-    "upstream": "http2"
+    "upstream": "http2",
+    "upstream_timeout": "15s"
   },
   "auth": {
     "credentials": [
@@ -38,7 +39,7 @@ pub(super) const EVERY_SECTION: &str = r#"{
       {"subprotocol_prefix": "base64url.bearer.authorization.k8s.io.", "encoding": "base64url"},
       {"header": "authorization", "scheme": "basic"},
       {"first_message": {"pointer": "/token", "when": {"/type": "auth"},
-        "ack": "{\"type\":\"ready\"}"}}
+        "ack": "{\"type\":\"ready\"}", "greeting": 0}}
     ],
     "forward": false,
     "deadline": "5s",
@@ -84,7 +85,7 @@ pub(super) const EVERY_SECTION: &str = r#"{
     "on_violation": "close"
   },
   "server": {},
-  "lifetime": {"idle": "5m", "max": "12h", "ping_counts": false, "push": true, "heartbeat": "30s"},
+  "lifetime": {"idle": "5m", "max": "12h", "ping_counts": true, "push": true, "heartbeat": "30s"},
   "bans": {"threshold": 10, "window": "1m", "duration": "15m", "by": ["ip", "user"],
     "open": false, "weights": {"credentials_invalid": 2}}
 }]}"#;

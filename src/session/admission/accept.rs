@@ -14,7 +14,6 @@ use crate::handshake::form::ValidHandshake;
 use crate::handshake::{Compression, HeadEdits, Upstream};
 use crate::quota::Permit;
 use crate::session::asking::Asking;
-use crate::session::bench::probe;
 use crate::session::both::Both;
 use crate::session::closes::Closes;
 use crate::session::expiry::Expiry;
@@ -23,7 +22,7 @@ use crate::session::lifetime::Life;
 use crate::session::opening::Pending;
 use crate::session::outbox::Outbox;
 use crate::session::queue::Queue;
-use crate::session::{Flow, Phase, Session};
+use crate::session::{Flow, Phase, Session, pings};
 use std::rc::Rc;
 
 impl Request<'_> {
@@ -84,7 +83,13 @@ impl Request<'_> {
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
         let agreement = agreement.with_deflate(deflate);
-        let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
+        let pending = Pending::new(
+            agreement,
+            policy,
+            handshake,
+            passed.identity.as_ref(),
+            self.guard.monotonic(),
+        );
         let about = self.about(passed.identity.as_ref());
         let permit = self.guard.count_open(policy, Some(passed.permit));
         let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
@@ -120,7 +125,8 @@ impl Request<'_> {
         let identity = passed.as_ref().and_then(|passed| passed.identity.as_ref());
         let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
         let agreement = agreement.with_deflate(Offer::all(handshake));
-        let mut pending = Pending::new(agreement, policy, handshake, identity);
+        let mut pending =
+            Pending::new(agreement, policy, handshake, identity, self.guard.monotonic());
         pending.counted = passed.is_none();
         let mut edits = self.base_edits();
         edit_key(handshake, policy, &mut edits);
@@ -146,8 +152,11 @@ impl Request<'_> {
     ) -> Admitted {
         let rules = self.guard.policy(index).and_then(|policy| policy.auth.as_ref());
         let asks = rules.is_some_and(AuthRules::asks_in_messages);
-        let probe = probe(self.guard);
-        let outbox = || Outbox::new(self.guard.budget(), probe);
+        let outbox = |end| {
+            let secret = pings::secret(self.guard, end, about.connection);
+            Outbox::new(self.guard.budget(), secret)
+        };
+        let outboxes = Both { client: outbox(Sender::Client), server: outbox(Sender::Server) };
         let queue = || Queue::new(self.guard.budget());
         let session = Session {
             guard: Rc::clone(self.guard),
@@ -165,7 +174,7 @@ impl Request<'_> {
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
             deflate: None,
-            outboxes: Both { client: outbox(), server: outbox() },
+            outboxes,
             queues: Both { client: queue(), server: queue() },
             asking: Asking::new(self.guard.budget()),
             taken: Both::default(),
