@@ -84,7 +84,7 @@ fn send(envoy: &Envoy, listener: &str, path: &str) -> Client {
 
 /// How many connections of this policy hold a place.
 fn places(envoy: &Envoy, policy: &str) -> usize {
-    counter(envoy, &format!("wsguard_connections.policy.{policy}"))
+    counter(envoy, &format!(r#"wsguard_connections{{policy="{policy}"}}"#))
 }
 
 fn are_free(envoy: &Envoy, policy: &str) {
