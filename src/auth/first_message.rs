@@ -37,7 +37,7 @@ pub enum Form {
         when: When,
         /// The text message that the client gets once it is verified.
         ack: Option<String>,
-        /// How many messages of the server pass before that.
+        /// Number of server messages that pass before the credential has been verified.
         greeting: u32,
     },
     /// Socket.IO 5 over Engine.IO 4: the CONNECT packet, which goes on.
@@ -186,7 +186,7 @@ impl FirstMessageRules {
         }
     }
 
-    /// Whether a message of the client is the credential, and goes nowhere.
+    /// Returns true if this client message carries the credential and is not forwarded.
     #[must_use]
     pub fn swallows(&self, kind_is_text: bool, message: &[u8]) -> bool {
         matches!(self.form, Form::Pointer { .. })
@@ -194,8 +194,8 @@ impl FirstMessageRules {
             && matches!(self.read(kind_is_text, message), Reading::Credential { .. })
     }
 
-    /// How many messages of the server pass to a client that has not been verified,
-    /// whatever they say.
+    /// Returns the number of server messages that pass before the client has been verified,
+    /// whatever their content.
     #[must_use]
     pub const fn greeting(&self) -> u32 {
         match self.form {
@@ -204,7 +204,8 @@ impl FirstMessageRules {
         }
     }
 
-    /// What becomes of a credential that came by [`Form::Pointer`].
+    /// Says whether a message that carried the credential by [`Form::Pointer`] is
+    /// forwarded.
     const fn forwarding(&self) -> Forwarding {
         if self.forward { Forwarding::AsItIs } else { Forwarding::Swallow }
     }
@@ -288,7 +289,7 @@ pub(super) enum Met {
 }
 
 impl Reading {
-    /// The same, for which the client gets this text in return.
+    /// Adds the text that the client is sent once the credential has been verified.
     fn with_ack(self, text: Option<&str>) -> Self {
         match self {
             Self::Credential { credential, forward, .. } => {

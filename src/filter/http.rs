@@ -60,8 +60,8 @@ struct Plain {
 }
 
 impl HttpStream {
-    /// Whether the session is to be reset now, and why if that is news. There may be a
-    /// refusal to send afterwards ([`Self::is_refused`]).
+    /// Returns whether to reset the stream now, and the reason if it has not been reported
+    /// yet. A refusal may have to be sent afterwards ([`Self::is_refused`]).
     pub(super) fn on_tick(&mut self) -> (bool, Option<Reason>) {
         let Some(session) = &mut self.session else { return (false, None) };
         let outcome = session.on_tick();
@@ -74,7 +74,7 @@ impl HttpStream {
         (outcome.reset, news)
     }
 
-    /// Whether [`Self::advance`] has a refusal to send.
+    /// Returns true if [`Self::advance`] has a refusal to send.
     pub(super) const fn is_refused(&self) -> bool {
         self.due.is_some()
     }
