@@ -4,6 +4,7 @@
 use super::Session;
 use super::asking::Asking;
 use super::both::Both;
+use super::closes::SentClose;
 use super::content::write_message;
 use super::gate::{Gate, Passage};
 use super::outbox::Outbox;
@@ -16,9 +17,10 @@ use crate::frame::{Opcode, Sender};
 use crate::guard::{Guard, effective};
 use crate::inspect::Action;
 use crate::message::{MessageRules, MessageType, Violation};
-use crate::quota::rate::{ConnectionRates, Moment};
+use crate::quota::rate::{ConnectionRates, Load, Moment};
 use crate::reason::Reason;
 use serde::Serialize;
+use std::time::Duration;
 
 mod controls;
 
@@ -40,8 +42,6 @@ pub(super) struct Bench<'a> {
     at_once: bool,
     /// Reason why the message waits; see [`Hold`].
     hold: Hold,
-    /// It has been counted in the rates, and need not be when its turn has come.
-    counted: bool,
     /// What the rates have said of it already.
     rated: Option<Result<(), Violation>>,
     /// A rate is used up: what comes now waits.
@@ -50,6 +50,8 @@ pub(super) struct Bench<'a> {
     in_its_place: InItsPlace,
     /// Whole messages that went by.
     pub(super) messages: u64,
+    /// A Close that has gone to the other end behind a frame in progress.
+    pub(super) due_close: Option<SentClose>,
     /// Pings of the other end that were answered.
     pub(super) answered_pings: u64,
     /// Why bytes were first refused, or in mode report would have been.
@@ -112,11 +114,11 @@ impl<'a> Bench<'a> {
             who,
             at_once: false,
             hold: Hold::Verified,
-            counted: false,
             rated: None,
             slowed: false,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
+            due_close: None,
             answered_pings: 0,
             refused: None,
         }
@@ -272,7 +274,6 @@ impl Judge for Bench<'_> {
         message: &[u8],
         offset: u64,
     ) -> Result<Passage, Violation> {
-        self.counted = !self.waits();
         let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
         let Some(rules) = rules else { return Ok(Passage::AsItIs) };
         let (mut passage, mut asked) = (Passage::AsItIs, Vec::new());
@@ -316,24 +317,24 @@ impl Judge for Bench<'_> {
             && first.is_some_and(|f| f.swallows(is_text, message))
     }
 
-    fn may_vanish(&self) -> bool {
+    fn hold_back(&mut self) {
+        self.slowed = true;
+    }
+
+    fn may_vanish(&self, load: Load) -> bool {
         let may = |rules: &MessageRules| {
             rules.has_rates() && matches!(rules.on_violation, Action::Drop | Action::Reply)
         };
-        !self.counted && self.rules().is_some_and(may)
+        !load.is_nothing() && self.rules().is_some_and(may)
     }
 
     fn enqueue(
         &mut self,
-        payload_bytes: Option<u64>,
+        load: Option<Load>,
         offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
-        let turn = match payload_bytes {
-            Some(_) if self.counted => Turn::Counted,
-            Some(bytes) => Turn::Counts(bytes),
-            None => Turn::Close,
-        };
+        let turn = load.map_or(Turn::Close, Turn::Counts);
         let queued = self.queue.push((turn, offset), self.hold, write);
         let answers = self.who.gate.is_some() || !self.who.asking.is_empty();
         let reason = if answers { Reason::Overloaded } else { Reason::MessageRate };
@@ -341,12 +342,12 @@ impl Judge for Bench<'_> {
     }
 
     fn rate_ahead(&mut self, payload_bytes: u64) -> bool {
-        let rated = self.rate(payload_bytes);
+        let rated = self.rate(Load::message(payload_bytes));
         self.rated = Some(rated);
         rated.is_ok()
     }
 
-    fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation> {
+    fn rate(&mut self, load: Load) -> Result<(), Violation> {
         if let Some(rated) = self.rated.take() {
             return rated;
         }
@@ -358,13 +359,13 @@ impl Judge for Bench<'_> {
         let who = (self.about.ip, self.user);
         let from = (self.sender, rules);
         let taken = (&mut *self.taken, &mut self.moment);
-        let taken = self.guard.message_rates(policy, from, who, taken, payload_bytes);
+        let taken = self.guard.message_rates(policy, from, who, taken, load);
         taken.map_err(Violation::Rate)
     }
 
     fn message(&mut self, payload_bytes: u64) {
         self.messages += 1;
-        (self.at_once, self.hold, self.counted) = (false, Hold::Verified, false);
+        (self.at_once, self.hold) = (false, Hold::Verified);
         self.rated = None;
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
@@ -375,6 +376,20 @@ impl Judge for Bench<'_> {
 
     fn ping_passes(&mut self, payload: &[u8]) {
         self.outboxes.of(self.sender.other()).pass_on_ping(payload);
+    }
+
+    fn is_due(&self) -> bool {
+        let Both { client, server } = &*self.outboxes;
+        let outbox = if self.sender == Sender::Client { server } else { client };
+        !outbox.is_empty()
+    }
+
+    fn due(&mut self, out: &mut Vec<u8>) {
+        self.due_close = self.outboxes.of(self.sender.other()).take_into(out);
+    }
+
+    fn moment(&self) -> Duration {
+        self.guard.monotonic()
     }
 }
 

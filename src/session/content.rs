@@ -81,6 +81,11 @@ impl Content {
         }));
     }
 
+    /// Whether permessage-deflate was agreed.
+    pub(super) const fn is_compressed(&self) -> bool {
+        self.compression.is_some()
+    }
+
     /// Releases the charge for the current chunk, whose output is complete.
     pub(super) fn chunk_done(&mut self) {
         if let Some(compression) = &mut self.compression {
@@ -163,7 +168,7 @@ impl Content {
         // What overtakes others would reach the receiver in another order than it
         // refers to them, and they to it. What may vanish yet is referred to by what
         // comes before that is known.
-        let diverges = overtakes || judge.waits() && judge.may_vanish();
+        let diverges = overtakes || judge.waits() && judge.may_vanish(message.uncounted());
         let delivery = compression.deliver(delivery, (plain, payload), reshaped, diverges);
         // What waits is charged where it does.
         if let (Delivery::Changed(content), false) = (delivery, judge.waits())
@@ -253,7 +258,7 @@ fn passage(
     };
     // What waits is counted when its turn has come; what need not, has none.
     let counts = waited && !judge.waits();
-    let taken = if counts { judge.rate(message.announced_bytes()) } else { Ok(()) };
+    let taken = if counts { judge.rate(message.uncounted()) } else { Ok(()) };
     match taken.map_err(|violation| judge.violation(violation, offset)) {
         Ok(()) | Err(Verdict::Pass) => Ok(passage),
         Err(Verdict::Wait) => Ok(Passage::AsItIs),

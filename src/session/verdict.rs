@@ -3,6 +3,8 @@
 use super::gate::Passage;
 use crate::frame::Opcode;
 use crate::message::{Message, MessageType, Violation};
+use crate::quota::rate::Load;
+use std::time::Duration;
 
 /// What to do about a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,21 +40,24 @@ pub(super) trait Judge {
     /// Returns true if the whole message carries the sender's credential and is not
     /// forwarded. Rules for what reaches the receiver do not apply to it.
     fn swallows(&self, kind: MessageType, message: &[u8]) -> bool;
-    /// Whether what has to wait may vanish when its turn has come.
-    fn may_vanish(&self) -> bool;
+    /// What comes in this chunk waits for its turn.
+    fn hold_back(&mut self);
+    /// Whether what has to wait may vanish when its turn has come, and `load` is taken
+    /// of the rates.
+    fn may_vanish(&self, load: Load) -> bool;
     /// Lets frames that `write` appends, the last of which began `offset` bytes
-    /// into the stream, wait for their turn. They count in the rates then with so
-    /// many bytes of payload; a Close counts in none.
+    /// into the stream, wait for their turn. `load` is taken of the rates then; a Close
+    /// counts in none.
     fn enqueue(
         &mut self,
-        payload_bytes: Option<u64>,
+        load: Option<Load>,
         offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation>;
     /// A whole message of this many payload bytes went by.
     fn message(&mut self, payload_bytes: u64);
-    /// Takes a message, ping or pong of so many payload bytes from the rates.
-    fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
+    /// Takes a message, ping or pong, or what has come of one, from the rates.
+    fn rate(&mut self, load: Load) -> Result<(), Violation>;
     /// The same for a message that is all there, before anything else is known of
     /// it: the next [`Self::rate`] is about it, takes nothing and answers the same.
     fn rate_ahead(&mut self, payload_bytes: u64) -> bool;
@@ -73,6 +78,12 @@ pub(super) trait Judge {
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control;
     /// A Ping with this payload goes on now.
     fn ping_passes(&mut self, payload: &[u8]);
+    /// Whether [`Self::due`] would append something.
+    fn is_due(&self) -> bool;
+    /// Appends what has waited for the end of a frame.
+    fn due(&mut self, out: &mut Vec<u8>);
+    /// The time of this chunk, by the steady clock.
+    fn moment(&self) -> Duration;
 }
 
 /// How a compressed message that breaks no rule goes on, where it must not go on as

@@ -5,6 +5,7 @@ use super::{CloseSeen, Flow, Piece, stop, to_u64};
 use crate::frame::header::MAX_CONTROL_BYTES;
 use crate::frame::{FrameHeader, Opcode, close, mask};
 use crate::message::{MessageRules, Violation};
+use crate::quota::rate::Load;
 use crate::session::content;
 use crate::session::forward::Forward;
 use crate::session::verdict::{Control, Judge, Stopped, Verdict};
@@ -101,7 +102,11 @@ impl Flow {
             return Ok(());
         }
         if rate == Verdict::Wait {
-            return self.queue_control(&piece.header, Some(piece.header.payload_bytes), judge);
+            return self.queue_control(
+                &piece.header,
+                Some(Load::message(piece.header.payload_bytes)),
+                judge,
+            );
         }
         if opcode == Opcode::Ping {
             judge.ping_passes(&self.control);
@@ -169,7 +174,7 @@ impl Flow {
         forward: &mut Forward<'_>,
         judge: &mut impl Judge,
     ) -> Result<Verdict, Stopped> {
-        let Err(violation) = judge.rate(to_u64(self.control.len())) else {
+        let Err(violation) = judge.rate(Load::message(to_u64(self.control.len()))) else {
             return Ok(Verdict::Pass);
         };
         let verdict = judge.violation(violation, self.frame_offset);
@@ -185,10 +190,10 @@ impl Flow {
     fn queue_control(
         &self,
         header: &FrameHeader,
-        payload_bytes: Option<u64>,
+        load: Option<Load>,
         judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
-        let queued = judge.enqueue(payload_bytes, self.frame_offset, &mut |out| {
+        let queued = judge.enqueue(load, self.frame_offset, &mut |out| {
             self.write_control(header, out);
         });
         queued.map_err(|violation| stop(judge, violation, self.frame_offset))

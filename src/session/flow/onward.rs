@@ -39,6 +39,6 @@ pub(super) fn send(
         forward.insert(write);
         return Ok(());
     }
-    let queued = judge.enqueue(Some(message.announced_bytes()), offset, &mut write);
+    let queued = judge.enqueue(Some(message.uncounted()), offset, &mut write);
     queued.map_err(|violation| stop(judge, violation, offset))
 }
