@@ -67,6 +67,7 @@ pub use forward::Forwarded;
 pub use fuzz::{fuzz_asking, fuzz_session};
 pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
+pub use pings::fuzz_pings;
 pub use refusal::Refusal;
 pub use stream::{Peer, StreamConnection};
 pub use unasked::unasked_switch;
