@@ -21,7 +21,9 @@ fn start(upstream: SocketAddr) -> Envoy {
     let policy = |lifetime: Value| json!({"policies": [{"name": "chat", "lifetime": lifetime}]});
     let mut pushing = listener(&policy(json!({"push": true, "heartbeat": "1s"})));
     pushing["name"] = json!("push");
-    let mut stream = stream_listener(&policy(json!({})));
+    let mut document = policy(json!({}));
+    document["filter"] = json!("stream");
+    let mut stream = stream_listener(&document);
     stream["name"] = json!("stream");
     let mut plain = listener(&policy(json!({})));
     plain["name"] = json!("http");
