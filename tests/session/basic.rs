@@ -2,6 +2,7 @@
 
 use crate::rig::{BEGIN, arrival};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::rc::Rc;
 use wsguard::config::Config;
 use wsguard::guard::Guard;
@@ -64,4 +65,17 @@ fn pages_use_it_only_where_their_origins_are_listed() {
     assert_eq!(refused(&guard, &[BASIC]), None);
     let other = ("origin", "https://other.example.com");
     assert_eq!(refused(&guard, &[BASIC, other]), Some(Reason::OriginDenied));
+}
+
+/// The example of OCPP 1.6: the identity `AL1000` and a key of 20 raw bytes.
+#[test]
+fn a_chargers_key_may_be_raw_bytes() {
+    let key = [&[0, 1, 2, 3, 4, 5, 6, 7][..], &[0xFF; 12]].concat();
+    let hash: String = Sha256::digest(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let other = json!({"id": "a*b+c=d|e@f", "sha256": "ab".repeat(32)});
+    let guard = guard(&json!({}), &json!([{"id": "AL1000", "sha256": hash}, other]));
+    let good = "Basic QUwxMDAwOgABAgMEBQYH////////////////";
+    assert_eq!(refused(&guard, &[("authorization", good)]), None);
+    let bad = "Basic QUwxMDAwOgABAgMEBQYI////////////////";
+    assert_eq!(refused(&guard, &[("authorization", bad)]), Some(Reason::CredentialsInvalid));
 }
