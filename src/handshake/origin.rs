@@ -207,7 +207,11 @@ impl std::fmt::Display for OriginDenied {
                 "the Origin is null: connect from a page with an origin of its own, not from a file or a sandboxed frame"
             }
             Self::Malformed(error) => {
-                return write!(f, "the Origin header is not scheme://host[:port]: {error}");
+                return write!(
+                    f,
+                    "the Origin header is not scheme://host[:port] ({error}); such a value may \
+                     connect only where it is listed letter by letter"
+                );
             }
             Self::MoreThanOne => "the Origin header names more than one origin",
             Self::NotListed => "pages of this origin may not connect here",
