@@ -51,7 +51,7 @@ pub(super) struct Life {
     asked: Duration,
     /// When the first Close went by.
     half_closed: Option<Duration>,
-    /// When `progress` was last told, or was due.
+    /// When `progress` was last told.
     progressed: Duration,
     /// Mode report: what was told already.
     reported: bool,
@@ -98,10 +98,12 @@ impl Session {
         if !is_open || now.saturating_sub(self.life.progressed) < every {
             return;
         }
-        self.life.progressed = now;
         let mut event = Event::new(self.guard.now(), Kind::Progress, self.mode(), &self.about);
         event.progress = Some(self.traffic(now.saturating_sub(self.life.opened)));
-        self.guard.tell(Some(self.policy), event);
+        // Otherwise it is told at the next tick that has room for it.
+        if self.guard.tell_progress(self.policy, event) {
+            self.life.progressed = now;
+        }
     }
 
     /// The tick of an open connection whose bytes pass unseen: that its
