@@ -7,9 +7,11 @@ use super::both::Both;
 use super::content::write_message;
 use super::gate::{Gate, Passage};
 use super::outbox::Outbox;
+use super::pings::Payload;
 use super::queue::{Full, Hold, Queue, Turn};
-use super::verdict::{Control, Judge, Reshaping, Verdict};
-use crate::auth::{Identity, asked_by, check_message};
+use super::verdict::{Control, Judge, Queued, Reshaping, Verdict};
+use crate::auth::first_message::FirstMessageRules;
+use crate::auth::{AuthRules, Identity, asked_by, check_message};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
 use crate::frame::{Opcode, Sender};
@@ -141,6 +143,14 @@ impl<'a> Bench<'a> {
         self.sender == Sender::Client && self.mode == Mode::Enforce && !gate.awaits()
     }
 
+    fn auth(&self) -> Option<&'a AuthRules> {
+        self.guard.policy(self.policy)?.auth.as_ref()
+    }
+
+    fn first_message(&self) -> Option<&'a FirstMessageRules> {
+        self.auth()?.first_message.as_ref()
+    }
+
     fn rules(&self) -> Option<&'a MessageRules> {
         self.guard.policy(self.policy).map(|policy| policy.messages(self.sender))
     }
@@ -250,15 +260,12 @@ impl Judge for Bench<'_> {
     }
 
     fn reads(&self) -> bool {
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let reads = rules.is_some_and(|rules| rules.first_message.is_some());
-        let asks = self.who.identity.is_some();
-        self.who.gate.is_some() || self.sender == Sender::Client && (reads || asks)
+        let reads = || self.first_message().is_some() || self.who.identity.is_some();
+        self.who.gate.is_some() || self.sender == Sender::Client && reads()
     }
 
     fn is_nothing_to_read(&self, message: &[u8]) -> bool {
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let Some(rules) = rules.filter(|_| self.sender == Sender::Client) else {
+        let Some(rules) = self.auth().filter(|_| self.sender == Sender::Client) else {
             return self.who.gate.is_none();
         };
         let cuts = rules.first_message.as_ref().is_some_and(|f| f.cut_out(true, message).is_some());
@@ -273,8 +280,7 @@ impl Judge for Bench<'_> {
         offset: u64,
     ) -> Result<Passage, Violation> {
         self.counted = !self.waits();
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let Some(rules) = rules else { return Ok(Passage::AsItIs) };
+        let Some(rules) = self.auth() else { return Ok(Passage::AsItIs) };
         let (mut passage, mut asked) = (Passage::AsItIs, Vec::new());
         if let Some(first) = &rules.first_message {
             if let Some(gate) = &mut self.who.gate {
@@ -287,10 +293,13 @@ impl Judge for Bench<'_> {
         }
         let is_behind = !self.queue.is_empty();
         match passage {
-            Passage::AtOnce if is_behind => (self.at_once, passage) = (true, Passage::Ahead),
-            Passage::AtOnce => self.at_once = true,
+            // Where a rate makes it wait all the same, nothing else does.
+            Passage::AtOnce => (self.at_once, self.hold) = (true, Hold::Nothing),
             Passage::Greeting => (self.at_once, self.hold) = (!is_behind, Hold::Nothing),
             _ => {}
+        }
+        if matches!(passage, Passage::AtOnce) && is_behind {
+            passage = Passage::Ahead;
         }
         if let (Sender::Client, Some(identity)) = (self.sender, self.who.identity) {
             let desk = self.guard.desk(self.policy, self.about.ip);
@@ -308,12 +317,10 @@ impl Judge for Bench<'_> {
 
     fn swallows(&self, kind: MessageType, message: &[u8]) -> bool {
         let awaits = self.who.gate.as_ref().is_some_and(|gate| gate.awaits());
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let first = rules.and_then(|rules| rules.first_message.as_ref());
         let is_text = kind == MessageType::Text;
         awaits
             && self.sender == Sender::Client
-            && first.is_some_and(|f| f.swallows(is_text, message))
+            && self.first_message().is_some_and(|first| first.swallows(is_text, message))
     }
 
     fn may_vanish(&self) -> bool {
@@ -325,16 +332,22 @@ impl Judge for Bench<'_> {
 
     fn enqueue(
         &mut self,
-        payload_bytes: Option<u64>,
+        queued: Queued,
         offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
-        let turn = match payload_bytes {
-            Some(_) if self.counted => Turn::Counted,
-            Some(bytes) => Turn::Counts(bytes),
-            None => Turn::Close,
+        let turn = match queued {
+            Queued::Message(_) if self.counted => Turn::Counted,
+            Queued::Message(bytes) | Queued::Control(bytes) => Turn::Counts(bytes),
+            Queued::Close => Turn::Close,
         };
-        let queued = self.queue.push((turn, offset), self.hold, write);
+        let hold = match queued {
+            Queued::Message(_) => self.hold,
+            // The server's go on before the client has been verified.
+            _ if self.sender == Sender::Server => Hold::Nothing,
+            _ => Hold::Verified,
+        };
+        let queued = self.queue.push((turn, offset), hold, write);
         let answers = self.who.gate.is_some() || !self.who.asking.is_empty();
         let reason = if answers { Reason::Overloaded } else { Reason::MessageRate };
         queued.map_err(|Full| Violation::QueueFull(reason))
@@ -375,6 +388,18 @@ impl Judge for Bench<'_> {
 
     fn ping_passes(&mut self, payload: &[u8]) {
         self.outboxes.of(self.sender.other()).pass_on_ping(payload);
+    }
+
+    fn owe_pong(&mut self, payload: &[u8]) {
+        if let Some(gate) = &mut self.who.gate {
+            gate.owe_pong(Payload::new(payload));
+        }
+    }
+
+    fn greeting_passes(&mut self) {
+        if let Some(gate) = &mut self.who.gate {
+            gate.greeting_passes();
+        }
     }
 }
 

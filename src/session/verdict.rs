@@ -41,11 +41,10 @@ pub(super) trait Judge {
     /// Whether what has to wait may vanish when its turn has come.
     fn may_vanish(&self) -> bool;
     /// Lets frames that `write` appends, the last of which began `offset` bytes
-    /// into the stream, wait for their turn. They count in the rates then with so
-    /// many bytes of payload; a Close counts in none.
+    /// into the stream, wait for their turn.
     fn enqueue(
         &mut self,
-        payload_bytes: Option<u64>,
+        queued: Queued,
         offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation>;
@@ -73,6 +72,22 @@ pub(super) trait Judge {
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control;
     /// A Ping with this payload goes on now.
     fn ping_passes(&mut self, payload: &[u8]);
+    /// Keeps the Pong with this payload until the client has been verified.
+    fn owe_pong(&mut self, payload: &[u8]);
+    /// The server message that was read last as [`Passage::Greeting`] goes on, now or in
+    /// its turn.
+    fn greeting_passes(&mut self);
+}
+
+/// Frames that wait for their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    /// A message, which counts in the rates with so many bytes of payload.
+    Message(u64),
+    /// A Ping or Pong, which counts in the same way.
+    Control(u64),
+    /// A Close, which counts in none.
+    Close,
 }
 
 /// How a compressed message that breaks no rule goes on, where it must not go on as
@@ -105,6 +120,9 @@ pub(super) enum Control {
     Passes,
     /// It goes nowhere, and counts.
     Vanishes,
+    /// It counts, and is a Pong that goes on once the client has been verified, where
+    /// neither its rate nor a rule has anything against it (see [`Judge::owe_pong`]).
+    Owed,
     /// It answers a Ping of ours: it goes nowhere, and is nobody's. What
     /// [`Judge::in_its_place`] appends goes on instead.
     Ours,

@@ -33,8 +33,9 @@ impl Bench<'_> {
         let Some(answered) = answered else { return control };
         self.answered_pings += 1;
         match &mut self.who.gate {
+            // The frame itself is that Pong, and its sender's rate and rules come first.
+            Some(_) if shut && control.is_none() => return Some(Control::Owed),
             Some(gate) if shut => gate.owe_pong(answered),
-            // The frame itself is that Pong.
             _ if control.is_none() => {}
             _ => self.in_its_place = InItsPlace::Frame(self.pong(&answered)),
         }

@@ -7,7 +7,7 @@ use crate::frame::{FrameHeader, Opcode, close, mask};
 use crate::message::{MessageRules, Violation};
 use crate::session::content;
 use crate::session::forward::Forward;
-use crate::session::verdict::{Control, Judge, Stopped, Verdict};
+use crate::session::verdict::{Control, Judge, Queued, Stopped, Verdict};
 
 /// Bytes of a Close's payload that are its code; the rest is its reason.
 const CODE_BYTES: usize = 2;
@@ -71,7 +71,7 @@ impl Flow {
             begin = None;
         }
         if judge.close_waits() {
-            return self.queue_control(&header, None, judge);
+            return self.queue_control(&header, Queued::Close, judge);
         }
         self.send_control(&header, begin, piece.after, forward);
         Ok(())
@@ -100,8 +100,13 @@ impl Flow {
         if control == Control::Vanishes || delivery == Delivery::Vanished {
             return Ok(());
         }
+        if control == Control::Owed {
+            judge.owe_pong(&self.control);
+            return Ok(());
+        }
         if rate == Verdict::Wait {
-            return self.queue_control(&piece.header, Some(piece.header.payload_bytes), judge);
+            let queued = Queued::Control(piece.header.payload_bytes);
+            return self.queue_control(&piece.header, queued, judge);
         }
         if opcode == Opcode::Ping {
             judge.ping_passes(&self.control);
@@ -185,10 +190,10 @@ impl Flow {
     fn queue_control(
         &self,
         header: &FrameHeader,
-        payload_bytes: Option<u64>,
+        queued: Queued,
         judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
-        let queued = judge.enqueue(payload_bytes, self.frame_offset, &mut |out| {
+        let queued = judge.enqueue(queued, self.frame_offset, &mut |out| {
             self.write_control(header, out);
         });
         queued.map_err(|violation| stop(judge, violation, self.frame_offset))
