@@ -90,6 +90,7 @@ mod units;
 
 pub use envoy::fuzz_from_envoy;
 pub use error::{ConfigError, ConfigErrors, MAX_LISTED};
+pub(crate) use handshake::UPSTREAM_TIMEOUT;
 pub use rates::fuzz_rate;
 pub use tree::{Document, MAX_DOCUMENT_BYTES};
 pub use units::fuzz_units;

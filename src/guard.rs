@@ -3,10 +3,10 @@
 
 use crate::auth::{Desk, Verifiers};
 use crate::config::{Config, Mode, Policy};
+use crate::event::Kind;
 use crate::event::limiter::Limiter;
-use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
-use crate::host::{CallAnswer, CallId, Host, Level, Timestamp};
+use crate::host::{CallAnswer, CallId, Host, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
 use crate::message::budget::Budget;
@@ -21,6 +21,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 mod bans;
+mod lines;
 mod metrics;
 pub mod succession;
 
@@ -88,15 +89,10 @@ impl Guard {
 
     /// To be called on every tick: tells what has gathered since the last one.
     pub fn on_tick(&self) {
-        let now = self.now();
         self.tell_quotas();
         self.metrics.tell_gathered(&*self.host);
         self.tell_buffered(self.budget.used_bytes());
-        for index in 0..=self.config.policies.len() {
-            let suppressed =
-                self.limiters.borrow_mut().get_mut(index).map_or(0, |l| l.take_suppressed(now));
-            self.tell_suppressed(index, suppressed, now);
-        }
+        self.tell_all_suppressed(self.now());
         self.scratch.borrow_mut().shrink(SCRATCH_KEPT_BYTES);
     }
 
@@ -277,44 +273,6 @@ impl Guard {
         self.config.policies.get(index)
     }
 
-    /// Writes an event's line, unless its policy has written enough this second.
-    pub(crate) fn tell<'a>(&'a self, policy: Option<usize>, event: Event<'a>) {
-        let name = policy.and_then(|index| self.policy(index)).map_or("", |p| p.name.as_str());
-        self.tell_of(policy, name, event);
-    }
-
-    /// The same for a policy that may be another document's; without a name for
-    /// what no policy matches.
-    fn tell_of<'a>(&'a self, policy: Option<usize>, name: &'a str, mut event: Event<'a>) {
-        let level = match event.event {
-            Kind::Opened | Kind::Closed => Level::Info,
-            _ => Level::Warn,
-        };
-        // Most connections break no rule; what nobody sees of them needs no words.
-        if level == Level::Info && !self.host.writes(level) {
-            return;
-        }
-        event.policy = Some(name).filter(|name| !name.is_empty());
-        let index = policy.unwrap_or(self.config.policies.len());
-        let Some(admitted) =
-            self.limiters.borrow_mut().get_mut(index).map(|limiter| limiter.admit(event.ts))
-        else {
-            return;
-        };
-        self.tell_suppressed(index, admitted.suppressed, event.ts);
-        if !admitted.write {
-            return;
-        }
-        match self.quotas.take_line(name) {
-            Ok(()) => self.host.write(level, &event.line()),
-            Err(wait) => {
-                if let Some(limiter) = self.limiters.borrow_mut().get_mut(index) {
-                    limiter.leave_out(event.ts, wait);
-                }
-            }
-        }
-    }
-
     pub(crate) fn count_handshake(
         &self,
         policy: Option<usize>,
@@ -351,18 +309,6 @@ impl Guard {
     pub(crate) fn count_chunk(&self, policy: usize, sender: Sender, messages: u64, bytes: u64) {
         self.metrics.chunk(policy, sender, messages, bytes);
     }
-
-    fn tell_suppressed(&self, index: usize, suppressed: u64, now: Timestamp) {
-        if suppressed == 0 {
-            return;
-        }
-        let about = About::default();
-        let mode = self.policy(index).map_or(self.config.mode, |policy| policy.mode);
-        let mut event = Event::new(now, Kind::Suppressed, mode, &about);
-        event.policy = self.policy(index).map(|policy| policy.name.as_str());
-        event.suppressed = Some(suppressed);
-        self.host.write(Level::Warn, &event.line());
-    }
 }
 
 impl std::fmt::Debug for Guard {
@@ -385,5 +331,14 @@ pub(crate) const fn effective(mode: Mode, action: Action) -> Action {
     match mode {
         Mode::Enforce => action,
         Mode::Report => Action::Report,
+    }
+}
+
+/// What a refused handshake is told and counted as: in mode report it is only reported.
+#[must_use]
+pub(crate) const fn refused(mode: Mode) -> (Kind, HandshakeResult) {
+    match mode {
+        Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
+        Mode::Report => (Kind::Reported, HandshakeResult::Reported),
     }
 }

@@ -76,7 +76,7 @@
 //! a VM of its own, before workers get theirs. An absent key has no CAS, so two
 //! workers that made it would overwrite one another.
 
-use crate::event::limiter::LINES_PER_SECOND;
+use crate::event::limiter::{LINES_PER_SECOND, PROGRESS_LINES_PER_SECOND};
 use crate::host::Common;
 use bans::BanTable;
 use rate::{
@@ -198,15 +198,32 @@ impl Quotas {
     /// # Errors
     /// It may not, and nor may any other for so long.
     pub fn take_line(&self, policy: &str) -> Result<(), Duration> {
-        let lines = u64::from(LINES_PER_SECOND);
-        let Some(rate) = Rate::new(lines, Duration::from_secs(1)) else { return Ok(()) };
+        self.take_lines(policy, &[("lines", LINES_PER_SECOND)])
+    }
+
+    /// Takes one event line that says that a connection of a policy lives on, both from
+    /// all its lines and from those that may say this.
+    ///
+    /// # Errors
+    /// As [`Self::take_line`], of such lines.
+    pub fn take_progress_line(&self, policy: &str) -> Result<(), Duration> {
+        let progress = ("progress", PROGRESS_LINES_PER_SECOND);
+        self.take_lines(policy, &[progress, ("lines", LINES_PER_SECOND)])
+    }
+
+    /// Takes one event line of a policy from each of these rates, by name and lines a
+    /// second, or from none of them.
+    fn take_lines(&self, policy: &str, rates: &[(&str, u32)]) -> Result<(), Duration> {
+        const SECOND: Duration = Duration::from_secs(1);
         let salt = self.salt();
-        let rule = RuleId::of(salt, Scope::Document, "lines", &rate, false);
-        let asked = Asked { rule, rate, measure: Measure::Messages, per: Per::User };
-        match self.rates.take(SubjectId::lines(salt, policy), &[asked], 0) {
-            Err(RateExceeded::Reached { retry_after, .. }) => {
-                Err(retry_after.unwrap_or(rate.period()))
-            }
+        let asked = rates.iter().filter_map(|(name, lines)| {
+            let rate = Rate::new(u64::from(*lines), SECOND)?;
+            let rule = RuleId::of(salt, Scope::Document, name, &rate, false);
+            Some(Asked { rule, rate, measure: Measure::Messages, per: Per::User })
+        });
+        let asked: Vec<_> = asked.collect();
+        match self.rates.take(SubjectId::lines(salt, policy), &asked, 0) {
+            Err(RateExceeded::Reached { retry_after, .. }) => Err(retry_after.unwrap_or(SECOND)),
             Ok(()) | Err(RateExceeded::Unavailable(_)) => Ok(()),
         }
     }

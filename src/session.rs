@@ -118,6 +118,8 @@ pub struct Session {
     refusal: Option<Refusal>,
     /// Why we ended it, if we did.
     ended_for: Option<Reason>,
+    /// Messages that waited for their turn were discarded.
+    lost_waiting: bool,
 }
 
 #[derive(Debug)]
@@ -336,7 +338,7 @@ impl Session {
         match (sender, &self.gate) {
             (Sender::Client, Some(_)) => return,
             // It has gone ahead of what was held, which can't follow it.
-            (Sender::Server, Some(_)) => self.queues.server.discard(),
+            (Sender::Server, Some(_)) => self.discard_queue(Sender::Server),
             (_, None) => {}
         }
         let outbox = self.outboxes.of(sender.other());

@@ -39,7 +39,7 @@ impl ApiKeys {
     }
 
     fn add(&mut self, id: &str, hash: [u8; 32]) -> Result<(), ApiKeyError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._*+=|@-".contains(&byte);
         if id.is_empty() || id.len() > MAX_ID_BYTES || !id.bytes().all(is_plain) {
             return Err(ApiKeyError::Id);
         }
@@ -146,7 +146,7 @@ impl fmt::Display for ApiKeyError {
             }
             Self::NotSha256 => "is not a SHA-256; write 64 hexadecimal digits",
             Self::Id => {
-                "has an `id` that is empty, longer than 64 or holds other characters than letters, digits, `.`, `_` and `-`; change it"
+                "has an `id` that is empty, longer than 64 or holds other characters than letters, digits and `. _ * + = | @ -`; change it"
             }
             Self::DuplicateId => "has the `id` of an earlier key; make it unique",
             Self::DuplicateKey => "is the same key as an earlier one; give each id its own",
@@ -223,8 +223,11 @@ mod tests {
         // SHA-256 of the empty string: an environment variable that was empty.
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(keys.add_sha256("a", empty), Err(ApiKeyError::TooShort));
-        for id in ["", "a#b", "a b", "ä", &"a".repeat(65)] {
+        for id in ["", "a#b", "a b", "a:b", "ä", &"a".repeat(65)] {
             assert_eq!(keys.add_plain(id, KEY), Err(ApiKeyError::Id), "{id}");
+        }
+        for id in ["a._*+=|@-", "AL1000", &"z".repeat(64)] {
+            assert_eq!(ApiKeys::default().add_plain(id, KEY), Ok(()), "{id}");
         }
         keys.add_plain("a", KEY).unwrap();
         assert_eq!(keys.add_plain("a", b"fedcba9876543210"), Err(ApiKeyError::DuplicateId));

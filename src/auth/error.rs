@@ -27,6 +27,8 @@ pub enum AuthError {
     TooLong,
     /// The message that should carry the credential holds none.
     MessageMissing,
+    /// The message that should carry the credential holds more than one.
+    MessageTwice,
     /// The message that should carry the credential holds it in a form that
     /// readers may not agree on, or as something else than a text.
     MessageForm,
@@ -174,11 +176,11 @@ impl AuthError {
 
 impl AuthError {
     /// Returns true if this error may count as a strike against the client. It may not
-    /// where a place holds two credentials: a page or a proxy may have added the second
-    /// one.
+    /// where a place holds two credentials, since a page or a proxy may have added the
+    /// second one, nor where the issuer leaves out `kid`.
     #[must_use]
     pub const fn is_blamed(self) -> bool {
-        !matches!(self, Self::Twice | Self::MessageForm)
+        !matches!(self, Self::Twice | Self::MessageTwice | Self::KidNeeded)
     }
 }
 
@@ -196,6 +198,9 @@ impl fmt::Display for AuthError {
             Self::NotBase64Url => "the token in the subprotocol is not base64url without padding",
             Self::TooLong => "the credential is longer than 16 KiB",
             Self::MessageMissing => "the message that should carry the credential holds none",
+            Self::MessageTwice => {
+                "the message that should carry the credential holds more than one"
+            }
             Self::MessageForm => {
                 "the message that should carry the credential does not hold it once, as a text, \
                  and in the letter case that is expected here"
@@ -258,6 +263,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nobody_is_blamed_for_two_credentials_or_for_an_issuers_keys() {
+        for error in [AuthError::Twice, AuthError::MessageTwice, AuthError::KidNeeded] {
+            assert!(!error.is_blamed(), "{error}");
+        }
+        for error in [AuthError::MessageForm, AuthError::NotBasic, AuthError::UnknownCredential] {
+            assert!(error.is_blamed(), "{error}");
+        }
+    }
+
+    #[test]
     fn only_the_missing_and_the_expired_have_reasons_of_their_own() {
         assert_eq!(AuthError::Missing.reason(), Reason::CredentialsMissing);
         assert_eq!(AuthError::Expired.reason(), Reason::CredentialsExpired);
@@ -271,12 +286,6 @@ mod tests {
         assert_eq!(said, "the token lacks the claim `exp`");
         let said = AuthError::MissingClaim(Claim::of("x-internal")).to_string();
         assert_eq!(said, "the token lacks a claim that is needed here");
-    }
-
-    #[test]
-    fn nobody_is_blamed_for_a_place_that_holds_two() {
-        assert!(!AuthError::Twice.is_blamed() && !AuthError::MessageForm.is_blamed());
-        assert!(AuthError::UnknownCredential.is_blamed() && AuthError::Empty.is_blamed());
     }
 
     #[test]

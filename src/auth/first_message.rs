@@ -233,7 +233,7 @@ fn read_pointer(
     }
     match outline.find(pointer) {
         Found::One(value) => credential(value, forward),
-        Found::Ambiguous => Reading::Malformed(AuthError::MessageForm),
+        Found::Ambiguous => Reading::Malformed(AuthError::MessageTwice),
         Found::Nothing | Found::OtherKind if when.0.is_empty() => Reading::Other,
         Found::Nothing | Found::OtherKind => Reading::Malformed(AuthError::MessageMissing),
     }

@@ -2,6 +2,7 @@
 
 use super::error::AuthError;
 use super::offer::{self, positions_of_credentials};
+use super::scheme::Scheme;
 use super::{AuthRules, CredentialSource, MAX_CREDENTIAL_BYTES, cookie, query};
 use crate::handshake::RequestHead;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::fmt;
 pub struct Presented {
     credential: Result<Credential, AuthError>,
     in_cookie: bool,
+    is_basic: bool,
     marker: Option<String>,
     offer_left: Vec<String>,
     offer_forwarded: Vec<String>,
@@ -48,6 +50,8 @@ impl Presented {
         let mut places = rules.sources.iter();
         let found = places.find_map(|source| Some((source, look(source, head, query, offer)?)));
         let in_cookie = matches!(found, Some((CredentialSource::Cookie(_), _)));
+        let basic = CredentialSource::Authorization(Scheme::Basic);
+        let is_basic = found.as_ref().is_some_and(|(source, _)| **source == basic);
         let is_credential = positions_of_credentials(rules, offer);
         let part = |taken: bool| -> Vec<String> {
             let entries = offer.iter().zip(&is_credential);
@@ -56,6 +60,7 @@ impl Presented {
         Self {
             credential: found.map_or(Err(AuthError::Missing), |(_, credential)| credential),
             in_cookie,
+            is_basic,
             marker: offer.iter().find(|entry| offer::is_marker(rules, entry)).cloned(),
             offer_left: part(false),
             offer_forwarded: if rules.forward { part(true) } else { Vec::new() },
@@ -68,6 +73,7 @@ impl Presented {
         Self {
             credential: bounded(&credential).and_then(filled).map(Credential::Token),
             in_cookie: false,
+            is_basic: false,
             marker: None,
             offer_left: Vec::new(),
             offer_forwarded: Vec::new(),
@@ -85,6 +91,13 @@ impl Presented {
     #[must_use]
     pub const fn is_in_cookie(&self) -> bool {
         self.in_cookie
+    }
+
+    /// Returns true if the deciding credential is of the Basic scheme. A browser that has
+    /// once asked its user for it sends it with the handshakes of any page.
+    #[must_use]
+    pub const fn is_basic(&self) -> bool {
+        self.is_basic
     }
 
     /// The offered subprotocols without markers and tokens of any listed

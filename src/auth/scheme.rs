@@ -1,7 +1,7 @@
 //! Credentials in the `Authorization` header (RFC 9110 §11.6.2), by their scheme.
 
 use super::error::AuthError;
-use super::presented::{Credential, bounded, plain};
+use super::presented::{Credential, plain};
 use crate::handshake::is_tchar;
 use base64::Engine;
 use base64::alphabet;
@@ -62,36 +62,31 @@ impl Scheme {
         if !name.eq_ignore_ascii_case(self.name().as_bytes()) {
             return holds_another(rest).then_some(Err(AuthError::Twice));
         }
-        Some(match self {
-            Self::Bearer => bearer(rest),
-            Self::Basic => basic(rest),
-        })
+        let credential = plain(rest).map_err(|error| match error {
+            AuthError::Empty => self.malformed(),
+            other => other,
+        });
+        Some(credential.and_then(|credential| match self {
+            Self::Bearer => bearer(credential),
+            Self::Basic => basic(&credential),
+        }))
     }
 }
 
 /// The token may hold any visible ASCII, as API keys do, but no comma.
-fn bearer(rest: &[u8]) -> Result<Credential, AuthError> {
-    let token = plain(rest).map_err(|error| match error {
-        AuthError::Empty => AuthError::NotBearer,
-        other => other,
-    })?;
+fn bearer(token: Vec<u8>) -> Result<Credential, AuthError> {
     let good = token.iter().all(u8::is_ascii_graphic);
     if good { Ok(Credential::Token(token)) } else { Err(AuthError::NotBearer) }
 }
 
-/// `user:password` in base64. The user ends at the first colon, and neither holds control
-/// characters (RFC 7617 §2).
-fn basic(rest: &[u8]) -> Result<Credential, AuthError> {
-    let encoded = bounded(rest.trim_ascii())?;
-    if encoded.contains(&b',') {
-        return Err(AuthError::Twice);
-    }
+/// `user:password` in base64; the user ends at the first colon (RFC 7617 §2). The user holds
+/// no control characters. The password may hold any bytes, since OCPP 1.6 puts 20 raw bytes
+/// there.
+fn basic(encoded: &[u8]) -> Result<Credential, AuthError> {
     let pair = BASE64.decode(encoded).map_err(|_| AuthError::NotBasic)?;
-    if pair.iter().any(u8::is_ascii_control) {
-        return Err(AuthError::NotBasic);
-    }
     let mut halves = pair.splitn(2, |byte| *byte == b':');
     match (halves.next(), halves.next()) {
+        (Some(id), Some(_)) if id.iter().any(u8::is_ascii_control) => Err(AuthError::NotBasic),
         (Some(_), Some([])) => Err(AuthError::Empty),
         (Some(id), Some(key)) => Ok(Credential::ApiKey { id: id.to_vec(), key: key.to_vec() }),
         _ => Err(AuthError::NotBasic),
@@ -153,7 +148,7 @@ mod tests {
         assert_eq!(basic("a:b:c"), ok("a", "b:c"));
         assert_eq!(basic(":b"), ok("", "b"));
         assert_eq!(basic("a:"), Some(Err(AuthError::Empty)));
-        for pair in ["", "ab", "a:b\n", "a\0:b", "a:\u{7f}b"] {
+        for pair in ["", "ab", "a\n:b", "a\0:b", "\u{7f}:b", "a\0:"] {
             assert_eq!(basic(pair), Some(Err(AuthError::NotBasic)), "{pair:?}");
         }
         for value in [

@@ -39,13 +39,15 @@ impl From<Option<Vec<u8>>> for Rest {
 }
 
 /// Removes the credentials from every listed place, whichever of them decided. With
-/// `forward` they stay, and only other spellings of their headers and query parameters are
-/// removed, since these were not verified. `query` is the text behind the `?`.
+/// `forward` they stay. Other spellings of their headers and query parameters, and an
+/// `Authorization` of a scheme that is not listed, are removed all the same, since the
+/// filter does not read them. `query` is the text behind the `?`.
 #[must_use]
 pub fn strip(rules: &AuthRules, head: &RequestHead, query: Option<&[u8]>) -> Stripped {
     let mut stripped = Stripped::default();
     if rules.forward {
         stripped.remove_headers = other_spellings(head, &[rules]);
+        stripped.remove_headers.extend(unread_authorization(rules, head));
         let parameters: Vec<&str> = rules.sources.iter().filter_map(parameter).collect();
         let left = query.and_then(|query| query::without_other_spellings(query, &parameters));
         stripped.query = left.into();
@@ -69,6 +71,20 @@ pub fn strip(rules: &AuthRules, head: &RequestHead, query: Option<&[u8]>) -> Str
     stripped.cookie = cookie::without(head.headers.all("cookie"), &cookies).into();
     stripped.query = query.and_then(|query| query::without(query, &parameters)).into();
     stripped
+}
+
+/// Returns `authorization` if it is listed and some value of it is of no listed scheme.
+fn unread_authorization(rules: &AuthRules, head: &RequestHead) -> Option<String> {
+    let schemes = || {
+        rules.sources.iter().filter_map(|source| match source {
+            CredentialSource::Authorization(scheme) => Some(scheme),
+            _ => None,
+        })
+    };
+    let is_unread = |value: &[u8]| schemes().all(|scheme| scheme.read(value).is_none());
+    let is_listed = schemes().next().is_some();
+    (is_listed && head.headers.all("authorization").any(is_unread))
+        .then(|| "authorization".to_owned())
 }
 
 /// Path and query without the parameters that any of these rules has for

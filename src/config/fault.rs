@@ -240,7 +240,9 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Label => "is no name; write 1 to 64 of the characters a-z, 0-9, _ and -",
-            Self::KeyId => "is no key id; write 1 to 64 letters, digits, or ones of . _ -",
+            Self::KeyId => {
+                "is no key id; write 1 to 64 letters, digits, or ones of . _ * + = | @ -"
+            }
             Self::Token => {
                 "holds characters that HTTP allows in no name; write letters, digits and -"
             }

@@ -53,8 +53,8 @@ const UPSTREAM: &Words<Upstream> =
 /// Bound on the compiled patterns of one policy's `user_agents_denied`, in bytes.
 const USER_AGENTS_LIMIT_BYTES: usize = 4 << 20;
 
-/// Where `upstream_timeout` is not written.
-const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(15);
+/// Where `upstream_timeout` is not written, or there is no policy.
+pub(crate) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Its bound, in milliseconds.
 const LONGEST: Bound = Bound { most: 366 * 24 * 3_600_000, text: "8784h" };

@@ -48,7 +48,15 @@ fn read_issuer(entry: &Object<'_>, issuer: &str) -> Option<Issuer> {
     let keys = keys(entry, algorithms.as_deref());
     let leeway = entry.get("leeway").and_then(|node| node.tolerance(LEEWAY));
     let required = match entry.get("required") {
-        Some(node) => node.list_of(names::claim_of).unwrap_or_default(),
+        Some(node) => node
+            .list_of(|item| {
+                let claim = names::claim_of(item)?;
+                if let Some(why) = never_holds(&claim, &[], issuer) {
+                    item.report(Relation::ClaimNeverHolds(why));
+                }
+                Some(claim)
+            })
+            .unwrap_or_default(),
         None => vec!["exp".to_owned()],
     };
     let claims = entry.get("claims").map(|node| claims(node, issuer)).unwrap_or_default();
@@ -176,7 +184,7 @@ fn never_holds(claim: &str, wanted: &[String], issuer: &str) -> Option<NeverHold
     if claim.starts_with('/') && steps.next().is_some() {
         return Some(NeverHolds::NothingInside);
     }
-    let is_number = |value: &String| value.parse::<f64>().is_ok();
+    let is_number = |value: &String| value.parse::<f64>().is_ok_and(f64::is_finite);
     if is_date && !wanted.is_empty() && !wanted.iter().any(is_number) {
         return Some(NeverHolds::Date);
     }

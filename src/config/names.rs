@@ -20,9 +20,11 @@ pub(super) fn label(text: &str) -> Result<(), Name> {
     }
 }
 
-/// The id of an API key: 1 to 64 of `[A-Za-z0-9._-]`, since they stand in headers and events.
+/// The id of an API key: 1 to 64 of `[A-Za-z0-9._*+=|@-]`, since it stands in headers and
+/// events. OCPP 2.0.1 allows the same characters in a charger's identity, and the colon, at
+/// which the user of the Basic scheme ends.
 pub(super) fn key_id(text: &str) -> Result<(), Name> {
-    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._*+=|@-".contains(&b);
     if (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(good) {
         Ok(())
     } else {

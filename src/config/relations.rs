@@ -163,8 +163,9 @@ impl fmt::Display for Relation {
             Self::CookieWithAnyOrigin => f.write_str(
                 "a browser sends cookies along with a WebSocket that any web page opens \
                  (cross-site WebSocket hijacking), and handshake.origins allows every page by \
-                 \"*\", by \"null\", which a sandboxed frame of any page has, or by a wildcard right \
-                 below a top-level domain; write the origins of your own pages there",
+                 \"*\", by \"null\", which a sandboxed frame of any page has, by \"file://\", which \
+                 any page saved to disk has, or by a wildcard right below a top-level domain; \
+                 write the origins of your own pages there",
             ),
             Self::ExactAlone => f.write_str(
                 "has no effect without `paths`, since every path is matched; write those too, or \

@@ -106,7 +106,7 @@ impl Agreement {
         headers: &Headers,
     ) -> Result<(Option<String>, Option<Deflate>), AnswerError> {
         match Protocols::of(headers) {
-            Protocols::WebSocketAlone | Protocols::WebSocketAndCommas => {}
+            Protocols::WebSocketAlone => {}
             _ => return Err(AnswerError::Upgrade),
         }
         let options = List::read(headers, "connection").map_err(|_| AnswerError::Connection)?;
@@ -131,7 +131,7 @@ impl Agreement {
     }
 
     fn judge_extensions(&self, headers: &Headers) -> Result<Option<Deflate>, AnswerError> {
-        let accepted = Extension::parse_all(headers).map_err(AnswerError::Extensions)?;
+        let accepted = Extension::parse_answer(headers).map_err(AnswerError::Extensions)?;
         let offered =
             |extension: &Extension| extension.name() == deflate::NAME && !self.deflate.is_empty();
         if !accepted.iter().all(offered) {

@@ -17,19 +17,32 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// Reads all lines of the header, in order; none where there is no header. Empty
-    /// elements are left out (RFC 9110 §5.6.1), but not all can be empty.
+    /// Reads all lines of a request's header, in order; none where there is no header.
+    /// Empty elements are left out (RFC 9110 §5.6.1), but not all can be empty.
     ///
     /// # Errors
     /// [`ExtensionError`] where a line does not follow the grammar.
     pub fn parse_all(headers: &Headers) -> Result<Vec<Self>, ExtensionError> {
+        Self::parse(headers, true)
+    }
+
+    /// Reads the header of an answer, which goes to the client as it came. Empty elements
+    /// are refused, since clients (Node `ws`) fail on them.
+    ///
+    /// # Errors
+    /// As [`Self::parse_all`].
+    pub fn parse_answer(headers: &Headers) -> Result<Vec<Self>, ExtensionError> {
+        Self::parse(headers, false)
+    }
+
+    fn parse(headers: &Headers, skips_empty: bool) -> Result<Vec<Self>, ExtensionError> {
         let mut extensions = Vec::new();
         let mut empty = 0_usize;
         // No element goes over the end of a line: each line is a list.
         for line in headers.all("sec-websocket-extensions") {
             let mut cursor = Cursor(line);
             loop {
-                if cursor.at_empty_element() {
+                if skips_empty && cursor.at_empty_element() {
                     empty = empty.saturating_add(1);
                 } else if extensions.len() == MAX_EXTENSIONS {
                     return Err(ExtensionError::TooMany);

@@ -54,6 +54,19 @@ impl OriginRules {
             Err(error) => OriginDenied::Malformed(error),
         })
     }
+
+    /// Refuses pages that use what the browser adds by itself, Basic credentials: any page
+    /// could open a WebSocket in its visitor's name. Pages of listed origins, and clients
+    /// without an `Origin`, may use them. `rules` are those of the policy.
+    ///
+    /// # Errors
+    /// [`OriginDenied::Ambient`].
+    pub fn judge_ambient(rules: Option<&Self>, head: &RequestHead) -> Result<(), OriginDenied> {
+        let is_anybodys = |rules: &Self| rules.patterns.iter().any(OriginPattern::is_anybodys);
+        let is_open = rules.is_none_or(is_anybodys);
+        let has_origin = head.headers.all("origin").next().is_some();
+        if is_open && has_origin { Err(OriginDenied::Ambient) } else { Ok(()) }
+    }
 }
 
 /// The one value of an `Origin` header.
@@ -174,6 +187,8 @@ pub enum OriginDenied {
     MoreThanOne,
     /// None of those that may.
     NotListed,
+    /// A page with Basic credentials, where the policy lists no origins.
+    Ambient,
 }
 
 impl OriginDenied {
@@ -192,10 +207,17 @@ impl std::fmt::Display for OriginDenied {
                 "the Origin is null: connect from a page with an origin of its own, not from a file or a sandboxed frame"
             }
             Self::Malformed(error) => {
-                return write!(f, "the Origin header is not scheme://host[:port]: {error}");
+                return write!(
+                    f,
+                    "the Origin header is not scheme://host[:port] ({error}); such a value may \
+                     connect only where it is listed letter by letter"
+                );
             }
             Self::MoreThanOne => "the Origin header names more than one origin",
             Self::NotListed => "pages of this origin may not connect here",
+            Self::Ambient => {
+                "pages may use the Basic scheme only where the policy lists their origins"
+            }
         })
     }
 }

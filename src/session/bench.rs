@@ -8,9 +8,11 @@ use super::closes::SentClose;
 use super::content::write_message;
 use super::gate::{Gate, Passage};
 use super::outbox::Outbox;
+use super::pings::Payload;
 use super::queue::{Full, Hold, Queue, Turn};
-use super::verdict::{Control, Judge, Reshaping, Verdict};
-use crate::auth::{Identity, asked_by, check_message};
+use super::verdict::{Control, Judge, Queued, Reshaping, Verdict};
+use crate::auth::first_message::FirstMessageRules;
+use crate::auth::{AuthRules, Identity, asked_by, check_message};
 use crate::config::Mode;
 use crate::event::{About, Event, Kind};
 use crate::frame::{Opcode, Sender};
@@ -23,6 +25,8 @@ use serde::Serialize;
 use std::time::Duration;
 
 mod controls;
+
+pub(super) use controls::key_of_ours;
 
 /// Judges what `sender` sends on one connection, for one chunk.
 pub(super) struct Bench<'a> {
@@ -143,6 +147,14 @@ impl<'a> Bench<'a> {
         self.sender == Sender::Client && self.mode == Mode::Enforce && !gate.awaits()
     }
 
+    fn auth(&self) -> Option<&'a AuthRules> {
+        self.guard.policy(self.policy)?.auth.as_ref()
+    }
+
+    fn first_message(&self) -> Option<&'a FirstMessageRules> {
+        self.auth()?.first_message.as_ref()
+    }
+
     fn rules(&self) -> Option<&'a MessageRules> {
         self.guard.policy(self.policy).map(|policy| policy.messages(self.sender))
     }
@@ -252,15 +264,12 @@ impl Judge for Bench<'_> {
     }
 
     fn reads(&self) -> bool {
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let reads = rules.is_some_and(|rules| rules.first_message.is_some());
-        let asks = self.who.identity.is_some();
-        self.who.gate.is_some() || self.sender == Sender::Client && (reads || asks)
+        let reads = || self.first_message().is_some() || self.who.identity.is_some();
+        self.who.gate.is_some() || self.sender == Sender::Client && reads()
     }
 
     fn is_nothing_to_read(&self, message: &[u8]) -> bool {
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let Some(rules) = rules.filter(|_| self.sender == Sender::Client) else {
+        let Some(rules) = self.auth().filter(|_| self.sender == Sender::Client) else {
             return self.who.gate.is_none();
         };
         let cuts = rules.first_message.as_ref().is_some_and(|f| f.cut_out(true, message).is_some());
@@ -274,8 +283,7 @@ impl Judge for Bench<'_> {
         message: &[u8],
         offset: u64,
     ) -> Result<Passage, Violation> {
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let Some(rules) = rules else { return Ok(Passage::AsItIs) };
+        let Some(rules) = self.auth() else { return Ok(Passage::AsItIs) };
         let (mut passage, mut asked) = (Passage::AsItIs, Vec::new());
         if let Some(first) = &rules.first_message {
             if let Some(gate) = &mut self.who.gate {
@@ -288,10 +296,13 @@ impl Judge for Bench<'_> {
         }
         let is_behind = !self.queue.is_empty();
         match passage {
-            Passage::AtOnce if is_behind => (self.at_once, passage) = (true, Passage::Ahead),
-            Passage::AtOnce => self.at_once = true,
+            // Where a rate makes it wait all the same, nothing else does.
+            Passage::AtOnce => (self.at_once, self.hold) = (true, Hold::Nothing),
             Passage::Greeting => (self.at_once, self.hold) = (!is_behind, Hold::Nothing),
             _ => {}
+        }
+        if matches!(passage, Passage::AtOnce) && is_behind {
+            passage = Passage::Ahead;
         }
         if let (Sender::Client, Some(identity)) = (self.sender, self.who.identity) {
             let desk = self.guard.desk(self.policy, self.about.ip);
@@ -309,12 +320,10 @@ impl Judge for Bench<'_> {
 
     fn swallows(&self, kind: MessageType, message: &[u8]) -> bool {
         let awaits = self.who.gate.as_ref().is_some_and(|gate| gate.awaits());
-        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
-        let first = rules.and_then(|rules| rules.first_message.as_ref());
         let is_text = kind == MessageType::Text;
         awaits
             && self.sender == Sender::Client
-            && first.is_some_and(|f| f.swallows(is_text, message))
+            && self.first_message().is_some_and(|first| first.swallows(is_text, message))
     }
 
     fn hold_back(&mut self) {
@@ -330,12 +339,18 @@ impl Judge for Bench<'_> {
 
     fn enqueue(
         &mut self,
-        load: Option<Load>,
+        queued: Queued,
         offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
-        let turn = load.map_or(Turn::Close, Turn::Counts);
-        let queued = self.queue.push((turn, offset), self.hold, write);
+        let turn = match queued {
+            Queued::Message(load) | Queued::Control(load) => Turn::Counts(load),
+            Queued::Close => Turn::Close,
+        };
+        // The server's control frames go on before the client has been verified.
+        let is_free = self.sender == Sender::Server && !matches!(queued, Queued::Message(_));
+        let hold = if is_free { Hold::Nothing } else { self.hold };
+        let queued = self.queue.push((turn, offset), hold, write);
         let answers = self.who.gate.is_some() || !self.who.asking.is_empty();
         let reason = if answers { Reason::Overloaded } else { Reason::MessageRate };
         queued.map_err(|Full| Violation::QueueFull(reason))
@@ -391,10 +406,12 @@ impl Judge for Bench<'_> {
     fn moment(&self) -> Duration {
         self.guard.monotonic()
     }
-}
 
-/// A masking key for a frame of ours. Its payload is nothing that a client
-/// chose, so the key need not be secret (RFC 6455 §10.3).
-pub(super) fn key_of_ours(guard: &Guard) -> [u8; 4] {
-    guard.now().since_epoch().subsec_nanos().to_be_bytes()
+    fn owe_pong(&mut self, payload: &[u8]) {
+        self.who.gate.iter_mut().for_each(|gate| gate.owe_pong(Payload::new(payload)));
+    }
+
+    fn greeting_passes(&mut self) {
+        self.who.gate.iter_mut().for_each(|gate| gate.greeting_passes());
+    }
 }

@@ -62,6 +62,11 @@ impl Closes {
         if self.first == Some(Sender::Server) { client.or(server) } else { server.or(client) }
     }
 
+    /// Returns true if a Close of an end has gone to the other one.
+    pub(super) fn is_relayed(&self) -> bool {
+        self.first_relayed().is_some()
+    }
+
     /// The close code that somebody was sent; ours goes first where `we_ended` it.
     pub(super) fn code(&self, we_ended: bool) -> Option<u16> {
         let ours = self.ours.server.or(self.ours.client);

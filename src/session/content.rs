@@ -247,6 +247,14 @@ fn passage(
     offset: u64,
 ) -> Result<Passage, Stopped> {
     let waited = judge.waits();
+    // What is swallowed has no turn in which it would be counted. Where its rate lets it
+    // vanish, its credential is not read; nothing of it can wait.
+    if waited
+        && judge.swallows(message.kind(), plain)
+        && take_rate(message, judge, offset)? == Verdict::Vanish
+    {
+        return Ok(Passage::Nowhere);
+    }
     let passage = match judge.read(message.kind(), plain, offset) {
         Ok(passage) => passage,
         Err(violation) => {
@@ -258,12 +266,23 @@ fn passage(
     };
     // What waits is counted when its turn has come; what need not, has none.
     let counts = waited && !judge.waits();
-    let taken = if counts { judge.rate(message.uncounted()) } else { Ok(()) };
+    let rated = if counts { take_rate(message, judge, offset)? } else { Verdict::Pass };
+    if rated == Verdict::Vanish {
+        return Ok(Passage::Nowhere);
+    }
+    if matches!(passage, Passage::Greeting) {
+        judge.greeting_passes();
+    }
+    Ok(if rated == Verdict::Wait { Passage::AsItIs } else { passage })
+}
+
+/// Counts a message in its rates, and says what follows from that.
+fn take_rate(message: &Message, judge: &mut impl Judge, offset: u64) -> Result<Verdict, Stopped> {
+    let taken = judge.rate(message.uncounted());
     match taken.map_err(|violation| judge.violation(violation, offset)) {
-        Ok(()) | Err(Verdict::Pass) => Ok(passage),
-        Err(Verdict::Wait) => Ok(Passage::AsItIs),
-        Err(Verdict::Vanish) => Ok(Passage::Nowhere),
+        Ok(()) => Ok(Verdict::Pass),
         Err(Verdict::Stop | Verdict::Sanitize) => Err(Stopped),
+        Err(verdict) => Ok(verdict),
     }
 }
 

@@ -35,8 +35,8 @@ impl Session {
 
     /// To be called once, when the connection has ended in whatever way.
     pub fn on_end(&mut self) {
-        // What passes unseen may hold a Close.
-        let unseen = matches!(self.phase, Phase::Unseen(_));
+        let unread = self.client.is_unread() || self.server.is_unread();
+        let unseen = unread || matches!(self.phase, Phase::Unseen(_));
         let since = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
             Phase::Open(since) | Phase::Unseen(since) => since,
             Phase::Closing { opened, .. } => opened,
@@ -50,14 +50,16 @@ impl Session {
         let we_ended = self.ended_for.is_some();
         let by = self.closes.ended_by(we_ended);
         let open_for = self.guard.monotonic().saturating_sub(since);
-        let code = (!unseen).then(|| self.closes.label(we_ended));
+        // What passes unseen may hold a Close.
+        let known = !unseen || self.closes.is_relayed();
+        let code = known.then(|| self.closes.label(we_ended));
         self.guard.count_closed((self.policy, code, by), open_for);
         let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);
         event.reason = self.ended_for;
         event.detail = self.is_cut_short().then(|| CUT_SHORT.to_owned());
         event.closed = Some(Closed {
             traffic: self.traffic(open_for),
-            code: self.closes.code(we_ended),
+            code: self.closes.code(we_ended).filter(|_| known),
             by: by.map(EndedBy::name),
         });
         self.guard.tell(Some(self.policy), event);
@@ -93,7 +95,7 @@ impl Session {
         let (queues, outboxes) = (&self.queues, &self.outboxes);
         let waits = !queues.client.is_empty() || !queues.server.is_empty();
         let left = outboxes.client.holds_released() || outboxes.server.holds_released();
-        self.ended_for.is_none() && (waits || left)
+        self.ended_for.is_none() && (self.lost_waiting || waits || left)
     }
 
     /// The sender broke a rule that ends the connection.
@@ -171,8 +173,15 @@ impl Session {
     fn discard_messages(&mut self) {
         self.client.discard();
         self.server.discard();
-        self.queues.client.discard();
-        self.queues.server.discard();
+        self.discard_queue(Sender::Client);
+        self.discard_queue(Sender::Server);
+    }
+
+    /// Discards what waits of `sender`, and remembers that there was something.
+    pub(super) fn discard_queue(&mut self, sender: Sender) {
+        let queue = self.queues.of(sender);
+        self.lost_waiting |= !queue.is_empty();
+        queue.discard();
     }
 
     fn discard_asked(&mut self) {

@@ -119,9 +119,9 @@ impl Gate {
         Ok(for_services)
     }
 
-    /// The same of the message that carries the credential: it is part of what is
-    /// verified. One that is swallowed can ask for nothing in a form that rules don't
-    /// read: no other reader ever sees it.
+    /// Keeps what the message asks for that carries the credential, since it is verified
+    /// together with that. Where the message is swallowed, a form that rules do not read
+    /// asks for nothing, since no other reader ever sees it.
     fn keep_said(
         &mut self,
         rules: &AuthRules,
@@ -201,6 +201,11 @@ impl Gate {
         Ok((passage, self.keep_asked(rules, message)?))
     }
 
+    /// A server message passes as greeting; one that a rate lets vanish does not.
+    pub(super) const fn greeting_passes(&mut self) {
+        self.greeted = self.greeted.saturating_add(1);
+    }
+
     /// Decides whether a server message passes before the credential has been verified.
     fn read_server(
         &mut self,
@@ -209,7 +214,6 @@ impl Gate {
         message: &[u8],
     ) -> Passage {
         if self.greeted < first.greeting() {
-            self.greeted += 1;
             return Passage::Greeting;
         }
         let passes = kind == MessageType::Text && first.passes_before(message);

@@ -55,7 +55,7 @@ pub(super) struct Life {
     asked: Duration,
     /// When the first Close went by.
     half_closed: Option<Duration>,
-    /// When `progress` was last told, or was due.
+    /// When `progress` was last told.
     progressed: Duration,
     /// Mode report: what was told already.
     reported: bool,
@@ -102,10 +102,12 @@ impl Session {
         if !is_open || now.saturating_sub(self.life.progressed) < every {
             return;
         }
-        self.life.progressed = now;
         let mut event = Event::new(self.guard.now(), Kind::Progress, self.mode(), &self.about);
         event.progress = Some(self.traffic(now.saturating_sub(self.life.opened)));
-        self.guard.tell(Some(self.policy), event);
+        // Otherwise it is told at the next tick that has room for it.
+        if self.guard.tell_progress(self.policy, event) {
+            self.life.progressed = now;
+        }
     }
 
     /// The tick of an open connection whose bytes pass unseen: that its
@@ -203,7 +205,7 @@ impl Session {
         self.end_for(reason, None)
     }
 
-    /// The same, with what events say was wrong.
+    /// Ends the connection as [`Self::end`] does; `detail` is what its event says was wrong.
     pub(super) fn end_for(&mut self, reason: Reason, detail: Option<String>) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         if !matches!(self.phase, Phase::Open(_) | Phase::Unseen(_)) {

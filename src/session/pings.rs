@@ -51,8 +51,15 @@ pub(super) struct Pings {
     /// Those of the other end, in their order; `<= MAX_OPEN`.
     open: VecDeque<PassedOn>,
     /// The one of the other end for which a Pong was last made out of one to ours. Its
-    /// own may still come.
-    made: Option<Payload>,
+    /// own may still come, until a later Ping has been answered.
+    made: Option<Made>,
+}
+
+/// A Ping of the other end whose Pong we made.
+struct Made {
+    payload: Payload,
+    /// Number of the Ping of ours that had been answered.
+    number: u64,
 }
 
 /// A Ping of the other end.
@@ -137,16 +144,20 @@ impl Pings {
         if let Some(number) = self.number_of(payload) {
             let before = self.open.iter().take_while(|ping| ping.behind < number).count();
             let also = self.open.drain(..before).next_back().map(|ping| ping.payload);
-            if also.is_some() {
-                self.made = also;
+            if let Some(payload) = also {
+                self.made = Some(Made { payload, number });
+            } else {
+                self.made.take_if(|made| made.number < number);
             }
             return Pong::Ours { also, number };
         }
         let found = self.open.iter().position(|ping| ping.payload.bytes() == payload);
         if let Some(ping) = found.and_then(|place| self.open.drain(..=place).next_back()) {
+            // With the same payload it may be that one's own.
+            self.made.take_if(|made| made.payload.bytes() != payload);
             return Pong::PassedOn { behind: ping.behind };
         }
-        match self.made.take_if(|made| made.bytes() == payload) {
+        match self.made.take_if(|made| made.payload.bytes() == payload) {
             Some(_) => Pong::Late,
             None => Pong::Unsolicited,
         }

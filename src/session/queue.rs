@@ -44,7 +44,8 @@ pub(super) enum Hold {
     /// Until the credential has been verified and access to the resources that they name
     /// has been granted.
     Granted,
-    /// Nothing: they are the server's greeting.
+    /// Nothing: they would go on before the client has been verified, were it not for
+    /// their turn.
     Nothing,
 }
 

@@ -181,6 +181,7 @@ impl StreamConnection {
                 self.give_up(Trouble::RequestTimeout)
             }
             State::Answered(answered) => Outcome { reset: answered.is_over(now), ..unchanged() },
+            State::Answer(_) if self.session.is_none() => self.tell_silence(now),
             State::Answer(_) | State::Tunnel => {
                 self.session.as_mut().map_or_else(unchanged, Session::on_tick)
             }

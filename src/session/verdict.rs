@@ -46,11 +46,10 @@ pub(super) trait Judge {
     /// of the rates.
     fn may_vanish(&self, load: Load) -> bool;
     /// Lets frames that `write` appends, the last of which began `offset` bytes
-    /// into the stream, wait for their turn. `load` is taken of the rates then; a Close
-    /// counts in none.
+    /// into the stream, wait for their turn.
     fn enqueue(
         &mut self,
-        load: Option<Load>,
+        queued: Queued,
         offset: u64,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation>;
@@ -58,8 +57,9 @@ pub(super) trait Judge {
     fn message(&mut self, payload_bytes: u64);
     /// Takes a message, ping or pong, or what has come of one, from the rates.
     fn rate(&mut self, load: Load) -> Result<(), Violation>;
-    /// The same for a message that is all there, before anything else is known of
-    /// it: the next [`Self::rate`] is about it, takes nothing and answers the same.
+    /// Takes a message that is all there from the rates before anything else is known of
+    /// it, and returns true if they allow it. The next [`Self::rate`] is about this
+    /// message, takes nothing and gives the same answer.
     fn rate_ahead(&mut self, payload_bytes: u64) -> bool;
     /// Whether [`Self::read`] wants to see every message.
     fn reads(&self) -> bool;
@@ -84,6 +84,22 @@ pub(super) trait Judge {
     fn due(&mut self, out: &mut Vec<u8>);
     /// The time of this chunk, by the steady clock.
     fn moment(&self) -> Duration;
+    /// Keeps the Pong with this payload until the client has been verified.
+    fn owe_pong(&mut self, payload: &[u8]);
+    /// The server message that was read last as [`Passage::Greeting`] goes on, now or in
+    /// its turn.
+    fn greeting_passes(&mut self);
+}
+
+/// Frames that wait for their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    /// A message, of which so much is taken of the rates then.
+    Message(Load),
+    /// A Ping or Pong, of which so much is.
+    Control(Load),
+    /// A Close, which counts in none.
+    Close,
 }
 
 /// How a compressed message that breaks no rule goes on, where it must not go on as
@@ -116,6 +132,9 @@ pub(super) enum Control {
     Passes,
     /// It goes nowhere, and counts.
     Vanishes,
+    /// It counts, and is a Pong that goes on once the client has been verified, where
+    /// neither its rate nor a rule has anything against it (see [`Judge::owe_pong`]).
+    Owed,
     /// It answers a Ping of ours: it goes nowhere, and is nobody's. What
     /// [`Judge::in_its_place`] appends goes on instead.
     Ours,

@@ -1,6 +1,7 @@
 //! The close code that `closed` names, and who ended the connection: what somebody
 //! was really sent, and who did it.
 
+use super::compression;
 use super::rig::{Rig, assert_masked_close, client, masked, plain, reporting, told_client, worker};
 use super::rig::{admitted, arrival, switching, text};
 use serde_json::{Value, json};
@@ -193,6 +194,32 @@ fn report_tells_the_same_of_what_it_sees() {
     rig.client(&masked(0x88, b"\x03\xe8"));
     rig.session.on_transport_end(Sender::Client);
     ends(&mut rig, Value::Null, json!("client"), "");
+    // A Close that was seen before is known all the same.
+    let mut rig = Rig::open(&reporting(json!({})));
+    rig.client(&masked(0x88, b"\x03\xe8"));
+    rig.server(&masked(0x81, b"a server masks nothing"));
+    ends(&mut rig, json!(1000), json!("client"), "1000");
+}
+
+/// The same of one direction that is not read on, in which there may be a Close.
+#[test]
+fn no_code_is_known_where_one_direction_is_not_read_on() {
+    let mut document = reporting(json!({}));
+    document["policies"][0]["handshake"] = json!({"compression": "inspect"});
+    let mut deflater = compression::Deflater::new(true);
+    let message = deflater.message(b"in two fragments");
+    let (first, second) = message.split_at(4);
+    let fragments = [masked(0x41, first), masked(0x80, second)].concat();
+    for (close, code, label) in [(None, Value::Null, ""), (Some(1001), json!(1001), "1001")] {
+        let mut rig = compression::open(&document, "");
+        rig.client(&fragments);
+        rig.client(&masked(0x88, b"\x03\xe9"));
+        if let Some(code) = close {
+            rig.server(&told_client(code, ""));
+        }
+        rig.session.on_transport_end(Sender::Server);
+        ends(&mut rig, code, json!("server"), label);
+    }
 }
 
 #[test]

@@ -87,6 +87,35 @@ fn a_flood_is_told_in_part_and_counted_whole() {
     assert_eq!(host.metric(counted), 251);
 }
 
+/// What is told of connections that live on is put off, and never hides a refusal.
+#[test]
+fn connections_that_live_on_leave_half_of_the_lines_to_others() {
+    let rules = json!([{"name": "r", "pattern": "bad"}]);
+    let (host, guard) = worker(&json!({
+        "events": {"progress": "1m"},
+        "policies": [{"name": "chat", "client": {"rules": rules}}],
+    }));
+    let mut sessions: Vec<_> = (0..150).map(|_| opened(&guard)).collect();
+    host.advance(Duration::from_secs(60));
+    guard.on_tick();
+    events(&host);
+    let told = |of: &[Value], kind: &str| of.iter().filter(|told| told["event"] == kind).count();
+    let mut lived = 0;
+    for second in 0..4 {
+        for session in &mut sessions {
+            let _ = session.on_tick();
+        }
+        hand(sessions.last_mut().unwrap(), Sender::Client, &text("bad"));
+        let said = events(&host);
+        assert!(told(&said, "progress") <= 50, "{second}");
+        assert_eq!(told(&said, "refused"), usize::from(second == 0), "{second}");
+        assert_eq!(told(&said, "suppressed"), 0, "put off is not left out");
+        lived += told(&said, "progress");
+        host.advance(Duration::from_millis(1100));
+    }
+    assert_eq!(lived, 149, "each once; the one that was refused in the first second not at all");
+}
+
 /// What Envoy's log level leaves out costs no other line its place.
 #[test]
 fn where_connections_are_not_logged_they_take_nothing_of_the_cap() {

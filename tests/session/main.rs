@@ -14,6 +14,7 @@ mod agreement;
 mod answers;
 mod auth;
 mod bans;
+mod basic;
 mod budget;
 mod closes;
 mod closing;

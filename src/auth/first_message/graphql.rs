@@ -33,10 +33,10 @@ pub(super) fn read(message: &[u8], forward: bool) -> Reading {
             Found::Nothing | Found::OtherKind => {}
             Found::One(value) if value.get() == "null" => {}
             Found::One(_) if found.is_some() => {
-                return Reading::Malformed(AuthError::MessageForm);
+                return Reading::Malformed(AuthError::MessageTwice);
             }
             Found::One(value) => found = Some(value),
-            Found::Ambiguous => return Reading::Malformed(AuthError::MessageForm),
+            Found::Ambiguous => return Reading::Malformed(AuthError::MessageTwice),
         }
     }
     let Some(value) = found else { return Reading::Malformed(AuthError::MessageMissing) };

@@ -73,7 +73,7 @@ pub(super) fn read(message: &[u8], forward: bool) -> Reading {
     };
     match pointer::find(payload, TOKEN, Case::Exact) {
         Found::Nothing | Found::OtherKind => Reading::Other,
-        Found::Ambiguous => malformed,
+        Found::Ambiguous => Reading::Malformed(AuthError::MessageTwice),
         Found::One(value) => credential(value, || match cut_out(message) {
             Some(instead) if !forward => Forwarding::Instead(instead),
             _ => Forwarding::AsItIs,

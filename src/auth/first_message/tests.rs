@@ -31,6 +31,7 @@ fn instead(text: &str) -> Forwarding {
 }
 
 const FORM: Reading = Reading::Malformed(AuthError::MessageForm);
+const TWICE: Reading = Reading::Malformed(AuthError::MessageTwice);
 const MISSING: Reading = Reading::Malformed(AuthError::MessageMissing);
 
 #[test]
@@ -47,8 +48,8 @@ fn a_json_message_is_the_credential_where_it_says_so() {
         (r#"{"type":"auth","token":1}"#, FORM),
         (r#"{"type":"auth","token":null}"#, FORM),
         (r#"{"type":"auth","token":["t"]}"#, FORM),
-        (r#"{"type":"auth","token":"t","token":"t"}"#, FORM),
-        (r#"{"type":"auth","token":"t","Token":"u"}"#, FORM),
+        (r#"{"type":"auth","token":"t","token":"t"}"#, TWICE),
+        (r#"{"type":"auth","token":"t","Token":"u"}"#, TWICE),
         (r#"{"type":"auth","type":"x","token":"t"}"#, FORM),
         (r#"{"type":"auth","token":"t"} x"#, Reading::Other),
         ("2", Reading::Other),
@@ -110,8 +111,8 @@ fn socketio_carries_it_in_its_connect() {
         (r#"{"token":"t"}"#, Reading::Other),
         ("5", Reading::Other),
         ("", Reading::Other),
-        (r#"40{"token":"t","token":"u"}"#, FORM),
-        (r#"40{"token":"t","Token":"u"}"#, FORM),
+        (r#"40{"token":"t","token":"u"}"#, TWICE),
+        (r#"40{"token":"t","Token":"u"}"#, TWICE),
         (r#"40{"token":7}"#, FORM),
         (r#"40["token"]"#, FORM),
         // Readers take the number for an acknowledgement's, and go on.
@@ -215,9 +216,9 @@ fn graphql_carries_it_in_its_connection_init() {
         assert_eq!(reading, credential(token, instead(&init(left))), "{payload}");
     }
     for (message, reading) in [
-        (init(r#"{"token":"t","authToken":"t"}"#), FORM),
-        (init(r#"{"token":"t","token":"t"}"#), FORM),
-        (init(r#"{"Authorization":"t","authorization":"t"}"#), FORM),
+        (init(r#"{"token":"t","authToken":"t"}"#), TWICE),
+        (init(r#"{"token":"t","token":"t"}"#), TWICE),
+        (init(r#"{"Authorization":"t","authorization":"t"}"#), TWICE),
         (init(r#"{"token":{"a":"t"}}"#), FORM),
         (init("{}"), MISSING),
         (init("null"), MISSING),

@@ -242,6 +242,20 @@ fn every_listed_place_is_stripped_whichever_decided() {
 }
 
 #[test]
+fn an_authorization_of_another_scheme_goes_to_nobody() {
+    let rules =
+        AuthRules { forward: true, ..sources(&[header("authorization"), header("x-api-key")]) };
+    for other in ["Basic YTpi", "Digest a=b", "abc"] {
+        let head = head(&[("authorization", other), ("x-api-key", "k")]);
+        assert_eq!(strip(&rules, &head, None).remove_headers, ["authorization"], "{other}");
+    }
+    let head = head(&[("authorization", "Bearer a"), ("x-api-key", "k")]);
+    assert_eq!(strip(&rules, &head, None), Stripped::default());
+    let unlisted = AuthRules { forward: true, ..sources(&[header("x-api-key")]) };
+    assert_eq!(strip(&unlisted, &head, None), Stripped::default());
+}
+
+#[test]
 fn what_is_left_of_nothing_goes_and_what_holds_nothing_stays() {
     let rules = sources(&[header("authorization"), query("token"), cookie("session")]);
     let mut edits = HeadEdits::default();

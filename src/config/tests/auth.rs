@@ -140,9 +140,13 @@ fn a_cookie_needs_origins_of_ones_own() {
     for none in ["", r#""handshake": {},"#] {
         bad(&with(none), "auth.credentials[0]", "cross-site WebSocket hijacking");
     }
-    for any in
-        [r#"["*"]"#, r#"["https://app.example.com", "*"]"#, r#"["https://*.com"]"#, r#"["null"]"#]
-    {
+    for any in [
+        r#"["*"]"#,
+        r#"["https://app.example.com", "*"]"#,
+        r#"["https://*.com"]"#,
+        r#"["null"]"#,
+        r#"["file://"]"#,
+    ] {
         let handshake = format!(r#""handshake": {{"origins": {any}}},"#);
         bad(&with(&handshake), "auth.credentials[0]", "allows every page by \"*\"");
     }

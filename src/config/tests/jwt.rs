@@ -82,8 +82,13 @@ fn claims_are_named_as_in_authorize_and_what_can_never_hold_is_an_error() {
         (json!({"/sub/0": ["a"]}), "[\"/sub/0\"]", "can never hold"),
         (json!({"/exp/x": [1]}), "[\"/exp/x\"]", "can never hold"),
         (json!({"nbf": ["soon", true]}), ".nbf", "can never hold"),
+        (json!({"iat": ["inf", "NaN"]}), ".iat", "can never hold"),
     ] {
         bad_issuer(&json!({"claims": claims}), &format!("claims{path}"), says);
+    }
+    for claim in ["/exp/x", "/sub/0", "/iss/a/b"] {
+        let required = json!({"required": ["jti", claim]});
+        bad_issuer(&required, "required[1]", "can never hold");
     }
 }
 

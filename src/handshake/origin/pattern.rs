@@ -68,16 +68,16 @@ impl OriginPattern {
         }
     }
 
-    /// Returns true if anybody can serve a page that matches: `*`, a wildcard directly
-    /// below a top-level domain (`https://*.com`), or `null`, the origin of every sandboxed
-    /// frame.
+    /// Returns true if anybody can make a page that matches: `*`, a wildcard directly below
+    /// a top-level domain (`https://*.com`), `null`, the origin of every sandboxed frame, or
+    /// `file://`, that of any page saved to disk.
     #[must_use]
     pub fn is_anybodys(&self) -> bool {
         match &self.0 {
             Shape::Any => true,
             Shape::Same => false,
             Shape::Listed { host, .. } => host.is_below_top_level(),
-            Shape::Literal(text) => text == "null",
+            Shape::Literal(text) => text == "null" || text.starts_with("file:"),
         }
     }
 
@@ -187,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn a_star_null_and_a_wildcard_below_a_top_level_domain_are_anybodys() {
-        for text in ["*", "https://*.com", "app://*.com", "null"] {
+    fn a_star_a_top_level_wildcard_null_and_files_are_anybodys() {
+        for text in ["*", "https://*.com", "app://*.com", "null", "file://", "file:///"] {
             assert!(OriginPattern::parse(text).unwrap().is_anybodys(), "{text}");
         }
-        for text in ["same-origin", "https://*.example.com", "file://", "app://."] {
+        for text in ["same-origin", "https://*.example.com", "app://."] {
             assert!(!OriginPattern::parse(text).unwrap().is_anybodys());
         }
     }

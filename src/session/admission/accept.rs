@@ -183,6 +183,7 @@ impl Request<'_> {
             closes: Closes::default(),
             refusal: None,
             ended_for: None,
+            lost_waiting: false,
         };
         let admission = Admission::Guarded(Box::new(session), edits);
         Admitted { admission, policy: Some(index), reason: None, target: None }

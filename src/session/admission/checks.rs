@@ -7,6 +7,7 @@ use crate::auth::authorize::Wish;
 use crate::auth::{self, Attempt, AuthError, AwaitedCredential, Identity, Presented};
 use crate::config::Policy;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
+use crate::handshake::origin::OriginRules;
 use crate::handshake::tls::TlsVerdict;
 use crate::handshake::{subprotocol, user_agent};
 use crate::host::{CallAnswer, CallId};
@@ -91,6 +92,9 @@ impl<'a> Request<'a> {
         let offer = handshake.subprotocols();
         let presented =
             policy.auth.as_ref().map(|auth| Presented::collect(auth, head, self.query, offer));
+        if presented.as_ref().is_some_and(Presented::is_basic) {
+            OriginRules::judge_ambient(rules.origins.as_ref(), head)?;
+        }
         let left = presented.as_ref().map_or(offer, Presented::offer_left);
         let subprotocols = subprotocol::judge(rules.subprotocols.as_deref(), left)?;
         rules.compression.judge(handshake)?;

@@ -1,9 +1,10 @@
 //! Control frames of an open connection: which Pongs are the other end's, and which
 //! are ours.
 
-use super::{Bench, InItsPlace, key_of_ours};
+use super::{Bench, InItsPlace};
 use crate::config::Mode;
 use crate::frame::{Opcode, Sender};
+use crate::guard::Guard;
 use crate::session::pings::{Payload, Pong};
 use crate::session::verdict::Control;
 
@@ -33,8 +34,9 @@ impl Bench<'_> {
         let Some(answered) = answered else { return control };
         self.answered_pings += 1;
         match &mut self.who.gate {
+            // The frame itself is that Pong, and its sender's rate and rules come first.
+            Some(_) if shut && control.is_none() => return Some(Control::Owed),
             Some(gate) if shut => gate.owe_pong(answered),
-            // The frame itself is that Pong.
             _ if control.is_none() => {}
             _ => self.in_its_place = InItsPlace::Frame(self.pong(&answered)),
         }
@@ -48,4 +50,10 @@ impl Bench<'_> {
         payload.write(Opcode::Pong, key, &mut frame);
         frame
     }
+}
+
+/// A masking key for a frame of ours. Its payload is nothing that a client
+/// chose, so the key need not be secret (RFC 6455 §10.3).
+pub(in crate::session) fn key_of_ours(guard: &Guard) -> [u8; 4] {
+    guard.now().since_epoch().subsec_nanos().to_be_bytes()
 }

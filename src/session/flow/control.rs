@@ -8,7 +8,7 @@ use crate::message::{MessageRules, Violation};
 use crate::quota::rate::Load;
 use crate::session::content;
 use crate::session::forward::Forward;
-use crate::session::verdict::{Control, Judge, Stopped, Verdict};
+use crate::session::verdict::{Control, Judge, Queued, Stopped, Verdict};
 
 /// Bytes of a Close's payload that are its code; the rest is its reason.
 const CODE_BYTES: usize = 2;
@@ -72,7 +72,7 @@ impl Flow {
             begin = None;
         }
         if judge.close_waits() {
-            return self.queue_control(&header, None, judge);
+            return self.queue_control(&header, Queued::Close, judge);
         }
         self.send_control(&header, begin, piece.after, forward);
         Ok(())
@@ -101,12 +101,13 @@ impl Flow {
         if control == Control::Vanishes || delivery == Delivery::Vanished {
             return Ok(());
         }
+        if control == Control::Owed {
+            judge.owe_pong(&self.control);
+            return Ok(());
+        }
         if rate == Verdict::Wait {
-            return self.queue_control(
-                &piece.header,
-                Some(Load::message(piece.header.payload_bytes)),
-                judge,
-            );
+            let load = Load::message(piece.header.payload_bytes);
+            return self.queue_control(&piece.header, Queued::Control(load), judge);
         }
         if opcode == Opcode::Ping {
             judge.ping_passes(&self.control);
@@ -190,10 +191,10 @@ impl Flow {
     fn queue_control(
         &self,
         header: &FrameHeader,
-        load: Option<Load>,
+        queued: Queued,
         judge: &mut impl Judge,
     ) -> Result<(), Stopped> {
-        let queued = judge.enqueue(load, self.frame_offset, &mut |out| {
+        let queued = judge.enqueue(queued, self.frame_offset, &mut |out| {
             self.write_control(header, out);
         });
         queued.map_err(|violation| stop(judge, violation, self.frame_offset))

@@ -4,7 +4,7 @@ use super::stop;
 use crate::message::Message;
 use crate::session::content::{self, Delivery};
 use crate::session::forward::Forward;
-use crate::session::verdict::{Judge, Stopped};
+use crate::session::verdict::{Judge, Queued, Stopped};
 
 /// Lets a message go on that does not go on as it came.
 pub(super) fn deliver(
@@ -39,6 +39,7 @@ pub(super) fn send(
         forward.insert(write);
         return Ok(());
     }
-    let queued = judge.enqueue(Some(message.uncounted()), offset, &mut write);
+    let queued = Queued::Message(message.uncounted());
+    let queued = judge.enqueue(queued, offset, &mut write);
     queued.map_err(|violation| stop(judge, violation, offset))
 }

@@ -50,6 +50,33 @@ fn a_pong_that_was_made_is_not_sent_a_second_time() {
     assert_eq!(kind(pings.answer(b"")), "unsolicited");
 }
 
+/// A Pong of the same payload that comes later is the end's own: it tells that it lives.
+#[test]
+fn a_pong_that_was_made_is_forgotten_once_a_later_ping_has_been_answered() {
+    for later_is_ours in [true, false] {
+        let mut pings = pings();
+        pings.pass_on(b"");
+        let ours = pings.next();
+        assert_eq!(kind(pings.answer(&ours)), "O1+");
+        if later_is_ours {
+            let later = pings.next();
+            assert_eq!(kind(pings.answer(&later)), "O2");
+        } else {
+            pings.pass_on(b"later");
+            assert_eq!(kind(pings.answer(b"later")), "theirs/1");
+        }
+        assert_eq!(kind(pings.answer(b"")), "unsolicited");
+    }
+    // An earlier one says nothing about it.
+    let mut pings = pings();
+    let earlier = pings.next();
+    pings.pass_on(b"");
+    let ours = pings.next();
+    assert_eq!(kind(pings.answer(&ours)), "O2+");
+    assert_eq!(kind(pings.answer(&earlier)), "O1");
+    assert_eq!(kind(pings.answer(b"")), "late");
+}
+
 #[test]
 fn of_several_with_one_payload_the_oldest_is_answered() {
     let mut pings = pings();

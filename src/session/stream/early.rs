@@ -1,11 +1,13 @@
-//! What the client sends while there is no tunnel.
+//! Before there is a tunnel: what the client sends, and that upstream is silent.
 
 use super::parts::State;
 use super::trouble::Trouble;
 use super::{StreamConnection, unchanged};
-use crate::config::Mode;
+use crate::config::{Mode, UPSTREAM_TIMEOUT};
+use crate::event::Kind;
 use crate::frame::Sender;
 use crate::session::{Forwarded, Outcome};
+use std::time::Duration;
 
 impl StreamConnection {
     /// The client has sent something while upstream's answer is due.
@@ -21,6 +23,22 @@ impl StreamConnection {
             }
             _ => self.give_up(Trouble::Early),
         }
+    }
+
+    /// Tells once that upstream has not answered in time a request that has no session,
+    /// which only mode report lets through.
+    pub(super) fn tell_silence(&mut self, now: Duration) -> Outcome {
+        let policy = self.policy.and_then(|index| self.guard.policy(index));
+        let limit = policy.map_or(UPSTREAM_TIMEOUT, |policy| policy.handshake.upstream_timeout);
+        let State::Answer(held) = &mut self.state else { return unchanged() };
+        if held.overdue || now.saturating_sub(held.since) < limit {
+            return unchanged();
+        }
+        held.overdue = true;
+        let about = self.about();
+        let silent = Trouble::Silent(limit);
+        let refused = silent.tell(&self.guard, self.policy, Kind::Reported, &about);
+        Outcome { refused, ..unchanged() }
     }
 
     /// The client has sent something although there is no tunnel.

@@ -32,13 +32,15 @@ pub(super) struct Held {
     charge: Charge,
     /// When it became due, by the steady clock.
     pub(super) since: Duration,
+    /// Mode report: that it has not come in time has been told.
+    pub(super) overdue: bool,
 }
 
 impl Held {
     /// Nothing has come yet.
     pub(super) fn new(guard: &Rc<Guard>) -> Self {
         let charge = Charge::new(guard.budget());
-        Self { reader: HeadReader::default(), charge, since: guard.monotonic() }
+        Self { reader: HeadReader::default(), charge, since: guard.monotonic(), overdue: false }
     }
 
     /// Takes a chunk: the head and how much of the chunk belongs to it, once it

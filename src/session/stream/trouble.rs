@@ -3,8 +3,10 @@
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
 use crate::guard::{Guard, HandshakeResult};
+use crate::handshake::answer::AnswerError;
 use crate::http1::HeadError;
 use crate::reason::Reason;
+use std::time::Duration;
 
 /// Why a connection ends before it is a WebSocket, where no check of the
 /// handshake says so.
@@ -23,6 +25,9 @@ pub(super) enum Trouble {
     Unasked,
     /// The client sent something before there was an answer.
     Early,
+    /// Mode report: upstream has not answered for so long a request that enforce would
+    /// have refused.
+    Silent(Duration),
 }
 
 impl Trouble {
@@ -61,7 +66,7 @@ impl Trouble {
             Self::RequestTimeout | Self::Body => Reason::HandshakeMalformed,
             Self::NotAnUpgrade => Reason::NotWebsocket,
             Self::Memory(_) => Reason::Overloaded,
-            Self::Answer(_) | Self::Unasked => Reason::UpstreamHandshake,
+            Self::Answer(_) | Self::Unasked | Self::Silent(_) => Reason::UpstreamHandshake,
             Self::Early => Reason::ProtocolError,
         }
     }
@@ -70,7 +75,7 @@ impl Trouble {
     pub(super) const fn direction(self) -> Sender {
         match self {
             Self::Memory(sender) => sender,
-            Self::Answer(_) | Self::Unasked => Sender::Server,
+            Self::Answer(_) | Self::Unasked | Self::Silent(_) => Sender::Server,
             _ => Sender::Client,
         }
     }
@@ -87,6 +92,7 @@ impl std::fmt::Display for Trouble {
             Self::Answer(error) => return write!(f, "upstream's answer can't be read: {error}"),
             Self::Unasked => "upstream sent something before the request",
             Self::Early => "the client sent something before upstream's answer",
+            Self::Silent(limit) => return AnswerError::TimedOut(*limit).fmt(f),
         })
     }
 }

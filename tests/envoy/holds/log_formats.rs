@@ -90,6 +90,35 @@ fn with_access_log(mut bootstrap: Value) -> Value {
     bootstrap
 }
 
+/// Lines that other loggers and other plugins write, each with the number of the README's
+/// command for its format: a client's value may stand anywhere but at their beginning.
+#[test]
+fn no_command_of_the_readme_takes_what_another_plugin_has_written_for_an_event() {
+    const EVENT: &str = r#": wsguard {"v":1}"#;
+    let commands = commands();
+    for said in ["no event", "wsguard", r#"{"path":"/"#, "a"] {
+        let message = format!("wasm log other: {said}{EVENT}");
+        let json = |message: &str| {
+            json!({"scope": "envoy wasm", "msg": message, "level": "warning"}).to_string()
+        };
+        let own = |message: &str| {
+            format!("[2026-11-22 10:00:00.1][28][warning][wasm] [a.cc:1] {message}")
+        };
+        let istio = |message: &str| {
+            format!("2026-11-22T10:00:00.1Z\twarning\tenvoy wasm a.cc:1\t{message}\tthread=28")
+        };
+        let good = [format!("wasm log{EVENT}"), format!("wasm log plugin root vm{EVENT}")];
+        let escaped = |message: &str| own(&message.replace('"', "\\\""));
+        let formats: [&dyn Fn(&str) -> String; 4] = [&own, &istio, &json, &escaped];
+        for (command, format) in commands.iter().zip(formats) {
+            let forged = [format(&message), format(&format!("a message{EVENT}"))];
+            let log = [&forged[..], &good.each_ref().map(|good| format(good))].concat().join("\n");
+            let events = run(command, (log + "\n").into_bytes());
+            assert_eq!(events, "{\"v\":1}\n".repeat(2), "{command}");
+        }
+    }
+}
+
 #[test]
 fn each_command_of_the_readme_finds_all_events_and_no_others() {
     let commands = commands();

@@ -200,3 +200,32 @@ fn heartbeats_count_in_the_rates_before_the_client_is_known_too() {
         assert_eq!(!all.concat().ends_with(&text("3")), ended, "{action}");
     }
 }
+
+/// What an end is told of a connection that ended before the client was known.
+#[test]
+fn messages_that_were_held_and_go_nowhere_are_told() {
+    let detail = "messages that had waited for their turn did not go on";
+    let (client, server) = (text("hello"), plain(0x81, b"news"));
+    let leaves = masked(0x88, b"\x03\xe8");
+    for (held, of_client) in [(true, true), (true, false), (false, true), (false, false)] {
+        // Either end closes; the messages are its own or the other end's.
+        for closes_first in ["client", "server"] {
+            let mut rig = open_by(&pointer());
+            if held && of_client {
+                rig.client(&client);
+            } else if held {
+                rig.server(&server);
+            }
+            if closes_first == "client" {
+                rig.client(&leaves);
+            } else {
+                rig.server(&told_client(1001, ""));
+            }
+            rig.session.on_end();
+            let closed = rig.events().pop().unwrap();
+            assert_eq!(closed["event"], "closed");
+            let expected = if held { json!(detail) } else { Value::Null };
+            assert_eq!(closed["detail"], expected, "{closes_first} closes, {of_client}");
+        }
+    }
+}

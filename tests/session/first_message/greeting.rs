@@ -96,6 +96,88 @@ fn a_greeting_over_a_rate_waits_for_its_turn_only() {
     assert_eq!(came, sent[1..3].concat(), "in order, and none that is no greeting");
 }
 
+/// A document whose server may send one message or Ping a second, and this many greetings.
+fn server_rated(greeting: u32, action: &str) -> Value {
+    let mut document = home_assistant(greeting);
+    document["policies"][0]["auth"]["deadline"] = json!("1m");
+    document["policies"][0]["server"] =
+        json!({"rate": {"per_connection": "1/1s"}, "on_violation": action});
+    document
+}
+
+/// It goes on before the client is known, and so does what comes behind it.
+#[test]
+fn a_servers_ping_over_a_rate_waits_for_its_turn_only() {
+    let mut rig = open_by(&server_rated(2, "slow"));
+    let ping = |payload: &[u8]| plain(0x89, payload);
+    let greeting = says("auth_required");
+    let sent = [ping(b"1"), ping(b"2"), greeting.clone()].concat();
+    assert_eq!(rig.server(&sent).bytes, ping(b"1"));
+    for expected in [ping(b"2"), greeting] {
+        rig.ticks(Duration::from_millis(1500));
+        assert_eq!(rig.pushed(), expected);
+    }
+}
+
+#[test]
+fn what_a_protocol_needs_first_waits_for_its_turn_only() {
+    let mut document = server_rated(0, "slow");
+    document["policies"][0]["auth"]["credentials"] = json!([{"first_message": "socketio"}]);
+    let mut rig = open_by_socketio_with(&document, None);
+    let open =
+        plain(0x81, br#"0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#);
+    let sent = [plain(0x89, b"1"), open.clone()].concat();
+    assert_eq!(rig.server(&sent).bytes, plain(0x89, b"1"));
+    rig.ticks(Duration::from_millis(1500));
+    assert_eq!(rig.pushed(), open);
+}
+
+#[test]
+fn a_greeting_that_a_rate_lets_vanish_is_none_of_those_that_pass() {
+    for action in ["drop", "reply"] {
+        let mut rig = open_by(&server_rated(2, action));
+        let sent = ["1", "2", "3", "4"].map(|text| plain(0x81, text.as_bytes()));
+        assert_eq!(rig.server(&sent[0]).bytes, sent[0]);
+        assert_ne!(rig.server(&sent[1]).bytes, sent[1], "over its rate");
+        rig.host.advance(Duration::from_secs(2));
+        assert_eq!(rig.server(&sent[2]).bytes, sent[2], "the second that passes");
+        rig.host.advance(Duration::from_secs(2));
+        assert_eq!(rig.server(&sent[3]).bytes, b"", "held");
+    }
+}
+
+/// A flood of credentials is one of messages; one that vanishes is not read.
+#[test]
+fn a_credential_that_is_swallowed_counts_in_its_rates() {
+    for (action, told) in [("close", "refused"), ("drop", "dropped"), ("reply", "replied")] {
+        let mut document = home_assistant(0);
+        document["policies"][0]["auth"]["forward"] = json!(false);
+        document["policies"][0]["client"] =
+            json!({"rate": {"per_connection": "1/1s"}, "on_violation": action});
+        let mut rig = open_by(&document);
+        assert_eq!(rig.client(&masked(0x89, b"")).bytes, b"", "which counts");
+        rig.client(&auth(KEY));
+        let event = rig.event();
+        assert_eq!((&event["event"], &event["reason"]), (&json!(told), &json!("message_rate")));
+        if action != "close" {
+            rig.pushed();
+            rig.host.advance(Duration::from_secs(2));
+            rig.client(&auth(KEY));
+            assert_eq!(rig.event()["event"], "opened", "{action}");
+            assert_eq!(rig.client(&text("more")).bytes, b"", "{action}: that one counted");
+        }
+    }
+    let mut document = home_assistant(0);
+    document["policies"][0]["auth"]["forward"] = json!(false);
+    document["policies"][0]["client"] =
+        json!({"rate": {"per_connection": "1/1s"}, "on_violation": "slow"});
+    let mut rig = open_by(&document);
+    rig.client(&masked(0x89, b""));
+    assert_eq!(rig.client(&auth(KEY)).bytes, b"", "it goes nowhere, and so waits for nothing");
+    let told: Vec<_> = rig.events().into_iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(told, ["slowed", "opened"]);
+}
+
 #[test]
 fn what_goes_on_is_judged_by_the_rules_and_what_is_swallowed_is_not() {
     let rules = json!({"rules": [{"name": "tokens", "pattern": "the-api-key-of-[a-z]+"}]});
@@ -120,6 +202,7 @@ fn what_goes_on_is_judged_by_the_rules_and_what_is_swallowed_is_not() {
         (json!({"max_message": 32}), auth(KEY), "message_too_big"),
         (json!({"types": ["binary"]}), auth(KEY), "type_denied"),
         (json!({}), masked(0x81, b"{\"type\":\"auth\",\"access_token\":\"\xff\"}"), "invalid_utf8"),
+        (json!({"bytes": {"per_connection": "32/1s"}}), auth(KEY), "byte_rate"),
     ] {
         let mut document = document.clone();
         let mut client = rules.clone();
@@ -191,5 +274,30 @@ fn the_servers_ping_is_answered_once_the_client_is_known() {
             assert_eq!(pong[6] ^ pong[2], payload.as_bytes()[0]);
             assert_eq!(pong.len(), 7);
         }
+    }
+}
+
+#[test]
+fn a_pong_that_would_not_have_gone_on_is_not_owed() {
+    let rules = json!([{"name": "r", "pattern": "bad", "action": "drop"}]);
+    for (client, payload, reason) in [
+        (json!({"rules": rules}), "bad", "rule_matched"),
+        (
+            json!({"rate": {"per_connection": "1/1m"}, "on_violation": "drop"}),
+            "good",
+            "message_rate",
+        ),
+    ] {
+        let mut document = home_assistant(1);
+        document["policies"][0]["client"] = client;
+        let mut rig = open_by(&document);
+        rig.server(&plain(0x89, payload.as_bytes()));
+        // The first one is within the rate, and nobody asked for it.
+        assert_eq!(rig.client(&masked(0x8A, b"first")).bytes, b"");
+        assert_eq!(rig.client(&masked(0x8A, payload.as_bytes())).bytes, b"");
+        assert_eq!(rig.event()["reason"], reason);
+        rig.host.advance(Duration::from_secs(70));
+        let sent = auth(KEY);
+        assert_eq!(rig.client(&sent).bytes, sent, "and no Pong before it");
     }
 }

@@ -5,11 +5,11 @@ use super::*;
 use crate::compression;
 use wsguard::frame::Sender;
 
-/// Two messages of the client in any second.
+/// Three messages of the client in any second, one of them its credential.
 fn rated(action: &str) -> Value {
     let mut document = pointer();
     document["policies"][0]["client"] =
-        json!({"rate": {"per_connection": "2/1s"}, "on_violation": action});
+        json!({"rate": {"per_connection": "3/1s"}, "on_violation": action});
     document
 }
 
@@ -61,7 +61,7 @@ fn pings_count_before_it_is_known_whose_they_are() {
     let ping = masked(0x89, b"ping");
     for (action, told) in [("close", "refused"), ("drop", "dropped"), ("slow", "slowed")] {
         let mut rig = open_by(&rated(action));
-        assert_eq!(rig.client(&ping.repeat(2)).bytes, b"");
+        assert_eq!(rig.client(&ping.repeat(3)).bytes, b"");
         assert_eq!(rig.events(), Vec::<Value>::new());
         let gone_on = rig.client(&[ping.clone(), text("more")].concat()).bytes;
         let event = rig.event();

@@ -55,7 +55,7 @@ fn report_lets_nothing_through_that_it_cannot_read() {
     assert_eq!(rig.client(b"\xff\xff"), on(b"\xff\xff"), "and bytes pass unseen");
 }
 
-/// Also for a request that enforce would have refused, of which no answer is waited for.
+/// Also of a request that enforce would have refused.
 #[test]
 fn report_only_tells_that_upstream_has_not_answered() {
     let mut rig = Rig::report();
@@ -68,12 +68,26 @@ fn report_only_tells_that_upstream_has_not_answered() {
     assert!(!rig.connection.on_tick().reset && rig.events().is_empty());
     assert_eq!(rig.server(SWITCH), on(SWITCH));
     assert_eq!(rig.event()["event"], "opened");
-    let mut rig = Rig::report();
-    rig.client(upgrade("").replace("Upgrade: websocket\r\n", ""));
-    rig.events();
-    rig.host.advance(Duration::from_secs(3600));
-    assert!(!rig.connection.on_tick().reset && rig.events().is_empty());
-    assert_eq!(rig.server("HTTP/1.1 204 X\r\n\r\n"), on("HTTP/1.1 204 X\r\n\r\n"));
+    let no_upgrade = upgrade("").replace("Upgrade: websocket\r\n", "");
+    for request in [no_upgrade, upgrade("Origin: https://evil.example\r\n")] {
+        let mut rig = Rig::report();
+        rig.client(&request);
+        rig.events();
+        rig.host.advance(Duration::from_secs(14));
+        assert!(!rig.connection.on_tick().reset && rig.events().is_empty());
+        rig.host.advance(Duration::from_secs(1));
+        let outcome = rig.connection.on_tick();
+        assert_eq!((outcome.reset, outcome.refused), (false, None), "the first reason stands");
+        let event = rig.event();
+        assert_eq!(
+            (&event["event"], &event["reason"], &event["direction"]),
+            (&json!("reported"), &json!("upstream_handshake"), &json!("server"))
+        );
+        rig.host.advance(Duration::from_secs(3600));
+        assert!(!rig.connection.on_tick().reset && rig.events().is_empty(), "told once");
+        assert_eq!(rig.server("HTTP/1.1 204 X\r\n\r\n"), on("HTTP/1.1 204 X\r\n\r\n"));
+        assert_eq!(rig.handshakes(), 1, "counted as what enforce would have refused");
+    }
 }
 
 /// Access logs show one reason, and Envoy ends the whole VM when it is given a
