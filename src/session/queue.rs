@@ -1,6 +1,6 @@
 //! Messages that were judged and wait for their turn to go on, in order.
 
-use crate::message::budget::{Budget, Charge};
+use crate::message::budget::{Charge, Holder};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     charge: Charge,
-    budget: Rc<Budget>,
+    holder: Rc<Holder>,
 }
 
 /// Whole frames, as they will go on.
@@ -63,9 +63,9 @@ pub(super) enum Turn {
 pub(super) struct Full;
 
 impl Queue {
-    pub(super) fn new(budget: &Rc<Budget>) -> Self {
-        let charge = Charge::new(budget);
-        Self { waiting: VecDeque::new(), bytes: 0, charge, budget: Rc::clone(budget) }
+    pub(super) fn new(holder: &Rc<Holder>) -> Self {
+        let charge = Charge::new(holder);
+        Self { waiting: VecDeque::new(), bytes: 0, charge, holder: Rc::clone(holder) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -125,18 +125,19 @@ impl Queue {
     pub(super) fn discard(&mut self) {
         self.waiting = VecDeque::new();
         self.bytes = 0;
-        self.charge = Charge::new(&self.budget);
+        self.charge = Charge::new(&self.holder);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::budget::Budget;
 
     #[test]
     fn what_waits_comes_out_in_order_and_is_bounded_and_given_back() {
         let budget = Budget::new(4 << 20);
-        let mut queue = Queue::new(&budget);
+        let mut queue = Queue::new(&Holder::new(&budget, None, 64));
         for n in 0..3u8 {
             queue.push((Turn::Counts(u64::from(n)), 0), Hold::Verified, |out| out.push(n)).unwrap();
         }
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn what_has_gone_on_is_given_back_while_others_wait() {
         let budget = Budget::new(1000);
-        let mut queue = Queue::new(&budget);
+        let mut queue = Queue::new(&Holder::new(&budget, None, 64));
         for _ in 0..100 {
             queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(300, 0)).unwrap();
             if budget.used_bytes() > 700 {
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn a_full_worker_takes_no_more() {
         let budget = Budget::new(1000);
-        let mut queue = Queue::new(&budget);
+        let mut queue = Queue::new(&Holder::new(&budget, None, 64));
         assert_eq!(
             queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(2000, 0)),
             Err(Full)

@@ -2,7 +2,8 @@
 
 use super::super::body::Body;
 use super::super::host;
-use super::super::root::{Live, Worker};
+use super::super::live::Live;
+use super::super::root::Worker;
 use super::{Plain, SharedStream};
 use crate::handshake::upgrade::Upgrade;
 use crate::host::CallId;
@@ -33,6 +34,8 @@ impl HttpFilter {
         if stream.is_waiting() {
             self.worker.wait(self.id);
         }
+        drop(stream);
+        self.worker.end_given_way();
         action
     }
 
@@ -52,6 +55,8 @@ impl Context for HttpFilter {
         if stream.is_behind() {
             self.worker.hurry(self.id);
         }
+        drop(stream);
+        self.worker.end_given_way();
     }
 
     fn on_done(&mut self) -> bool {
@@ -95,6 +100,7 @@ impl HttpContext for HttpFilter {
         if goes_on {
             self.worker.add(self.id, Live::Http(Rc::clone(&self.stream)));
         }
+        self.worker.end_given_way();
         action
     }
 

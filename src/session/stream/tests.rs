@@ -99,7 +99,7 @@ impl Rig {
     }
 
     fn held_bytes(&self) -> u64 {
-        self.guard.budget().used_bytes()
+        self.guard.buffered_bytes()
     }
 }
 
