@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 mod answers;
 mod counted;
+mod gives_way;
 mod report;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
