@@ -8,6 +8,7 @@ mod handshakes;
 mod log_formats;
 mod pinging;
 mod server_first;
+mod shares;
 mod signatures;
 mod two_voices;
 mod unanswered;
