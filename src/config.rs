@@ -104,6 +104,8 @@ pub struct Config {
     pub unmatched: Unmatched,
     /// Most message bytes held over all connections of a worker.
     pub buffered_per_worker_bytes: u64,
+    /// Most of them held over all connections of one client address; at most all.
+    pub buffered_per_ip_bytes: u64,
     /// What may be open at once over all policies.
     pub quotas: QuotaRules,
     /// The first that matches wins.

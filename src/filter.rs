@@ -6,6 +6,7 @@
 //! | `host` | every host call |
 //! | `body` | which bytes a callback is about |
 //! | `root` | one worker: configuration, ticks, the sessions that are open |
+//! | `live` | those, whichever kind they are |
 //! | `http` | one HTTP stream |
 //! | `downlink` | what goes to its client |
 //! | `stream` | one connection before `tcp_proxy` |
@@ -18,6 +19,7 @@ mod body;
 mod downlink;
 mod host;
 mod http;
+mod live;
 #[cfg(feature = "trap")]
 mod probe;
 mod root;

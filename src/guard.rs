@@ -9,7 +9,7 @@ use crate::frame::Sender;
 use crate::host::{CallAnswer, CallId, Host, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
-use crate::message::budget::Budget;
+use crate::message::budget::{Budget, Holder};
 use crate::quota::rate::{ConnectionRates, Load, MessageRates, Moment, RateClient, RateExceeded};
 use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
@@ -64,7 +64,8 @@ impl Guard {
     pub fn with_quotas(config: Config, host: Rc<dyn Host>, quotas: Rc<Quotas>) -> Rc<Self> {
         let metrics = MetricTable::define(&config, &*host);
         let limiters = vec![Limiter::default(); config.policies.len() + 1];
-        let budget = Budget::new(config.buffered_per_worker_bytes);
+        let (worker, address) = (config.buffered_per_worker_bytes, config.buffered_per_ip_bytes);
+        let budget = Budget::with_limits(worker, address);
         let auth = config.policies.iter().filter_map(|policy| policy.auth.as_ref());
         let verifiers = Verifiers::open(Rc::clone(&host), auth);
         Rc::new(Self {
@@ -91,7 +92,7 @@ impl Guard {
     pub fn on_tick(&self) {
         self.tell_quotas();
         self.metrics.tell_gathered(&*self.host);
-        self.tell_buffered(self.budget.used_bytes());
+        self.tell_buffered(self.buffered_bytes());
         self.tell_all_suppressed(self.now());
         self.scratch.borrow_mut().shrink(SCRATCH_KEPT_BYTES);
     }
@@ -156,8 +157,23 @@ impl Guard {
         self.host.monotonic()
     }
 
-    pub(crate) const fn budget(&self) -> &Rc<Budget> {
-        &self.budget
+    /// A new connection from this address, to the account of held bytes.
+    pub(crate) fn holder(&self, address: Option<IpAddr>) -> Rc<Holder> {
+        Holder::new(&self.budget, address, self.config.quotas.ipv6_prefix)
+    }
+
+    /// Bytes that its connections hold now.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> u64 {
+        self.budget.used_bytes()
+    }
+
+    /// The connections that have given way since this was last asked, where held bytes
+    /// ran short, by the filter's numbers. To be asked after each callback, and they are
+    /// to be ended then: their memory is still taken.
+    #[must_use]
+    pub fn take_given_way(&self) -> Vec<u32> {
+        self.budget.take_given_way()
     }
 
     /// Takes what a connection needs of its policy's and the document's quotas.

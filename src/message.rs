@@ -5,7 +5,7 @@ use crate::frame::header::MAX_HEADER_BYTES;
 use crate::frame::utf8::Utf8Stream;
 use crate::frame::{FrameHeader, Opcode, mask};
 use crate::quota::rate::Load;
-use budget::{Budget, Charge};
+use budget::{Charge, Holder};
 use std::rc::Rc;
 
 pub mod budget;
@@ -77,7 +77,7 @@ pub struct Message {
 impl Message {
     /// Begins with the header of its first frame; nothing is held yet.
     #[must_use]
-    pub fn begin(kind: MessageType, first: &FrameHeader, budget: &Rc<Budget>) -> Self {
+    pub fn begin(kind: MessageType, first: &FrameHeader, holder: &Rc<Holder>) -> Self {
         Self {
             kind,
             compressed: first.compressed,
@@ -92,7 +92,7 @@ impl Message {
             utf8: Utf8Stream::default(),
             headers: Vec::new(),
             payload: Vec::new(),
-            charge: Charge::new(budget),
+            charge: Charge::new(holder),
         }
     }
 
@@ -355,6 +355,7 @@ pub const fn begins(opcode: Opcode) -> Option<MessageType> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use budget::Budget;
 
     fn header(bytes: u64, fin: bool, opcode: Opcode) -> FrameHeader {
         FrameHeader {
@@ -369,9 +370,10 @@ mod tests {
     #[test]
     fn what_is_held_comes_out_as_it_came() {
         let budget = Budget::new(1 << 20);
+        let holder = Holder::new(&budget, None, 64);
         let mut wire = Vec::new();
         let first = header(3, false, Opcode::Binary);
-        let mut message = Message::begin(MessageType::Binary, &first, &budget);
+        let mut message = Message::begin(MessageType::Binary, &first, &holder);
         for (length, fin) in [(3u8, false), (0, false), (200, true)] {
             let head = header(u64::from(length), fin, Opcode::Binary);
             head.encode(&mut wire);
@@ -394,8 +396,9 @@ mod tests {
     #[test]
     fn a_full_worker_holds_no_more() {
         let budget = Budget::new(4000);
+        let holder = Holder::new(&budget, None, 64);
         let head = header(9000, true, Opcode::Binary);
-        let mut message = Message::begin(MessageType::Binary, &head, &budget);
+        let mut message = Message::begin(MessageType::Binary, &head, &holder);
         message.count(&head, &MessageRules::default()).unwrap();
         assert_eq!(message.hold(&head, &[0; 500], 0), Ok(()));
         assert_eq!(message.hold(&head, &[0; 8500], 500), Err(Violation::Overloaded));
@@ -407,8 +410,9 @@ mod tests {
     #[test]
     fn a_frame_takes_no_more_room_than_it_needs() {
         let budget = Budget::new(1 << 20);
+        let holder = Holder::new(&budget, None, 64);
         let head = header(65_536, false, Opcode::Binary);
-        let mut message = Message::begin(MessageType::Binary, &head, &budget);
+        let mut message = Message::begin(MessageType::Binary, &head, &holder);
         message.count(&head, &MessageRules::default()).unwrap();
         for offset in (0..65_536u64).step_by(10_000) {
             let piece = vec![0; usize::try_from((65_536 - offset).min(10_000)).unwrap()];

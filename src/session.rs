@@ -17,6 +17,7 @@ use crate::event::{About, PerDirection};
 use crate::frame::{Deflate, Sender};
 use crate::guard::Guard;
 use crate::host::Timestamp;
+use crate::message::budget::Holder;
 use crate::quota::Permit;
 use crate::quota::rate::ConnectionRates;
 use crate::reason::Reason;
@@ -48,6 +49,7 @@ mod flow;
 mod forward;
 mod fuzz;
 mod gate;
+mod give_way;
 mod lifetime;
 mod opening;
 mod outbox;
@@ -79,6 +81,8 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Session {
     guard: Rc<Guard>,
+    /// What it holds is charged here.
+    holder: Rc<Holder>,
     /// Place of its policy in the document.
     policy: usize,
     about: About,
@@ -285,8 +289,8 @@ impl Session {
             Sender::Server => &mut self.server,
         };
         let mut scratch = guard.scratch().borrow_mut();
-        let (rules, budget) = (policy.messages(sender), guard.budget());
-        let mut with = Surroundings { rules, budget, scratch: &mut scratch };
+        let (rules, holder) = (policy.messages(sender), &self.holder);
+        let mut with = Surroundings { rules, holder, scratch: &mut scratch };
         let mut bench = {
             let taken = (self.taken.of(sender), self.queues.of(sender));
             let (gate, identity) = (self.gate.as_deref_mut(), self.identity.as_deref());

@@ -35,10 +35,7 @@ pub(super) fn read(root: &Node<'_>) -> Option<Config> {
     {
         node.report(Relation::Stream(NotInStream::Unguarded));
     }
-    let buffered = document.get("limits").and_then(|node| {
-        let limits = node.object(&["buffered_per_worker"])?;
-        limits.get("buffered_per_worker")?.size(BUFFERED)
-    });
+    let limits = Limits::read(document.get("limits"));
     let nodes = document
         .require("policies", "a list with one policy at least")
         .and_then(Node::list)
@@ -53,13 +50,48 @@ pub(super) fn read(root: &Node<'_>) -> Option<Config> {
     Some(Config {
         filter,
         unmatched: unmatched.unwrap_or(Unmatched::Reject),
-        buffered_per_worker_bytes: buffered.unwrap_or(BUFFERED_DEFAULT),
+        buffered_per_worker_bytes: limits.per_worker,
+        buffered_per_ip_bytes: limits.per_ip(&policies),
         quotas: quotas::read_document(document.get("quotas"), users, bans),
         identity_headers: identity_headers(&checked),
         policies,
         mode,
         progress: document.get("events").and_then(events::progress),
     })
+}
+
+/// `limits`: most bytes that are held over all connections of a worker, and of one client
+/// address.
+struct Limits<'a> {
+    per_worker: u64,
+    /// Where it is written, and what.
+    per_ip: Option<(Node<'a>, Option<u64>)>,
+}
+
+impl<'a> Limits<'a> {
+    fn read(node: Option<&Node<'a>>) -> Self {
+        let limits = node.and_then(|node| node.object(&["buffered_per_worker", "buffered_per_ip"]));
+        let size = |key| {
+            let node = limits.as_ref()?.get(key)?;
+            Some((node.clone(), node.size(BUFFERED)))
+        };
+        let per_worker = size("buffered_per_worker").and_then(|(_, size)| size);
+        Self { per_worker: per_worker.unwrap_or(BUFFERED_DEFAULT), per_ip: size("buffered_per_ip") }
+    }
+
+    /// That of one address, by the messages that these policies allow.
+    fn per_ip(&self, policies: &[Policy]) -> u64 {
+        let rules = policies.iter().flat_map(|policy| [&policy.client, &policy.server]);
+        let message = rules.map(|rules| rules.max_message_bytes).max().unwrap_or_default();
+        let default = (self.per_worker / 8).max(message.saturating_mul(4)).min(self.per_worker);
+        let Some((node, Some(size))) = &self.per_ip else { return default };
+        if *size > self.per_worker {
+            node.report(Relation::AddressAboveWorker);
+        } else if *size < message.saturating_mul(2) {
+            node.report(Relation::AddressBelowMessages);
+        }
+        *size
+    }
 }
 
 fn unique_names(checked: &[Checked<'_>]) {

@@ -43,6 +43,10 @@ pub(super) enum Relation {
     },
     /// `max_frame` above `max_message`.
     FrameAboveMessage,
+    /// `buffered_per_ip` above `buffered_per_worker`.
+    AddressAboveWorker,
+    /// `buffered_per_ip` in which two messages of the largest size do not fit.
+    AddressBelowMessages,
     /// `per_user` where no credential names a user.
     PerUserWithoutAuth,
     /// `by: [user]` where no credential names a user.
@@ -285,6 +289,15 @@ impl fmt::Display for Relation {
             Self::FrameAboveMessage => f.write_str(
                 "is above max_message, and no frame is larger than its message; write at most \
                  max_message (1MiB where it is not written), or raise that",
+            ),
+            Self::AddressAboveWorker => f.write_str(
+                "is above buffered_per_worker, of which it is a part; write at most that (256MiB \
+                 where it is not written), or raise that",
+            ),
+            Self::AddressBelowMessages => f.write_str(
+                "is less than two messages of the largest max_message, so that one client could \
+                 not be held in both directions; write at least twice the largest max_message of \
+                 all policies (1MiB where it is not written), or lower that",
             ),
             Self::IdentityIsCredential { policy } => write!(
                 f,

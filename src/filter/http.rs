@@ -14,7 +14,8 @@ use crate::guard::Guard;
 use crate::host::{CallAnswer, CallId};
 use crate::reason::Reason;
 use crate::session::{
-    Admission, Admitted, Arrival, Forwarded, PendingAdmission, Refusal, Session, unasked_switch,
+    Admission, Admitted, Arrival, Forwarded, Outcome, PendingAdmission, Refusal, Session,
+    unasked_switch,
 };
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
@@ -40,6 +41,10 @@ pub(super) struct HttpStream {
     /// The status that we have answered with in upstream's place: what follows is
     /// our own answer.
     answered: Option<u16>,
+    /// A request that was held has been decided on while another stream's callback ran.
+    decided: Option<Box<Admitted>>,
+    /// It has given way in such a callback: whether to reset it now, and why.
+    gave_way: Option<Outcome>,
     /// A refusal to send at the next tick: Envoy discards a local reply that is made inside
     /// `on_http_response_body`. One that a tick decided on is sent in the same tick.
     due: Option<Refusal>,
@@ -104,7 +109,35 @@ impl HttpStream {
     /// held, about its first message, or about what its messages ask for.
     pub(super) fn is_waiting(&self) -> bool {
         let asks = self.session.as_ref().is_some_and(|session| session.is_waiting());
-        self.pending.is_some() || self.due.is_some() || asks
+        let is_decided = self.decided.is_some() || self.gave_way.is_some() || self.due.is_some();
+        self.pending.is_some() || is_decided || asks
+    }
+
+    /// Says by which number the account of held bytes names it.
+    pub(super) fn set_number(&self, id: u32) {
+        if let Some(pending) = &self.pending {
+            pending.set_number(id);
+        }
+        if let Some(session) = &self.session {
+            session.set_number(id);
+        }
+    }
+
+    /// Gives back all that it holds, where it gives way. What follows needs host calls
+    /// about this stream: [`Self::advance`].
+    pub(super) fn give_way(&mut self) {
+        if let Some(pending) = &mut self.pending {
+            if let Some(admitted) = pending.give_way() {
+                self.pending = None;
+                self.decided = Some(Box::new(admitted));
+            }
+        } else if let Some(session) = self.session.as_mut().filter(|session| session.gives_way()) {
+            let outcome = session.give_way();
+            match session.take_refusal() {
+                Some(refusal) => self.due = Some(refusal),
+                None => self.gave_way = Some(outcome),
+            }
+        }
     }
 
     /// Hands over an answer, which may be somebody else's; whether it was its own.
@@ -124,23 +157,37 @@ impl HttpStream {
     pub(super) fn advance(&mut self) {
         if let Some(refusal) = self.due.take() {
             self.refuse(&refusal);
+        } else if let Some(admitted) = self.decided.take() {
+            self.go_on(*admitted);
+        } else if let Some(outcome) = self.gave_way.take() {
+            self.follow(outcome);
         } else if let Some(pending) = &mut self.pending {
             let Some(admitted) = pending.advance() else { return };
             self.pending = None;
-            if self.apply(admitted) == Action::Continue {
-                host::resume_request();
-            }
+            self.go_on(admitted);
         } else if let Some(session) = self.session.as_mut().filter(|s| s.is_waiting()) {
             let outcome = session.advance();
             self.tell_user();
-            if let Some(reason) = outcome.refused {
-                self.tell_reason(reason);
-            }
-            if outcome.reset {
-                host::reset();
-            } else {
-                self.push();
-            }
+            self.follow(outcome);
+        }
+    }
+
+    /// Lets a request go on that was held, or answers it.
+    fn go_on(&mut self, admitted: Admitted) {
+        if self.apply(admitted) == Action::Continue {
+            host::resume_request();
+        }
+    }
+
+    /// Resets the stream, or writes what there is for the client.
+    fn follow(&mut self, outcome: Outcome) {
+        if let Some(reason) = outcome.refused {
+            self.tell_reason(reason);
+        }
+        if outcome.reset {
+            host::reset();
+        } else {
+            self.push();
         }
     }
 

@@ -1,14 +1,14 @@
 //! One worker: its configuration, its ticks, the sessions that are open.
 
 use super::host::{self, Envoy};
-use super::http::{HttpFilter, SharedStream};
-use super::stream::{SharedConnection, StreamFilter};
+use super::http::HttpFilter;
+use super::live::Live;
+use super::stream::StreamFilter;
 use crate::config::{Config, Document, FilterKind};
 use crate::guard::Guard;
 use crate::guard::succession::{Plugin, Successions, Version};
 use crate::host::{CallAnswer, CallId, Clock, Level, Log};
 use crate::quota::Quotas;
-use crate::reason::Reason;
 use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 use sha2::{Digest, Sha256};
@@ -37,52 +37,6 @@ thread_local! {
 
     /// The documents of all its root contexts.
     static SUCCESSIONS: Successions = Successions::new(Rc::new(Envoy));
-}
-
-/// What is open under a context id.
-#[derive(Debug)]
-pub(super) enum Live {
-    /// An HTTP stream.
-    Http(SharedStream),
-    /// A connection before `tcp_proxy`.
-    Stream(SharedConnection),
-}
-
-impl Live {
-    /// Whether it is to be ended, and why if that is news.
-    fn on_tick(&self) -> (bool, Option<Reason>) {
-        match self {
-            Self::Http(stream) => stream.borrow_mut().on_tick(),
-            Self::Stream(connection) => connection.borrow_mut().on_tick(),
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        match self {
-            Self::Http(stream) => stream.borrow().is_waiting(),
-            Self::Stream(connection) => connection.borrow().is_waiting(),
-        }
-    }
-
-    /// Whether its client has to be written more than could go on at once.
-    fn is_behind(&self) -> bool {
-        matches!(self, Self::Http(stream) if stream.borrow().is_behind())
-    }
-
-    /// Hands over an answer, which may be somebody else's; whether it was its own.
-    fn on_answer(&self, id: CallId, answer: &CallAnswer) -> bool {
-        match self {
-            Self::Http(stream) => stream.borrow_mut().on_answer(id, answer),
-            Self::Stream(connection) => connection.borrow_mut().on_answer(id, answer),
-        }
-    }
-
-    fn advance(&self) {
-        match self {
-            Self::Http(stream) => stream.borrow_mut().advance(),
-            Self::Stream(connection) => connection.borrow_mut().advance(),
-        }
-    }
 }
 
 /// What the streams of this worker share.
@@ -123,6 +77,7 @@ impl Worker {
 
     /// Lets ticks reach it.
     pub(super) fn add(&self, id: u32, live: Live) {
+        live.set_number(id);
         if live.is_waiting() {
             self.waiting.borrow_mut().insert(id);
         }
@@ -139,6 +94,21 @@ impl Worker {
         self.live.borrow_mut().remove(&id);
         self.waiting.borrow_mut().remove(&id);
         self.behind.borrow_mut().remove(&id);
+    }
+
+    /// Ends the connections that have given way in this callback, where held bytes ran
+    /// short, so that their memory is free. Their clients are told on the next tick: a
+    /// callback must not end another one's stream. No stream may be borrowed.
+    pub(super) fn end_given_way(&self) {
+        let given_way = |guard: &Rc<Guard>| guard.take_given_way();
+        let mut ids = self.guard.borrow().as_ref().map(given_way).unwrap_or_default();
+        ids.extend(self.retired.borrow().iter().flat_map(given_way));
+        for id in ids {
+            if let Some(live) = self.live.borrow().get(&id) {
+                live.give_way();
+                self.wait(id);
+            }
+        }
     }
 
     /// Its client has to be written more than could go on at once.
@@ -330,6 +300,7 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
         let answer = host::call_answer(headers, body_bytes);
         self.worker.on_answer(CallId(token), &answer);
+        self.worker.end_given_way();
     }
 
     /// Its listener and all streams of it have gone.
@@ -376,6 +347,7 @@ impl RootContext for Root {
         } else {
             self.worker.tend();
         }
+        self.worker.end_given_way();
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

@@ -8,11 +8,12 @@
 
 use super::body::Body;
 use super::host;
-use super::root::{Live, Worker};
+use super::live::Live;
+use super::root::Worker;
 use crate::frame::Sender;
 use crate::host::{CallAnswer, CallId};
 use crate::reason::Reason;
-use crate::session::{Forwarded, StreamConnection};
+use crate::session::{Forwarded, Outcome, StreamConnection};
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::{Action, PeerType};
 use std::cell::RefCell;
@@ -31,6 +32,9 @@ pub(super) struct Connection {
     reason_told: bool,
     /// The user does, who may become known later.
     user_told: bool,
+    /// It has given way while another connection's callback ran: whether to close it now,
+    /// and why.
+    gave_way: Option<Outcome>,
 }
 
 impl Connection {
@@ -40,9 +44,22 @@ impl Connection {
         (outcome.reset, outcome.refused)
     }
 
-    /// Whether its request is held.
+    /// Whether its request is held, or it has given way.
     pub(super) const fn is_waiting(&self) -> bool {
-        self.core.is_waiting()
+        self.core.is_waiting() || self.gave_way.is_some()
+    }
+
+    /// Says by which number the account of held bytes names it.
+    pub(super) fn set_number(&self, id: u32) {
+        self.core.set_number(id);
+    }
+
+    /// Gives back all that it holds, where it gives way. What follows needs host calls
+    /// about this connection: [`Self::advance`].
+    pub(super) fn give_way(&mut self) {
+        if self.core.gives_way() {
+            self.gave_way = Some(self.core.give_way());
+        }
     }
 
     /// Hands over an answer, which may be somebody else's; whether it was its
@@ -54,6 +71,13 @@ impl Connection {
     /// Decides about a request that is held, if that can be done now, and lets
     /// it go on or closes. Host calls must be about this connection.
     pub(super) fn advance(&mut self) {
+        if let Some(outcome) = self.gave_way.take() {
+            self.tell(outcome.refused);
+            if outcome.reset {
+                host::close();
+            }
+            return;
+        }
         let mut out = Vec::new();
         let Some(outcome) = self.core.advance(&mut out) else { return };
         self.tell(outcome.refused);
@@ -84,7 +108,7 @@ impl Connection {
             return Action::Pause;
         }
         // So that the buffer can be filled later, and read on from there.
-        if self.is_waiting() && matches!(which, Body::Downstream) {
+        if self.core.is_waiting() && matches!(which, Body::Downstream) {
             return Action::Pause;
         }
         Action::Continue
@@ -131,6 +155,8 @@ impl StreamFilter {
         if connection.is_waiting() {
             self.worker.wait(self.id);
         }
+        drop(connection);
+        self.worker.end_given_way();
         action
     }
 
@@ -158,6 +184,7 @@ impl Context for StreamFilter {
             connection.on_answer(CallId(token), &answer);
             connection.advance();
         }
+        self.worker.end_given_way();
     }
 
     fn on_done(&mut self) -> bool {
@@ -184,8 +211,13 @@ impl StreamContext for StreamFilter {
             return Action::Pause;
         };
         let core = StreamConnection::new(guard, peer);
-        let connection =
-            Connection { core, policy_told: false, reason_told: false, user_told: false };
+        let connection = Connection {
+            core,
+            policy_told: false,
+            reason_told: false,
+            user_told: false,
+            gave_way: None,
+        };
         let connection = Rc::new(RefCell::new(connection));
         self.worker.add(self.id, Live::Stream(Rc::clone(&connection)));
         self.connection = Some(connection);

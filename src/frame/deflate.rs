@@ -19,10 +19,13 @@
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
+use std::rc::Rc;
 
 mod fuzz;
+mod history;
 
 pub use fuzz::fuzz_inflate;
+pub use history::History;
 
 /// What the sender leaves off the end of every message (§7.2.1): the lengths of
 /// an empty stored block.
@@ -101,20 +104,20 @@ pub struct Inflated {
 
 /// Inflates the messages of one direction, in order.
 ///
-/// Between messages it holds their last bytes and nothing else.
-#[derive(Clone, Debug)]
+/// Between messages it holds their last bytes and nothing else, and not even those where
+/// they were forgotten ([`History::forget`]).
+#[derive(Debug)]
 pub struct Inflater {
     window: Window,
-    /// The end of what was inflated so far; its length and capacity are at most
-    /// the window's, and none where nothing is taken over.
-    history: Vec<u8>,
+    /// The end of what was inflated so far; none where nothing is taken over.
+    history: Rc<History>,
 }
 
 impl Inflater {
     /// For a direction whose messages refer to this much of earlier ones.
     #[must_use]
-    pub const fn new(window: Window) -> Self {
-        Self { window, history: Vec::new() }
+    pub fn new(window: Window) -> Self {
+        Self { window, history: Rc::default() }
     }
 
     /// Inflates one whole message, as it was on the wire: the payloads of its
@@ -132,56 +135,84 @@ impl Inflater {
         limit_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<Inflated, InflateError> {
+        let lost = self.history.lost_bytes();
+        let read = self.read(compressed, limit_bytes, 0, out).map_err(|failed| match failed {
+            Failed { error: InflateError::Corrupt, at } if lost > 0 => {
+                // With anything in the place of what is lost, a message that refers to it
+                // can be read further. What comes of that goes nowhere.
+                let again = self.read(compressed, limit_bytes, lost, out);
+                match again {
+                    Err(Failed { error: InflateError::Corrupt, at: same }) if same == at => {
+                        InflateError::Corrupt
+                    }
+                    _ => InflateError::Forgotten,
+                }
+            }
+            failed => failed.error,
+        });
+        let (end, has_final_block) = read.inspect_err(|_| {
+            out.clear();
+            self.history.clear();
+        })?;
+        out.truncate(end);
+        let earlier = self.history.len();
+        self.history.keep(out, self.window.history_bytes());
+        out.drain(..earlier);
+        Ok(Inflated { has_final_block })
+    }
+
+    /// Reads a message behind `blank` bytes in the place of what was forgotten, and what
+    /// is kept: where in `out` it ends, and whether it has a final block.
+    fn read(
+        &self,
+        compressed: &[u8],
+        limit_bytes: usize,
+        blank: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(usize, bool), Failed> {
         out.clear();
-        out.extend_from_slice(&self.history);
+        out.resize(blank, 0);
+        self.history.append_to(out);
         let allowed = compressed.len().saturating_mul(MAX_RATIO).max(FREE_OUTPUT_BYTES);
         let (most, exceeded) = if limit_bytes <= allowed {
             (limit_bytes, InflateError::TooBig)
         } else {
             (allowed, InflateError::Ratio)
         };
+        let begin = out.len();
         let mut message = Message {
             decoder: DecompressorOxide::new(),
-            position: out.len(),
+            position: begin,
             // One more than allowed, so that what is full has too much in it.
-            end: out.len().saturating_add(most).saturating_add(1),
+            end: begin.saturating_add(most).saturating_add(1),
             exceeded,
             has_final_block: false,
             blocks_left: FREE_BLOCKS.saturating_add(compressed.len() / BYTES_PER_BLOCK),
             out,
         };
         let read = message.run(compressed);
-        let (end, has_final_block) = (message.position, message.has_final_block);
-        if let Err(error) = read {
-            out.clear();
-            self.history = Vec::new();
-            return Err(error);
-        }
-        out.truncate(end);
-        let earlier = self.history.len();
-        self.keep(out);
-        out.drain(..earlier);
-        Ok(Inflated { has_final_block })
+        let at = message.position - begin;
+        read.map_err(|error| Failed { error, at })?;
+        Ok((message.position, message.has_final_block))
+    }
+
+    /// What it keeps between messages.
+    #[must_use]
+    pub const fn history(&self) -> &Rc<History> {
+        &self.history
     }
 
     /// Memory that is held between messages: at most the window.
     #[must_use]
     pub fn history_bytes(&self) -> usize {
-        self.history.capacity()
+        self.history.held_bytes()
     }
+}
 
-    /// Keeps the end of `inflated`, which begins with what was kept before.
-    fn keep(&mut self, inflated: &[u8]) {
-        let most = self.window.history_bytes();
-        let from = inflated.len().saturating_sub(most);
-        let kept = inflated.get(from..).unwrap_or_default();
-        self.history.clear();
-        if self.history.capacity() < kept.len() {
-            // A power of two, as the window is: so it grows a few times only.
-            self.history.reserve_exact(kept.len().next_power_of_two().min(most));
-        }
-        self.history.extend_from_slice(kept);
-    }
+/// Why a message can't be read, and after how many bytes of it that was seen.
+struct Failed {
+    error: InflateError,
+    at: usize,
 }
 
 /// A message that is being inflated.
@@ -278,6 +309,8 @@ pub enum InflateError {
     /// It is no DEFLATE stream that ends with the message, or refers to what
     /// the window does not hold (§7.2.2).
     Corrupt,
+    /// It refers to what earlier messages held and [`History::forget`] has given up.
+    Forgotten,
 }
 
 impl std::fmt::Display for InflateError {
@@ -290,6 +323,9 @@ impl std::fmt::Display for InflateError {
             Self::Blocks => "the compressed message has more DEFLATE blocks than its length explains",
             Self::Corrupt => {
                 "the compressed message is no complete DEFLATE stream within the agreed window"
+            }
+            Self::Forgotten => {
+                "the compressed message refers to earlier ones, which were given up when held bytes ran short"
             }
         })
     }

@@ -71,7 +71,7 @@ pub enum Violation {
     Credential(AuthError),
     /// More messages wait than are held for one connection.
     QueueFull(Reason),
-    /// The worker holds as many message bytes as it may.
+    /// Held bytes ran short, and this connection would hold the most of its address.
     Overloaded,
 }
 
@@ -90,6 +90,7 @@ impl Violation {
             Self::RuleMatched { .. } => Reason::RuleMatched,
             // RFC 7692 has no code for a stream that is none.
             Self::Inflate { error: InflateError::Corrupt, .. } => Reason::ProtocolError,
+            Self::Inflate { error: InflateError::Forgotten, .. } => Reason::Overloaded,
             Self::Inflate { .. } => Reason::InflatedTooBig,
             Self::Rate(exceeded) => exceeded.reason(),
             Self::Credential(error) => error.reason(),
@@ -190,7 +191,9 @@ impl std::fmt::Display for Violation {
             Self::QueueFull(_) => {
                 f.write_str("more messages wait than are held for one connection")
             }
-            Self::Overloaded => f.write_str("this worker holds as many message bytes as it may"),
+            Self::Overloaded => f.write_str(
+                "held bytes ran short, and this connection would hold the most of its address",
+            ),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::handshake::host::Host;
 use crate::handshake::path::LenientPath;
 use crate::handshake::upgrade::Upgrade;
 use crate::handshake::{HeadEdits, PlainHttp, RequestHead};
+use crate::message::budget::Holder;
 use crate::reason::Reason;
 use checks::Entered;
 use denial::Denial;
@@ -68,13 +69,19 @@ pub struct Admitted {
 
 /// What events tell of a request that nobody has judged.
 pub(super) fn about(guard: &Rc<Guard>, arrival: &Arrival) -> About {
-    Request::read(guard, arrival, guard.now()).about(None)
+    let holder = guard.holder(arrival.head.source);
+    Request::read(guard, arrival, guard.now(), holder).about(None)
 }
 
 /// Judges a request.
 #[must_use]
 pub fn admit(guard: &Rc<Guard>, arrival: &Arrival) -> Admitted {
-    let request = Request::read(guard, arrival, guard.now());
+    admit_with(guard, arrival, guard.holder(arrival.head.source))
+}
+
+/// Judges a request of a connection that is known to the account already.
+pub(super) fn admit_with(guard: &Rc<Guard>, arrival: &Arrival, holder: Rc<Holder>) -> Admitted {
+    let request = Request::read(guard, arrival, guard.now(), holder);
     let upgrade = Upgrade::of(&arrival.head);
     let target = match &request.target {
         Ok(target) => target,

@@ -10,7 +10,7 @@ use crate::frame::Sender;
 use crate::guard::Guard;
 use crate::host::{CallAnswer, CallId};
 use crate::message::Violation;
-use crate::message::budget::{Budget, Charge};
+use crate::message::budget::{Charge, Holder};
 use crate::reason::Reason;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ pub(super) struct Asking {
     waiting: VecDeque<Wants>,
     inquiry: Inquiry,
     charge: Charge,
-    budget: Rc<Budget>,
+    holder: Rc<Holder>,
 }
 
 /// What one message asks for.
@@ -41,9 +41,9 @@ struct Wants {
 }
 
 impl Asking {
-    pub(super) fn new(budget: &Rc<Budget>) -> Self {
-        let (waiting, charge) = (VecDeque::new(), Charge::new(budget));
-        Self { waiting, inquiry: Inquiry::default(), charge, budget: Rc::clone(budget) }
+    pub(super) fn new(holder: &Rc<Holder>) -> Self {
+        let (waiting, charge) = (VecDeque::new(), Charge::new(holder));
+        Self { waiting, inquiry: Inquiry::default(), charge, holder: Rc::clone(holder) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -68,7 +68,7 @@ impl Asking {
     /// Gives back all of it, and waits for no answer any more: nothing of what
     /// asks will go on.
     pub(super) fn discard(&mut self) {
-        *self = Self::new(&self.budget);
+        *self = Self::new(&self.holder);
     }
 
     /// Hands over an answer, which may be somebody else's; whether it was its own.

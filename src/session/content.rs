@@ -6,7 +6,7 @@ use super::verdict::{Judge, Reshaping, Stopped, Verdict};
 use crate::frame::deflate::{Inflated, Inflater, Window};
 use crate::frame::{FrameHeader, Opcode, mask};
 use crate::inspect::{Action, Match};
-use crate::message::budget::{Budget, Charge};
+use crate::message::budget::{Charge, Holder, WindowCharge};
 use crate::message::{Fate, Message, MessageRules, MessageType, Violation};
 use std::rc::Rc;
 
@@ -57,8 +57,7 @@ struct Compression {
     /// they go on inflated.
     diverged: bool,
     /// What the inflater keeps between messages.
-    charge: Charge,
-    charged_bytes: usize,
+    window: WindowCharge,
     /// Inflated bytes written for the current chunk. A chunk can hold thousands of messages
     /// that each inflate to hundreds of times their size.
     going: Charge,
@@ -71,13 +70,13 @@ impl Content {
     }
 
     /// permessage-deflate was agreed, with these parameters in this direction.
-    pub(super) fn compress(&mut self, window: Window, budget: &Rc<Budget>) {
+    pub(super) fn compress(&mut self, window: Window, holder: &Rc<Holder>) {
+        let inflater = Inflater::new(window);
         self.compression = Some(Box::new(Compression {
-            inflater: Inflater::new(window),
+            window: WindowCharge::new(holder, inflater.history()),
+            inflater,
             diverged: false,
-            charge: Charge::new(budget),
-            charged_bytes: 0,
-            going: Charge::new(budget),
+            going: Charge::new(holder),
         }));
     }
 
@@ -210,11 +209,7 @@ impl Compression {
         let inflated = self.inflater.inflate(payload, limit, out);
         let bytes = payload.len();
         let inflated = inflated.map_err(|error| Violation::Inflate { error, bytes })?;
-        let kept = self.inflater.history_bytes();
-        if kept > self.charged_bytes {
-            self.charge.grow(kept - self.charged_bytes).map_err(|_| Violation::Overloaded)?;
-            self.charged_bytes = kept;
-        }
+        self.window.on_message().map_err(|_| Violation::Overloaded)?;
         Ok(inflated)
     }
 }

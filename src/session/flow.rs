@@ -6,7 +6,7 @@ use super::forward::Forward;
 use super::verdict::{Judge, Stopped, Verdict, settle};
 use crate::frame::deflate::Window;
 use crate::frame::{Decoder, FrameError, FrameHeader, Item, Sender, mask};
-use crate::message::budget::Budget;
+use crate::message::budget::Holder;
 use crate::message::{Fate, Message, MessageRules, MessageType, Parts, Violation, begins};
 use onward::{deliver, send};
 use std::rc::Rc;
@@ -20,7 +20,7 @@ mod short;
 /// What a flow works with; the same for every chunk of a connection.
 pub(super) struct Surroundings<'a> {
     pub(super) rules: &'a MessageRules,
-    pub(super) budget: &'a Rc<Budget>,
+    pub(super) holder: &'a Rc<Holder>,
     pub(super) scratch: &'a mut Scratch,
 }
 
@@ -92,9 +92,9 @@ impl Flow {
 
     /// permessage-deflate was agreed, with these parameters in this direction;
     /// to be called before the first byte.
-    pub(super) fn compress(&mut self, window: Window, budget: &Rc<Budget>) {
+    pub(super) fn compress(&mut self, window: Window, holder: &Rc<Holder>) {
         self.decoder.allow_compression();
-        self.content.compress(window, budget);
+        self.content.compress(window, holder);
     }
 
     /// The sender's Close, when it has gone by; nothing goes on after it.
@@ -255,7 +255,7 @@ impl Flow {
         let mut denied = Ok(());
         let kind = begins(header.opcode);
         if let Some(kind) = kind {
-            self.message = Some(Message::begin(kind, header, with.budget));
+            self.message = Some(Message::begin(kind, header, with.holder));
             self.begun = None;
             denied = judge_type(kind, with.rules);
         }

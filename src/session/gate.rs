@@ -15,7 +15,7 @@ use crate::auth::{
 use crate::config::Mode;
 use crate::frame::{Opcode, Sender};
 use crate::host::{CallAnswer, CallId};
-use crate::message::budget::{Budget, Charge, Exhausted};
+use crate::message::budget::{Charge, Exhausted, Holder, Unverified};
 use crate::message::{MessageType, Violation};
 use crate::reason::Reason;
 use std::collections::BTreeSet;
@@ -44,6 +44,8 @@ pub(super) struct Gate {
     /// What its other messages so far ask for, which a claim must grant.
     asked: BTreeSet<AskedFor>,
     charge: Charge,
+    /// As long as there is a gate.
+    _unverified: Unverified,
     /// The client's last Pong to a Ping of the server's, which has not gone up.
     owed_pong: Option<Payload>,
     /// Mode report: it has been told what enforce would have done.
@@ -68,9 +70,10 @@ pub(super) enum Passage {
 }
 
 impl Gate {
-    /// [`Exhausted`] where the worker can hold no more.
-    pub(super) fn new(awaited: AwaitedCredential, budget: &Rc<Budget>) -> Result<Self, Exhausted> {
-        let mut charge = Charge::new(budget);
+    /// [`Exhausted`] where clients like it hold too much already.
+    pub(super) fn new(awaited: AwaitedCredential, holder: &Rc<Holder>) -> Result<Self, Exhausted> {
+        let unverified = holder.await_credential()?;
+        let mut charge = Charge::new(holder);
         charge.grow(awaited.bytes())?;
         Ok(Self {
             awaited,
@@ -80,6 +83,7 @@ impl Gate {
             ack: None,
             asked: BTreeSet::new(),
             charge,
+            _unverified: unverified,
             owed_pong: None,
             reported: false,
         })

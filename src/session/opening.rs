@@ -137,8 +137,8 @@ impl Session {
             Answer::Open { add_subprotocol, deflate } => {
                 self.deflate = deflate;
                 if let Some(Deflate { client, server }) = deflate {
-                    self.client.compress(client, self.guard.budget());
-                    self.server.compress(server, self.guard.budget());
+                    self.client.compress(client, &self.holder);
+                    self.server.compress(server, &self.holder);
                 }
                 self.open(&pending, self.guard.now(), None);
                 Opening::Open(pending.edits(add_subprotocol))
@@ -295,12 +295,17 @@ impl Session {
     /// Tells that upstream's answer is refused, or in mode report would be, and
     /// counts the handshake so.
     fn tell_refused_answer(&self, pending: &Pending, error: AnswerError) {
-        let reason = error.reason();
+        self.tell_refused(pending, Sender::Server, error.reason(), error.to_string());
+    }
+
+    /// Tells that the handshake is refused by now for something of `sender`, or in mode
+    /// report would be, and counts it so.
+    fn tell_refused(&self, pending: &Pending, sender: Sender, reason: Reason, detail: String) {
         let (kind, result) = guard::refused(self.mode());
         let mut event = Event::new(self.guard.now(), kind, self.mode(), &self.about);
         event.reason = Some(reason);
-        event.direction = Some(Sender::Server);
-        event.detail = Some(error.to_string());
+        event.direction = Some(sender);
+        event.detail = Some(detail);
         self.guard.tell(Some(self.policy), event);
         if !pending.counted {
             self.guard.count_handshake(Some(self.policy), result, Some(reason));
@@ -309,12 +314,36 @@ impl Session {
 
     /// The refusal that the client gets in place of such a response.
     fn refusal_of_answer(&self, pending: &Pending, error: AnswerError) -> Refusal {
+        self.refusal_for(pending, error.reason(), &error.to_string())
+    }
+
+    fn refusal_for(&self, pending: &Pending, reason: Reason, detail: &str) -> Refusal {
         let refuse_with = self.policy().map(|policy| policy.handshake.refuse_with);
         if refuse_with == Some(RefuseWith::Close) {
-            pending.refusal(error.reason())
+            pending.refusal(reason)
         } else {
-            Refusal::http(error.reason(), &error.to_string())
+            Refusal::http(reason, detail)
         }
+    }
+
+    /// Refuses a handshake that upstream has not answered, for something of the client;
+    /// in mode report its bytes pass unseen from now on.
+    pub(super) fn refuse_unopened(&mut self, reason: Reason, detail: &str) -> Outcome {
+        let unchanged = Outcome::forward(Forwarded::Unchanged);
+        let Phase::Opening(mut pending) = std::mem::replace(&mut self.phase, Phase::NoTunnel)
+        else {
+            return unchanged;
+        };
+        let refused = Some(reason);
+        self.tell_refused(&pending, Sender::Client, reason, detail.to_owned());
+        if self.mode() == Mode::Report {
+            (pending.early, pending.counted) = (true, true);
+            self.phase = Phase::Opening(pending);
+            return Outcome { refused, ..unchanged };
+        }
+        self.ended_for = refused;
+        self.refusal = Some(self.refusal_for(&pending, reason, detail));
+        Outcome { reset: true, refused, ..unchanged }
     }
 
     /// Frames go both ways from now on; `unread` says why they can't be read.

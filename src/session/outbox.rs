@@ -5,7 +5,7 @@
 use super::closes::SentClose;
 use super::pings::{Payload, Pings, Pong, Secret};
 use crate::frame::{Opcode, Sender, close};
-use crate::message::budget::{Budget, Charge};
+use crate::message::budget::{Charge, Holder};
 use std::rc::Rc;
 
 /// Most bytes that wait for one end. A client that goes on breaking rules while
@@ -49,8 +49,8 @@ const PING_BYTES: usize = 10;
 
 impl Outbox {
     /// With nothing in it. `secret` should be another one for each.
-    pub(super) fn new(budget: &Rc<Budget>, secret: Secret) -> Self {
-        let charge = Charge::new(budget);
+    pub(super) fn new(holder: &Rc<Holder>, secret: Secret) -> Self {
+        let charge = Charge::new(holder);
         Self {
             due: Vec::new(),
             holds_released: false,
@@ -157,6 +157,13 @@ impl Outbox {
         self.charge.release();
     }
 
+    /// Gives back what is due, of which nothing goes on.
+    pub(super) fn discard(&mut self) {
+        (self.due, self.due_close) = (Vec::new(), None);
+        self.holds_released = false;
+        self.charge.release();
+    }
+
     /// Appends all that is due, and returns the Close among it.
     pub(super) fn take_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
         out.extend_from_slice(&self.due);
@@ -240,10 +247,11 @@ fn write_ping(pings: &mut Pings, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::budget::Budget;
 
     fn outbox() -> (Rc<Budget>, Outbox) {
         let budget = Budget::new(1 << 20);
-        let outbox = Outbox::new(&budget, [1; 32]);
+        let outbox = Outbox::new(&Holder::new(&budget, None, 64), [1; 32]);
         (budget, outbox)
     }
 

@@ -1,6 +1,6 @@
 //! Messages that were judged and wait for their turn to go on, in order.
 
-use crate::message::budget::{Budget, Charge};
+use crate::message::budget::{Charge, Holder};
 use crate::quota::rate::Load;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     charge: Charge,
-    budget: Rc<Budget>,
+    holder: Rc<Holder>,
 }
 
 /// Whole frames, as they will go on.
@@ -63,9 +63,9 @@ pub(super) enum Turn {
 pub(super) struct Full;
 
 impl Queue {
-    pub(super) fn new(budget: &Rc<Budget>) -> Self {
-        let charge = Charge::new(budget);
-        Self { waiting: VecDeque::new(), bytes: 0, charge, budget: Rc::clone(budget) }
+    pub(super) fn new(holder: &Rc<Holder>) -> Self {
+        let charge = Charge::new(holder);
+        Self { waiting: VecDeque::new(), bytes: 0, charge, holder: Rc::clone(holder) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -125,20 +125,21 @@ impl Queue {
     pub(super) fn discard(&mut self) {
         self.waiting = VecDeque::new();
         self.bytes = 0;
-        self.charge = Charge::new(&self.budget);
+        self.charge = Charge::new(&self.holder);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::budget::Budget;
 
     const COUNTED: Turn = Turn::Counts(Load { messages: 0, bytes: 0 });
 
     #[test]
     fn what_waits_comes_out_in_order_and_is_bounded_and_given_back() {
         let budget = Budget::new(4 << 20);
-        let mut queue = Queue::new(&budget);
+        let mut queue = Queue::new(&Holder::new(&budget, None, 64));
         for n in 0..3u8 {
             queue
                 .push((Turn::Counts(Load::message(u64::from(n))), 0), Hold::Verified, |out| {
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn what_has_gone_on_is_given_back_while_others_wait() {
         let budget = Budget::new(1000);
-        let mut queue = Queue::new(&budget);
+        let mut queue = Queue::new(&Holder::new(&budget, None, 64));
         for _ in 0..100 {
             queue.push((COUNTED, 0), Hold::Verified, |out| out.resize(300, 0)).unwrap();
             if budget.used_bytes() > 700 {
@@ -180,7 +181,7 @@ mod tests {
     #[test]
     fn a_full_worker_takes_no_more() {
         let budget = Budget::new(1000);
-        let mut queue = Queue::new(&budget);
+        let mut queue = Queue::new(&Holder::new(&budget, None, 64));
         assert_eq!(queue.push((COUNTED, 0), Hold::Verified, |out| out.resize(2000, 0)), Err(Full));
         assert!(queue.is_empty() && budget.used_bytes() == 0);
     }

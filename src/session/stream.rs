@@ -30,7 +30,7 @@
 //! report as well: what stands in them nobody would have looked at, and it could
 //! be an identity header.
 
-use super::admission::{self, Admission, Admitted, Arrival, admit};
+use super::admission::{self, Admission, Admitted, Arrival, admit_with};
 use super::answered::Answered;
 use super::{CLOSE_TIMEOUT, Forwarded, Opening, Outcome, Session};
 use crate::config::Mode;
@@ -39,6 +39,7 @@ use crate::frame::Sender;
 use crate::guard::Guard;
 use crate::handshake::HeadEdits;
 use crate::http1::{HEAD_TIMEOUT, HeadError, Request, Response};
+use crate::message::budget::Holder;
 use parts::{Held, State};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -46,6 +47,7 @@ use std::time::Duration;
 use trouble::Trouble;
 
 mod early;
+mod give_way;
 mod parts;
 mod trouble;
 mod waiting;
@@ -63,6 +65,8 @@ pub struct Peer {
 #[derive(Debug)]
 pub struct StreamConnection {
     guard: Rc<Guard>,
+    /// What it holds, and its session, is charged here.
+    holder: Rc<Holder>,
     peer: Peer,
     https: bool,
     state: State,
@@ -82,9 +86,11 @@ impl StreamConnection {
     /// A connection that has just been accepted.
     #[must_use]
     pub fn new(guard: Rc<Guard>, peer: Peer) -> Self {
-        let held = Held::new(&guard);
+        let holder = guard.holder(peer.source);
+        let held = Held::new(&guard, &holder);
         Self {
             guard,
+            holder,
             peer,
             https: false,
             state: State::Request(held),
@@ -223,7 +229,7 @@ impl StreamConnection {
             connection: self.peer.connection,
             request_id: None,
         };
-        let admitted = admit(&self.guard, &arrival);
+        let admitted = admit_with(&self.guard, &arrival, Rc::clone(&self.holder));
         if matches!(admitted.admission, Admission::Pass(_)) && admitted.reason.is_none() {
             let outcome = self.not_an_upgrade(&arrival);
             if outcome.reset {
@@ -264,7 +270,7 @@ impl StreamConnection {
                 edits
             }
         };
-        self.state = State::Answer(Held::new(&self.guard));
+        self.state = State::Answer(Held::new(&self.guard, &self.holder));
         let mut body = Vec::new();
         let mut outcome = self.before_the_answer(rest, &mut body);
         if outcome.reset {

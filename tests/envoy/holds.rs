@@ -9,6 +9,7 @@ mod log_formats;
 mod parts;
 mod pinging;
 mod server_first;
+mod shares;
 mod signatures;
 mod two_voices;
 mod unanswered;

@@ -224,7 +224,7 @@ fn a_bomb_is_refused_before_it_takes_memory() {
 #[test]
 fn what_goes_on_inflated_in_the_place_of_one_chunk_is_charged() {
     let mut document = document(&json!({}));
-    document["limits"] = json!({"buffered_per_worker": "8MiB"});
+    document["limits"] = json!({"buffered_per_worker": "8MiB", "buffered_per_ip": "8MiB"});
     let parameters = "; client_no_context_takeover; server_no_context_takeover";
     let bomb = Deflater::new(false).message(&vec![b'a'; 64 << 10]);
     assert!(bomb.len() < 100);

@@ -35,6 +35,7 @@ mod receivers;
 mod report;
 mod rig;
 mod server;
+mod shares;
 mod slow;
 mod strikes;
 mod upstream_timeout;

@@ -3,7 +3,8 @@
 use super::{Plain, SharedStream};
 use crate::filter::body::Body;
 use crate::filter::host;
-use crate::filter::root::{Live, Worker};
+use crate::filter::live::Live;
+use crate::filter::root::Worker;
 use crate::handshake::upgrade::Upgrade;
 use crate::host::CallId;
 use crate::session::{Admission, Opening, admit};
@@ -33,6 +34,8 @@ impl HttpFilter {
         if stream.is_waiting() {
             self.worker.wait(self.id);
         }
+        drop(stream);
+        self.worker.end_given_way();
         action
     }
 
@@ -52,6 +55,8 @@ impl Context for HttpFilter {
         if stream.is_behind() {
             self.worker.hurry(self.id);
         }
+        drop(stream);
+        self.worker.end_given_way();
     }
 
     fn on_done(&mut self) -> bool {
@@ -96,6 +101,7 @@ impl HttpContext for HttpFilter {
         if goes_on {
             self.worker.add(self.id, Live::Http(Rc::clone(&self.stream)));
         }
+        self.worker.end_given_way();
         action
     }
 

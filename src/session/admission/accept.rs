@@ -154,12 +154,13 @@ impl Request<'_> {
         let asks = rules.is_some_and(AuthRules::asks_in_messages);
         let outbox = |end| {
             let secret = pings::secret(self.guard, end, about.connection);
-            Outbox::new(self.guard.budget(), secret)
+            Outbox::new(&self.holder, secret)
         };
         let outboxes = Both { client: outbox(Sender::Client), server: outbox(Sender::Server) };
-        let queue = || Queue::new(self.guard.budget());
+        let queue = || Queue::new(&self.holder);
         let session = Session {
             guard: Rc::clone(self.guard),
+            holder: Rc::clone(&self.holder),
             policy: index,
             expiry,
             gate: gate.map(Box::new),
@@ -176,7 +177,7 @@ impl Request<'_> {
             deflate: None,
             outboxes,
             queues: Both { client: queue(), server: queue() },
-            asking: Asking::new(self.guard.budget()),
+            asking: Asking::new(&self.holder),
             taken: Both::default(),
             life: Life::begin(self.guard.monotonic()),
             messages: crate::event::PerDirection::default(),

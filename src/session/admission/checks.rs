@@ -123,7 +123,7 @@ impl<'a> Request<'a> {
             };
             if rules.first_message.is_some() && attempt.presented().is_missing() {
                 let awaited = AwaitedCredential::of(rules, wish);
-                first_message = Some(Gate::new(awaited, self.guard.budget())?);
+                first_message = Some(Gate::new(awaited, &self.holder)?);
             } else if !attempt.advance(rules, wish, desk).map_err(|error| denied(attempt, error))? {
                 return Ok(None);
             }

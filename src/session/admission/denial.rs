@@ -12,7 +12,7 @@ use crate::handshake::RefuseWith;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
 use crate::handshake::host::HostError;
 use crate::handshake::path::PathError;
-use crate::message::budget::Exhausted;
+use crate::message::budget::{Exhausted, Shortage};
 use crate::quota::bans::Banned;
 use crate::quota::connections::QuotaExceeded;
 use crate::quota::rate::RateExceeded;
@@ -83,6 +83,12 @@ impl From<NotFromTheStart> for Denial {
 impl From<Exhausted> for Denial {
     fn from(_: Exhausted) -> Self {
         Self::new(Reason::Overloaded, "no memory is left to hold the handshake".to_owned())
+    }
+}
+
+impl From<Shortage> for Denial {
+    fn from(shortage: Shortage) -> Self {
+        Self::new(Reason::Overloaded, shortage.to_string())
     }
 }
 

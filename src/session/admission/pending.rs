@@ -8,7 +8,7 @@ use crate::config::Mode;
 use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::form::ValidHandshake;
 use crate::host::{CallAnswer, CallId, Timestamp};
-use crate::message::budget::Charge;
+use crate::message::budget::{Charge, Holder};
 use std::fmt;
 use std::rc::Rc;
 
@@ -22,6 +22,8 @@ pub struct PendingAdmission {
     policy: usize,
     handshake: ValidHandshake,
     entered: Entered,
+    holder: Rc<Holder>,
+    /// For the head.
     _charge: Charge,
 }
 
@@ -33,7 +35,7 @@ impl PendingAdmission {
         entered: Entered,
     ) -> Admitted {
         let guard = request.guard;
-        let mut charge = Charge::new(guard.budget());
+        let mut charge = Charge::new(&request.holder);
         let rules = guard.policy(policy);
         let mode = rules.map_or(guard.config().mode, |policy| policy.mode);
         if let Err(full) = charge.grow(bytes(request.arrival)) {
@@ -51,6 +53,7 @@ impl PendingAdmission {
             policy,
             handshake,
             entered,
+            holder: Rc::clone(&request.holder),
             _charge: charge,
         };
         let admission = Admission::Waiting(Box::new(pending));
@@ -63,12 +66,29 @@ impl PendingAdmission {
         if self.entered.is_waiting(self.guard.monotonic()) {
             return None;
         }
-        let request = Request::read(&self.guard, &self.arrival, self.arrived);
+        let holder = Rc::clone(&self.holder);
+        let request = Request::read(&self.guard, &self.arrival, self.arrived, holder);
         // It had a target and a policy when it came.
         let (Ok(target), Some(policy)) = (&request.target, self.guard.policy(self.policy)) else {
             return None;
         };
         request.proceed(target, (self.policy, policy), &self.handshake, &mut self.entered)
+    }
+
+    /// Says by which number the account names it where it gives way.
+    pub fn set_number(&self, number: u32) {
+        self.holder.set_number(number);
+    }
+
+    /// Decides that it does not go on, where held bytes ran short and it gave way; mode
+    /// report only tells. It is over then.
+    pub fn give_way(&mut self) -> Option<Admitted> {
+        let shortage = self.holder.take_notice()?;
+        let rules = self.guard.policy(self.policy);
+        let mode = rules.map_or(self.guard.config().mode, |policy| policy.mode);
+        let holder = self.holder.renew();
+        let request = Request::read(&self.guard, &self.arrival, self.arrived, holder);
+        Some(request.deny(Some(self.policy), mode, Some(&self.handshake), shortage.into()))
     }
 
     /// Hands over an answer, which may be somebody else's; whether it was its own.

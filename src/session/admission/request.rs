@@ -10,6 +10,7 @@ use crate::handshake::host::{Host, HostError};
 use crate::handshake::path::{LenientPath, NormalPath, PathError, split_target};
 use crate::handshake::upgrade::Upgrade;
 use crate::host::Timestamp;
+use crate::message::budget::Holder;
 use std::rc::Rc;
 
 /// Longest part of a client's value that an event repeats, in bytes.
@@ -40,15 +41,22 @@ pub(super) struct Request<'a> {
     pub(super) target: Result<Target, TargetError>,
     /// When it came.
     pub(super) arrived: Timestamp,
+    /// What is held for it is charged here.
+    pub(super) holder: Rc<Holder>,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn read(guard: &'a Rc<Guard>, arrival: &'a Arrival, arrived: Timestamp) -> Self {
+    pub(super) fn read(
+        guard: &'a Rc<Guard>,
+        arrival: &'a Arrival,
+        arrived: Timestamp,
+        holder: Rc<Holder>,
+    ) -> Self {
         let (raw_path, query) = split_target(&arrival.head.target);
         let host = Host::parse(&arrival.head.authority).map_err(TargetError::Host);
         let path = NormalPath::parse(raw_path).map_err(TargetError::Path);
         let target = path.and_then(|path| Ok(Target { host: host?, path }));
-        Self { guard, arrival, raw_path, query, target, arrived }
+        Self { guard, arrival, raw_path, query, target, arrived, holder }
     }
 
     pub(super) fn head(&self) -> &'a RequestHead {

@@ -2,7 +2,7 @@
 
 use crate::guard::Guard;
 use crate::http1::{HeadError, HeadReader, MAX_HEAD_BYTES, Read, Request};
-use crate::message::budget::Charge;
+use crate::message::budget::{Charge, Holder};
 use crate::session::PendingAdmission;
 use crate::session::answered::Answered;
 use std::rc::Rc;
@@ -38,8 +38,8 @@ pub(super) struct Held {
 
 impl Held {
     /// Nothing has come yet.
-    pub(super) fn new(guard: &Rc<Guard>) -> Self {
-        let charge = Charge::new(guard.budget());
+    pub(super) fn new(guard: &Guard, holder: &Rc<Holder>) -> Self {
+        let charge = Charge::new(holder);
         Self { reader: HeadReader::default(), charge, since: guard.monotonic(), overdue: false }
     }
 

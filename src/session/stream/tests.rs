@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 mod answers;
 mod counted;
+mod gives_way;
 mod report;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -99,7 +100,7 @@ impl Rig {
     }
 
     fn held_bytes(&self) -> u64 {
-        self.guard.budget().used_bytes()
+        self.guard.buffered_bytes()
     }
 }
 

@@ -51,7 +51,7 @@ fn a_handshake_that_is_kept_is_charged() {
     document["policies"][0]["auth"].as_object_mut().unwrap().remove("other_messages");
     document["policies"][0]["auth"]["authorize"] =
         json!([{"from": {"header": "x-ask"}, "claim": "rooms"}]);
-    document["limits"] = json!({"buffered_per_worker": "8KiB"});
+    document["limits"] = json!({"buffered_per_worker": "32KiB"});
     let ask = "a".repeat(5000);
     let host = Rc::new(MemoryHost::at(Timestamp::from_unix(BEGIN)));
     let config = Config::parse(&document.to_string(), &|_| None).unwrap();

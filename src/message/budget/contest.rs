@@ -1,0 +1,168 @@
+//! Who gives way when held bytes run short.
+
+use super::window::Window;
+use super::{Address, Budget, Exhausted, Holder, Key, Shortage};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Once a window has to go, windows go until one of so many parts of the limit is free, so
+/// that a flow of messages, each of which needs a window, does not look at all
+/// connections for each.
+const SLACK_PART: u64 = 64;
+
+/// What an address gives way with next.
+enum Candidate {
+    /// An idle connection's window.
+    Window(Rc<Holder>, Rc<Window>),
+    Connection(Rc<Holder>),
+}
+
+/// An address, as far as it was looked at.
+struct Standing {
+    address: Rc<Address>,
+    /// What it gives way with, the next one last; once it has had to.
+    order: Option<Vec<Candidate>>,
+}
+
+/// Addresses by what they hold, the one of whoever asks behind others of the same sum, and
+/// so before them where the last one is taken.
+type Standings = BTreeMap<(u64, bool, Key), Standing>;
+
+/// Who asks, and for how much more.
+#[derive(Clone, Copy)]
+struct RoomRequest<'a> {
+    holder: &'a Rc<Holder>,
+    address: &'a Rc<Address>,
+    bytes: u64,
+}
+
+impl Budget {
+    /// Sees to it that `holder` may take so many bytes more within all limits.
+    pub(super) fn make_room(
+        &self,
+        holder: &Rc<Holder>,
+        address: &Rc<Address>,
+        bytes: u64,
+    ) -> Result<(), Exhausted> {
+        let request = RoomRequest { holder, address, bytes };
+        let sums = [Shortage::Address, Shortage::Unverified, Shortage::Worker];
+        let sums = sums.into_iter().filter(|sum| request.counts_in(*sum));
+        // By itself it would be too much: nobody else gives way for that.
+        let alone = holder.bytes.get().saturating_add(bytes);
+        if sums.clone().any(|sum| alone > self.limit(sum)) {
+            return Err(Exhausted);
+        }
+        // What gives way for one sum makes no other one larger.
+        sums.clone().try_for_each(|sum| self.make_room_in(sum, request))
+    }
+
+    fn make_room_in(&self, sum: Shortage, request: RoomRequest<'_>) -> Result<(), Exhausted> {
+        let slack = self.limit(sum) / SLACK_PART;
+        let (mut wants, mut standings) = (0, None);
+        loop {
+            let short = self.is_short(sum, request, 0);
+            if !short && !self.is_short(sum, request, wants) {
+                return Ok(());
+            }
+            let standings = standings.get_or_insert_with(|| self.standings(sum, request));
+            let Some(((_, own, key), mut most)) = standings.pop_last() else {
+                return if short { Err(Exhausted) } else { Ok(()) };
+            };
+            let address = Rc::clone(&most.address);
+            let order = most.order.get_or_insert_with(|| order(&address, sum, request));
+            match order.pop() {
+                // Nothing is left of it.
+                None => continue,
+                Some(Candidate::Window(holder, window)) => {
+                    holder.take_off(window.forget());
+                    wants = slack;
+                }
+                Some(Candidate::Connection(_)) if !short => return Ok(()),
+                Some(Candidate::Connection(holder)) if Rc::ptr_eq(&holder, request.holder) => {
+                    return Err(Exhausted);
+                }
+                Some(Candidate::Connection(holder)) => holder.give_way(sum),
+            }
+            standings.insert((request.standing(sum, &address), own, key), most);
+        }
+    }
+
+    /// Whether there is no room in this sum for what is asked, and so many bytes.
+    fn is_short(&self, sum: Shortage, request: RoomRequest<'_>, more: u64) -> bool {
+        let held = match sum {
+            Shortage::Address => request.address.bytes.get(),
+            Shortage::Unverified => self.unverified_bytes.get(),
+            Shortage::Worker => self.used_bytes.get(),
+        };
+        held.saturating_add(request.bytes).saturating_add(more) > self.limit(sum)
+    }
+
+    /// All that may have to give way.
+    fn standings(&self, sum: Shortage, request: RoomRequest<'_>) -> Standings {
+        let addresses = self.addresses.borrow();
+        let known = addresses.iter().filter(|(_, address)| {
+            sum != Shortage::Address || Rc::ptr_eq(address, request.address)
+        });
+        known
+            .map(|(key, address)| {
+                let own = Rc::ptr_eq(address, request.address);
+                let standing = Standing { address: Rc::clone(address), order: None };
+                ((request.standing(sum, address), own, *key), standing)
+            })
+            .collect()
+    }
+}
+
+impl RoomRequest<'_> {
+    fn counts_in(self, sum: Shortage) -> bool {
+        sum != Shortage::Unverified || self.holder.unverified.get()
+    }
+
+    /// What an address holds, and would hold with what is asked.
+    fn standing(self, sum: Shortage, address: &Rc<Address>) -> u64 {
+        let held = match sum {
+            Shortage::Unverified => address.unverified_bytes.get(),
+            Shortage::Address | Shortage::Worker => address.bytes.get(),
+        };
+        let more = if Rc::ptr_eq(address, self.address) { self.bytes } else { 0 };
+        held.saturating_add(more)
+    }
+}
+
+/// What an address gives way with, the first one last: the windows of its idle
+/// connections, that which was not used for the longest time first; then connections,
+/// the one that holds the most first. Of those that hold the same it is the one that
+/// asks, else the one that came last.
+fn order(address: &Address, sum: Shortage, request: RoomRequest<'_>) -> Vec<Candidate> {
+    let (mut windows, mut connections) = (Vec::new(), Vec::new());
+    let holders = address.holders.borrow();
+    for holder in holders.values() {
+        if sum == Shortage::Unverified && !holder.unverified.get() {
+            continue;
+        }
+        let asks = Rc::ptr_eq(holder, request.holder);
+        if !asks && holder.is_idle() {
+            let held = holder.windows.borrow();
+            let held = held.iter().filter(|window| window.bytes() > 0);
+            windows.extend(held.map(|window| (Rc::clone(holder), Rc::clone(window))));
+        } else {
+            let more = if asks { request.bytes } else { 0 };
+            let bytes = holder.bytes.get().saturating_add(more);
+            connections.push(((bytes, asks, holder.number), holder));
+        }
+    }
+    connections.sort_by_key(|(place, _)| *place);
+    windows.sort_by_key(|(_, window)| std::cmp::Reverse(window.used.get()));
+    let connections =
+        connections.into_iter().map(|(_, holder)| Candidate::Connection(Rc::clone(holder)));
+    let windows = windows.into_iter().map(|(holder, window)| Candidate::Window(holder, window));
+    connections.chain(windows).collect()
+}
+
+impl Holder {
+    /// Whether it holds nothing but windows: no message of it is unfinished.
+    fn is_idle(&self) -> bool {
+        let windows: u64 = self.windows.borrow().iter().map(|window| window.bytes()).sum();
+        windows == self.bytes.get()
+    }
+}

@@ -1,0 +1,60 @@
+//! A connection that gives way where held bytes run short.
+
+use super::{Forwarded, Outcome, Phase, Session};
+use crate::config::Mode;
+use crate::message::budget::Shortage;
+use crate::reason::Reason;
+
+impl Session {
+    /// Says by which number [`Guard::take_given_way`](crate::guard::Guard::take_given_way)
+    /// names it.
+    pub fn set_number(&self, number: u32) {
+        self.holder.set_number(number);
+    }
+
+    /// Whether it is to be ended by [`Self::give_way`], at the end of the callback at the
+    /// latest: the account has been given back what it holds.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.holder.has_notice()
+    }
+
+    /// Ends it if [`Self::gives_way`]: all that it holds is given back at once. There may
+    /// be something to push afterwards, or before upstream has answered a refusal to take.
+    /// Mode report only tells, and its bytes pass unseen.
+    pub fn give_way(&mut self) -> Outcome {
+        let goes_on = Outcome::forward(Forwarded::Unchanged);
+        let Some(shortage) = self.holder.take_notice() else { return goes_on };
+        self.outboxes.client.discard();
+        self.outboxes.server.discard();
+        match self.phase {
+            Phase::Opening(_) => self.give_way_unopened(shortage),
+            Phase::Open(opened) | Phase::Unseen(opened) => {
+                let outcome = self.end_for(Reason::Overloaded, Some(shortage.to_string()));
+                if self.mode() == Mode::Report {
+                    self.hold_nothing();
+                    self.phase = Phase::Unseen(opened);
+                }
+                outcome
+            }
+            // What was due to be said has been given back.
+            Phase::Closing { .. } | Phase::NoTunnel | Phase::Answered(_) => {
+                self.hold_nothing();
+                Outcome { reset: true, ..goes_on }
+            }
+        }
+    }
+
+    fn give_way_unopened(&mut self, shortage: Shortage) -> Outcome {
+        self.hold_nothing();
+        self.refuse_unopened(Reason::Overloaded, &shortage.to_string())
+    }
+
+    /// Mode report: what the client sends is not read any more, its credential neither.
+    fn hold_nothing(&mut self) {
+        self.discard();
+        if let Some(gate) = &mut self.gate {
+            gate.read_no_more();
+        }
+    }
+}
