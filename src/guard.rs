@@ -10,7 +10,7 @@ use crate::host::{CallAnswer, CallId, Host, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
 use crate::message::budget::Budget;
-use crate::quota::rate::{ConnectionRates, MessageRates, Moment, RateClient, RateExceeded};
+use crate::quota::rate::{ConnectionRates, Load, MessageRates, Moment, RateClient, RateExceeded};
 use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
 use crate::session::Scratch;
@@ -181,20 +181,20 @@ impl Guard {
         self.quotas.take_handshake(&policy.name, rate, network)
     }
 
-    /// Takes one message of `sender` of so many payload bytes from the rates
-    /// that are written in `rules`, those of its direction: to be asked once for
-    /// each message, ping and pong, before it goes on. `connection` is what this
-    /// direction of the connection has taken, with the time of the callback.
+    /// Takes a message, ping or pong of `sender`, or what has come of one, from the
+    /// rates that are written in `rules`, those of its direction: to be asked before
+    /// it goes on. `connection` is what this direction of the connection has taken,
+    /// with the time of the callback.
     ///
     /// # Errors
-    /// The first rate that is used up; then the message counts in none.
+    /// The first rate that is used up; then `load` counts in none.
     pub(crate) fn message_rates(
         &self,
         policy: &Policy,
         (sender, rules): (Sender, &MessageRules),
         (address, user): (Option<IpAddr>, Option<&str>),
         connection: (&mut ConnectionRates, &mut Moment),
-        payload_bytes: u64,
+        load: Load,
     ) -> Result<(), RateExceeded> {
         let client = RateClient { address, ipv6_prefix: policy.quotas.ipv6_prefix, user };
         let rates = MessageRates {
@@ -203,7 +203,7 @@ impl Guard {
             messages: &rules.rate,
             bytes: &rules.bytes,
         };
-        self.quotas.take_message(rates, client, connection, payload_bytes)
+        self.quotas.take_message(rates, client, connection, load)
     }
 
     /// Takes what is a user's, who is known only now, of the policy's and the

@@ -4,6 +4,7 @@
 use crate::frame::header::MAX_HEADER_BYTES;
 use crate::frame::utf8::Utf8Stream;
 use crate::frame::{FrameHeader, Opcode, mask};
+use crate::quota::rate::Load;
 use budget::{Budget, Charge};
 use std::rc::Rc;
 
@@ -35,6 +36,17 @@ pub enum Fate {
     Unread,
 }
 
+/// In which parts a message goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// As a whole, once all of it has been judged.
+    Whole,
+    /// Frame by frame.
+    Frames,
+    /// Piece by piece, as it comes.
+    Pieces,
+}
+
 /// A message of which not everything has come or been judged: its frames'
 /// headers and its unmasked payload, from which the very bytes that came can be
 /// made again.
@@ -45,6 +57,13 @@ pub struct Message {
     /// Masking key of its first frame.
     mask: Option<[u8; 4]>,
     fate: Fate,
+    parts: Parts,
+    /// What its rates have been asked for already.
+    counted: Load,
+    /// A rate is used up: it waits for its turn.
+    waits: bool,
+    /// A rate that it broke lets it pass all the same (mode report).
+    excused: bool,
     /// Announced by the headers so far. Invariant: `<= max_message_bytes`,
     /// unless the message is let through unread.
     announced_bytes: u64,
@@ -64,6 +83,10 @@ impl Message {
             compressed: first.compressed,
             mask: first.mask,
             fate: Fate::Judged,
+            parts: Parts::Whole,
+            counted: Load::default(),
+            waits: false,
+            excused: false,
             announced_bytes: 0,
             fragments: 0,
             utf8: Utf8Stream::default(),
@@ -97,6 +120,48 @@ impl Message {
     #[must_use]
     pub const fn fate(&self) -> Fate {
         self.fate
+    }
+
+    /// In which parts it goes on; as a whole until something else is said.
+    #[must_use]
+    pub const fn parts(&self) -> Parts {
+        self.parts
+    }
+
+    /// Says so, before any of it is held.
+    pub const fn go_on_in(&mut self, parts: Parts) {
+        self.parts = parts;
+    }
+
+    /// How much of what its headers have announced its rates have not been asked for.
+    #[must_use]
+    pub const fn uncounted(&self) -> Load {
+        if self.excused {
+            return Load { messages: 0, bytes: 0 };
+        }
+        let bytes = self.announced_bytes.saturating_sub(self.counted.bytes);
+        Load { messages: 1u64.saturating_sub(self.counted.messages), bytes }
+    }
+
+    /// Its rates allow all that has been announced.
+    pub const fn mark_counted(&mut self) {
+        self.counted = Load::message(self.announced_bytes);
+    }
+
+    /// Its rates need not be asked any more.
+    pub const fn excuse(&mut self) {
+        self.excused = true;
+    }
+
+    /// Lets it wait for its turn, once all of it is there.
+    pub const fn wait(&mut self) {
+        self.waits = true;
+    }
+
+    /// Whether it waits for its turn, whatever comes before it.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Whether its payload is looked at.
@@ -196,16 +261,30 @@ impl Message {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         reserve(&mut self.payload, piece.len(), most, &mut self.charge)?;
         self.payload.extend_from_slice(piece);
+        let is_text = self.is_text_as_it_comes();
         let held = self.payload.get_mut(begin..).unwrap_or_default();
         if let Some(key) = header.mask {
             mask::apply(held, key, offset);
         }
-        match self.kind {
-            MessageType::Text if !self.compressed => {
-                self.utf8.push(held).map_err(|_| Violation::InvalidUtf8)
-            }
-            _ => Ok(()),
+        if is_text {
+            self.utf8.push(held).map_err(|_| Violation::InvalidUtf8)?;
         }
+        Ok(())
+    }
+
+    /// Looks at an unmasked piece of the payload that is not held.
+    ///
+    /// # Errors
+    /// Text that can't become UTF-8.
+    pub fn read(&mut self, piece: &[u8]) -> Result<(), Violation> {
+        if self.is_text_as_it_comes() {
+            self.utf8.push(piece).map_err(|_| Violation::InvalidUtf8)?;
+        }
+        Ok(())
+    }
+
+    const fn is_text_as_it_comes(&self) -> bool {
+        matches!(self.kind, MessageType::Text) && !self.compressed
     }
 
     /// The last frame is complete: whether what was held may end there.
@@ -220,6 +299,11 @@ impl Message {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+
+    /// Gives back what was held of it: that has gone on.
+    pub fn let_go(&mut self) {
+        self.give_back();
     }
 
     /// Appends the bytes that were held, just as they came.

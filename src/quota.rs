@@ -80,8 +80,8 @@ use crate::event::limiter::{LINES_PER_SECOND, PROGRESS_LINES_PER_SECOND};
 use crate::host::Common;
 use bans::BanTable;
 use rate::{
-    Asked, ConnectionRates, Measure, MessageRates, Moment, Per, Rate, RateClient, RateExceeded,
-    RateTable, RuleId, SubjectId,
+    Asked, ConnectionRates, Load, Measure, MessageRates, Moment, Per, Rate, RateClient,
+    RateExceeded, RateTable, RuleId, SubjectId,
 };
 use std::cell::RefCell;
 use std::fmt;
@@ -175,9 +175,9 @@ impl Quotas {
         self.rates.take(SubjectId::address(salt, network), &[asked], 0)
     }
 
-    /// Takes one message of so many bytes from all rates of its direction in a
-    /// policy, or from none of them. `connection` is what this direction of the
-    /// connection has taken, with the time of the callback.
+    /// Takes `load` from all rates of its direction in a policy, or from none of
+    /// them. `connection` is what this direction of the connection has taken, with
+    /// the time of the callback.
     ///
     /// # Errors
     /// The first that is used up, or can't be counted.
@@ -186,9 +186,9 @@ impl Quotas {
         rates: MessageRates<'_>,
         client: RateClient<'_>,
         connection: (&mut ConnectionRates, &mut Moment),
-        payload_bytes: u64,
+        load: Load,
     ) -> Result<(), RateExceeded> {
-        rates.take(self, client, connection, payload_bytes)
+        rates.take(self, client, connection, load)
     }
 
     /// Takes one event line of a policy from those of all workers together (see

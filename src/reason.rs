@@ -68,6 +68,8 @@ pub enum Reason {
     InflatedTooBig,
     /// One message has more fragments than `max_fragments`.
     TooManyFragments,
+    /// One message has not ended within `max_message_time`.
+    MessageTimeout,
     /// Messages of this type are not allowed.
     TypeDenied,
     /// A rule found its pattern in the message.
@@ -107,7 +109,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -138,6 +140,7 @@ impl Reason {
         Self::MessageTooBig,
         Self::InflatedTooBig,
         Self::TooManyFragments,
+        Self::MessageTimeout,
         Self::TypeDenied,
         Self::RuleMatched,
         Self::MessageRate,
@@ -180,6 +183,7 @@ impl Reason {
             Self::MessageTooBig      => row("message_too_big",       0, 1009, "Message too big"),
             Self::InflatedTooBig     => row("inflated_too_big",      0, 1009, "Inflated message too big"),
             Self::TooManyFragments   => row("too_many_fragments",    0, 1008, "Too many fragments"),
+            Self::MessageTimeout     => row("message_timeout",       0, 1008, "Message took too long"),
             Self::TypeDenied         => row("type_denied",           0, 1003, "Message type not allowed"),
             Self::RuleMatched        => row("rule_matched",          0, 1008, "Message matches a rule"),
             Self::MessageRate        => row("message_rate",          0, 1008, "Too many messages"),

@@ -67,6 +67,7 @@ pub use forward::Forwarded;
 pub use fuzz::{fuzz_asking, fuzz_session};
 pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
+pub use pings::fuzz_pings;
 pub use refusal::Refusal;
 pub use stream::{Peer, StreamConnection};
 pub use unasked::unasked_switch;
@@ -228,7 +229,8 @@ impl Session {
     /// Whether [`Self::push`] would append something.
     #[must_use]
     pub fn has_to_push(&self) -> bool {
-        self.outboxes.client.is_open() && self.pushes() && !self.outboxes.client.is_empty()
+        let client = &self.outboxes.client;
+        client.is_open() && self.pushes() && !client.is_empty() && !self.server.is_inside()
     }
 
     /// What a client is told whose handshake [`Self::on_data`] has refused, for
@@ -302,7 +304,7 @@ impl Session {
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
         let (messages, refused) = (bench.messages, bench.refused);
-        let pings = bench.answered_pings;
+        let (pings, due_close) = (bench.answered_pings, bench.due_close);
         // It may be a message.
         let unread = flow.is_unread() && !input.is_empty();
         if let Some(close) = flow.close_seen() {
@@ -317,6 +319,7 @@ impl Session {
         self.messages.add(sender, messages);
         guard.count_chunk(self.policy, sender, messages, to_u64(input.len()));
         drop(scratch);
+        self.note_sent(sender.other(), due_close);
         match done {
             Ok(()) if sender == Sender::Client && (self.gate.is_some() || self.is_asking()) => {
                 self.while_waiting(refused, forward)
@@ -346,11 +349,12 @@ impl Session {
         }
     }
 
-    /// Lets what we have to say to `receiver` go on, ahead of what comes. All
-    /// that went on before ends with a whole message.
+    /// Lets what we have to say to `receiver` go on, ahead of what comes; not inside a
+    /// frame.
     fn flush(&mut self, receiver: Sender, forward: &mut Forward<'_>) {
+        let is_inside = self.flow(receiver.other()).is_inside();
         let outbox = self.outboxes.of(receiver);
-        if !outbox.is_empty() {
+        if !is_inside && !outbox.is_empty() {
             let mut close = None;
             forward.insert(|out| close = outbox.take_into(out));
             self.note_sent(receiver, close);

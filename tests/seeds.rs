@@ -14,7 +14,7 @@ use wsguard::{auth, config, frame, handshake, http1, inspect, quota, session};
 type Entry = fn(&[u8]);
 
 /// Every fuzz target and the entry that it calls.
-const TARGETS: [(&str, Entry); 28] = [
+const TARGETS: [(&str, Entry); 29] = [
     ("answer", handshake::answer::fuzz_answer),
     ("asking", session::fuzz_asking),
     ("ban_shard", quota::bans::fuzz_ban_shard),
@@ -34,6 +34,7 @@ const TARGETS: [(&str, Entry); 28] = [
     ("message", auth::fuzz_message),
     ("origin", handshake::origin::fuzz_origin),
     ("path", handshake::path::fuzz_path),
+    ("pings", session::fuzz_pings),
     ("query", auth::fuzz_query),
     ("rate", config::fuzz_rate),
     ("rate_shard", quota::rate::fuzz_rate_shard),

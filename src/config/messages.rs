@@ -13,6 +13,7 @@ const KEYS: &[&str] = &[
     "max_frame",
     "max_message",
     "max_fragments",
+    "max_message_time",
     "types",
     "rate",
     "bytes",
@@ -24,6 +25,7 @@ const KEYS: &[&str] = &[
 
 /// A message is held as a whole, in memory that all connections of a worker share.
 const MESSAGE: Bound = Bound { most: 64 << 20, text: "64MiB" };
+const LONGEST: Bound = Bound { most: 366 * 24 * 3_600_000, text: "8784h" };
 const FRAGMENTS: Bound = Bound { most: 65_536, text: "65536" };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -73,6 +75,9 @@ pub(super) fn read(node: Option<&Node<'_>>, users: bool, text_only: bool) -> Mes
     rules.max_fragments = MessageRules::default_max_fragments(rules.max_message_bytes);
     if let Some(count) = section.get("max_fragments").and_then(|node| node.count(FRAGMENTS)) {
         rules.max_fragments = u32::try_from(count).unwrap_or(rules.max_fragments);
+    }
+    if let Some(time) = section.get("max_message_time").and_then(|n| n.duration(LONGEST)) {
+        rules.max_message_time = time;
     }
     if let Some(types) = section.get("types").and_then(|node| node.list_of(|t| t.word(TYPES))) {
         rules.text = types.contains(&Kind::Text);

@@ -2,6 +2,7 @@
 
 use crate::inspect::{Action, RuleSet};
 use crate::quota::rate::Rates;
+use std::time::Duration;
 
 /// What one direction of a connection may send.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct MessageRules {
     pub max_message_bytes: u64,
     /// Most frames that one message may be cut into.
     pub max_fragments: u32,
+    /// Longest time from a message's first byte to its last.
+    pub max_message_time: Duration,
     /// Whether text messages may pass.
     pub text: bool,
     /// Whether binary messages may pass.
@@ -38,6 +41,9 @@ const MIN_DEFAULT_FRAGMENTS: u32 = 128;
 /// gorilla/websocket (less a header) and Boost.Beast.
 const DEFAULT_FRAGMENT_BYTES: u64 = 1 << 10;
 
+/// `max_message_time` where it is not written.
+const MAX_MESSAGE_TIME: Duration = Duration::from_secs(300);
+
 /// What holds where nothing is written.
 impl Default for MessageRules {
     fn default() -> Self {
@@ -45,6 +51,7 @@ impl Default for MessageRules {
             max_frame_bytes: MAX_MESSAGE_BYTES,
             max_message_bytes: MAX_MESSAGE_BYTES,
             max_fragments: Self::default_max_fragments(MAX_MESSAGE_BYTES),
+            max_message_time: MAX_MESSAGE_TIME,
             text: true,
             binary: true,
             rate: Rates::default(),
@@ -62,6 +69,14 @@ impl MessageRules {
     pub fn default_max_fragments(max_message_bytes: u64) -> u32 {
         let frames = max_message_bytes / DEFAULT_FRAGMENT_BYTES;
         u32::try_from(frames).unwrap_or(u32::MAX).max(MIN_DEFAULT_FRAGMENTS)
+    }
+
+    /// Whether a message has to be held until all of it has been judged: where its content
+    /// is read, or may yet vanish or have to wait when some of it has gone on.
+    #[must_use]
+    pub const fn hold_messages(&self) -> bool {
+        let may_vanish = matches!(self.on_violation, Action::Drop | Action::Reply | Action::Slow);
+        self.rules.is_some() || self.bytes.is_set() && may_vanish
     }
 
     /// Whether any rate is to be asked.

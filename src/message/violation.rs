@@ -7,6 +7,7 @@ use crate::frame::deflate::InflateError;
 use crate::inspect::Action;
 use crate::quota::rate::{Per, RateExceeded};
 use crate::reason::Reason;
+use std::time::Duration;
 
 /// What is wrong with a message; its sender is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub enum Violation {
         bytes: u64,
         /// Allowed.
         limit: u32,
+    },
+    /// It has not ended within `max_message_time`.
+    Timeout {
+        /// Announced so far.
+        bytes: u64,
+        /// Allowed.
+        limit: Duration,
     },
     /// This type is not in `types`.
     TypeDenied(MessageType),
@@ -77,6 +85,7 @@ impl Violation {
             Self::FrameTooBig { .. } => Reason::FrameTooBig,
             Self::MessageTooBig { .. } => Reason::MessageTooBig,
             Self::TooManyFragments { .. } => Reason::TooManyFragments,
+            Self::Timeout { .. } => Reason::MessageTimeout,
             Self::TypeDenied(_) => Reason::TypeDenied,
             Self::RuleMatched { .. } => Reason::RuleMatched,
             // RFC 7692 has no code for a stream that is none.
@@ -98,6 +107,9 @@ impl Violation {
             Self::Inflate { bytes, .. } => format!("{self}; {bytes} compressed bytes came"),
             Self::TooManyFragments { bytes, .. } => {
                 format!("{self}; they announce {bytes} bytes or more")
+            }
+            Self::Timeout { bytes, .. } => {
+                format!("{self}; its frames announce {bytes} bytes so far")
             }
             _ => self.to_string(),
         }
@@ -164,6 +176,10 @@ impl std::fmt::Display for Violation {
             }
             Self::TooManyFragments { limit, .. } => {
                 write!(f, "a message in more than {limit} fragments")
+            }
+            Self::Timeout { limit, .. } => {
+                let limit = humantime::format_duration(*limit);
+                write!(f, "a message has not ended within {limit}")
             }
             Self::TypeDenied(MessageType::Text) => f.write_str("text messages are not allowed"),
             Self::TypeDenied(MessageType::Binary) => f.write_str("binary messages are not allowed"),

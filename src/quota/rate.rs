@@ -134,6 +134,38 @@ pub enum Measure {
     Bytes,
 }
 
+/// How much is taken of rates at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Messages, pings and pongs.
+    pub messages: u64,
+    /// Bytes of their payload.
+    pub bytes: u64,
+}
+
+impl Load {
+    /// One whole message of so many bytes of payload.
+    #[must_use]
+    pub const fn message(bytes: u64) -> Self {
+        Self { messages: 1, bytes }
+    }
+
+    /// Returns true if nothing is taken.
+    #[must_use]
+    pub const fn is_nothing(self) -> bool {
+        self.messages == 0 && self.bytes == 0
+    }
+
+    /// How much it takes of a rate of this kind.
+    const fn of(self, measure: Measure) -> u64 {
+        match measure {
+            Measure::Bytes => self.bytes,
+            Measure::Messages => self.messages,
+            Measure::Handshakes => 1,
+        }
+    }
+}
+
 /// Whose rate it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Per {

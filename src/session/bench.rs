@@ -4,7 +4,7 @@
 use super::Session;
 use super::asking::Asking;
 use super::both::Both;
-use super::content::write_message;
+use super::closes::SentClose;
 use super::gate::{Gate, Passage};
 use super::outbox::Outbox;
 use super::pings::Payload;
@@ -18,11 +18,12 @@ use crate::frame::{Opcode, Sender};
 use crate::guard::{Guard, effective};
 use crate::inspect::Action;
 use crate::message::{MessageRules, MessageType, Violation};
-use crate::quota::rate::{ConnectionRates, Moment};
+use crate::quota::rate::{ConnectionRates, Load, Moment};
 use crate::reason::Reason;
-use serde::Serialize;
+use std::time::Duration;
 
 mod controls;
+mod reply;
 
 pub(super) use controls::key_of_ours;
 
@@ -44,8 +45,6 @@ pub(super) struct Bench<'a> {
     at_once: bool,
     /// Reason why the message waits; see [`Hold`].
     hold: Hold,
-    /// It has been counted in the rates, and need not be when its turn has come.
-    counted: bool,
     /// What the rates have said of it already.
     rated: Option<Result<(), Violation>>,
     /// A rate is used up: what comes now waits.
@@ -54,6 +53,8 @@ pub(super) struct Bench<'a> {
     in_its_place: InItsPlace,
     /// Whole messages that went by.
     pub(super) messages: u64,
+    /// A Close that has gone to the other end behind a frame in progress.
+    pub(super) due_close: Option<SentClose>,
     /// Pings of the other end that were answered.
     pub(super) answered_pings: u64,
     /// Why bytes were first refused, or in mode report would have been.
@@ -82,15 +83,6 @@ enum InItsPlace {
     Ping,
 }
 
-/// What a client is told in a text message.
-#[derive(Serialize)]
-struct Reply<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    reason: &'a str,
-    detail: &'a str,
-}
-
 impl<'a> Bench<'a> {
     pub(super) fn new(
         guard: &'a Guard,
@@ -116,11 +108,11 @@ impl<'a> Bench<'a> {
             who,
             at_once: false,
             hold: Hold::Verified,
-            counted: false,
             rated: None,
             slowed: false,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
+            due_close: None,
             answered_pings: 0,
             refused: None,
         }
@@ -168,26 +160,6 @@ impl<'a> Bench<'a> {
             event.rule = rules.map(|rules| rules.name(rule));
         }
         self.guard.tell(Some(self.policy), event);
-    }
-
-    /// Answers the client: in the place of what the server sent, or when
-    /// something can next be written to it.
-    fn reply(&mut self, reason: Reason, detail: &str) {
-        let reply = Reply { kind: "error", reason: reason.name(), detail };
-        let text = serde_json::to_vec(&reply).unwrap_or_default();
-        let mut frame = Vec::new();
-        write_message(MessageType::Text, &text, None, &mut frame);
-        self.in_its_place = match self.sender {
-            Sender::Server => InItsPlace::Frame(frame),
-            Sender::Client => {
-                self.outboxes.client.add(&frame);
-                let asked =
-                    self.guard.policy(self.policy).is_some_and(|policy| policy.lifetime.push);
-                let client = &self.outboxes.client;
-                let needs_none = asked && client.is_open() || client.is_sealed();
-                if needs_none { InItsPlace::Nothing } else { InItsPlace::Ping }
-            }
-        };
     }
 }
 
@@ -281,7 +253,6 @@ impl Judge for Bench<'_> {
         message: &[u8],
         offset: u64,
     ) -> Result<Passage, Violation> {
-        self.counted = !self.waits();
         let Some(rules) = self.auth() else { return Ok(Passage::AsItIs) };
         let (mut passage, mut asked) = (Passage::AsItIs, Vec::new());
         if let Some(first) = &rules.first_message {
@@ -325,11 +296,15 @@ impl Judge for Bench<'_> {
             && self.first_message().is_some_and(|first| first.swallows(is_text, message))
     }
 
-    fn may_vanish(&self) -> bool {
+    fn hold_back(&mut self) {
+        self.slowed = true;
+    }
+
+    fn may_vanish(&self, load: Load) -> bool {
         let may = |rules: &MessageRules| {
             rules.has_rates() && matches!(rules.on_violation, Action::Drop | Action::Reply)
         };
-        !self.counted && self.rules().is_some_and(may)
+        !load.is_nothing() && self.rules().is_some_and(may)
     }
 
     fn enqueue(
@@ -339,8 +314,7 @@ impl Judge for Bench<'_> {
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Result<(), Violation> {
         let turn = match queued {
-            Queued::Message(_) if self.counted => Turn::Counted,
-            Queued::Message(bytes) | Queued::Control(bytes) => Turn::Counts(bytes),
+            Queued::Message(load) | Queued::Control(load) => Turn::Counts(load),
             Queued::Close => Turn::Close,
         };
         // The server's control frames go on before the client has been verified.
@@ -353,12 +327,12 @@ impl Judge for Bench<'_> {
     }
 
     fn rate_ahead(&mut self, payload_bytes: u64) -> bool {
-        let rated = self.rate(payload_bytes);
+        let rated = self.rate(Load::message(payload_bytes));
         self.rated = Some(rated);
         rated.is_ok()
     }
 
-    fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation> {
+    fn rate(&mut self, load: Load) -> Result<(), Violation> {
         if let Some(rated) = self.rated.take() {
             return rated;
         }
@@ -370,13 +344,13 @@ impl Judge for Bench<'_> {
         let who = (self.about.ip, self.user);
         let from = (self.sender, rules);
         let taken = (&mut *self.taken, &mut self.moment);
-        let taken = self.guard.message_rates(policy, from, who, taken, payload_bytes);
+        let taken = self.guard.message_rates(policy, from, who, taken, load);
         taken.map_err(Violation::Rate)
     }
 
     fn message(&mut self, payload_bytes: u64) {
         self.messages += 1;
-        (self.at_once, self.hold, self.counted) = (false, Hold::Verified, false);
+        (self.at_once, self.hold) = (false, Hold::Verified);
         self.rated = None;
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
@@ -387,6 +361,20 @@ impl Judge for Bench<'_> {
 
     fn ping_passes(&mut self, payload: &[u8]) {
         self.outboxes.of(self.sender.other()).pass_on_ping(payload);
+    }
+
+    fn is_due(&self) -> bool {
+        let Both { client, server } = &*self.outboxes;
+        let outbox = if self.sender == Sender::Client { server } else { client };
+        !outbox.is_empty()
+    }
+
+    fn due(&mut self, out: &mut Vec<u8>) {
+        self.due_close = self.outboxes.of(self.sender.other()).take_into(out);
+    }
+
+    fn moment(&self) -> Duration {
+        self.guard.monotonic()
     }
 
     fn owe_pong(&mut self, payload: &[u8]) {

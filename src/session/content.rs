@@ -81,6 +81,11 @@ impl Content {
         }));
     }
 
+    /// Whether permessage-deflate was agreed.
+    pub(super) const fn is_compressed(&self) -> bool {
+        self.compression.is_some()
+    }
+
     /// Releases the charge for the current chunk, whose output is complete.
     pub(super) fn chunk_done(&mut self) {
         if let Some(compression) = &mut self.compression {
@@ -163,7 +168,7 @@ impl Content {
         // What overtakes others would reach the receiver in another order than it
         // refers to them, and they to it. What may vanish yet is referred to by what
         // comes before that is known.
-        let diverges = overtakes || judge.waits() && judge.may_vanish();
+        let diverges = overtakes || judge.waits() && judge.may_vanish(message.uncounted());
         let delivery = compression.deliver(delivery, (plain, payload), reshaped, diverges);
         // What waits is charged where it does.
         if let (Delivery::Changed(content), false) = (delivery, judge.waits())
@@ -273,7 +278,7 @@ fn passage(
 
 /// Counts a message in its rates, and says what follows from that.
 fn take_rate(message: &Message, judge: &mut impl Judge, offset: u64) -> Result<Verdict, Stopped> {
-    let taken = judge.rate(message.announced_bytes());
+    let taken = judge.rate(message.uncounted());
     match taken.map_err(|violation| judge.violation(violation, offset)) {
         Ok(()) => Ok(Verdict::Pass),
         Err(Verdict::Stop | Verdict::Sanitize) => Err(Stopped),

@@ -129,6 +129,10 @@ impl Session {
         let key = self.key_towards(sender);
         self.outboxes.of(sender).close(code, reason.name(), key);
         self.outboxes.of(receiver).seal();
+        if self.flow(sender).is_inside() {
+            // A Close inside a frame would be read as part of it.
+            return Outcome { reset: true, refused, ..Outcome::forward(forward.finish()) };
+        }
         let key = self.key_towards(receiver);
         let mut forward = forward;
         forward.insert(|out| close::write(code, "", key, out));
@@ -136,8 +140,8 @@ impl Session {
         Outcome { refused, ..Outcome::forward(forward.finish()) }
     }
 
-    /// We are ending the connection: nothing that `sender` sends goes on, but
-    /// what we have to say to the other end.
+    /// We are ending the connection: nothing that `sender` sends goes on but the rest
+    /// of a frame that has begun, and then what we have to say to the other end.
     pub(super) fn closing_data(
         &mut self,
         sender: Sender,
@@ -146,8 +150,9 @@ impl Session {
     ) -> Outcome {
         self.count_unread(sender, input);
         let mut forward = Forward::new(input, out);
+        let finished = self.flow(sender).finish_frame(input, &mut forward);
         self.flush(sender.other(), &mut forward);
-        Outcome::forward(forward.finish())
+        Outcome { reset: finished.is_err(), ..Outcome::forward(forward.finish()) }
     }
 
     /// Gives back what either side holds: nothing of it will go on.

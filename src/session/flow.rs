@@ -7,12 +7,14 @@ use super::verdict::{Judge, Stopped, Verdict, settle};
 use crate::frame::deflate::Window;
 use crate::frame::{Decoder, FrameError, FrameHeader, Item, Sender, mask};
 use crate::message::budget::Budget;
-use crate::message::{Fate, Message, MessageRules, MessageType, Violation, begins};
+use crate::message::{Fate, Message, MessageRules, MessageType, Parts, Violation, begins};
 use onward::{deliver, send};
 use std::rc::Rc;
+use std::time::Duration;
 
 mod control;
 mod onward;
+mod parts;
 mod short;
 
 /// What a flow works with; the same for every chunk of a connection.
@@ -54,6 +56,11 @@ pub(super) struct Flow {
     message: Option<Message>,
     content: Content,
     close: Option<CloseSeen>,
+    /// The header of the frame in progress has gone on, and not all of its payload.
+    is_inside: bool,
+    /// When the message or frame in progress began, by the steady clock, as of the
+    /// chunk.
+    begun: Option<Duration>,
     /// Mode report: what follows can't be read as every receiver reads it, and
     /// passes unread.
     unread: bool,
@@ -77,6 +84,8 @@ impl Flow {
             message: None,
             content: Content::new(),
             close: None,
+            is_inside: false,
+            begun: None,
             unread: false,
         }
     }
@@ -98,6 +107,29 @@ impl Flow {
         self.unread
     }
 
+    /// Whether the receiver has had the beginning of a frame and not its end: nothing
+    /// else can be said to it before that.
+    pub(super) const fn is_inside(&self) -> bool {
+        self.is_inside
+    }
+
+    /// When the message or frame in progress began, where one is, and how much its
+    /// headers have announced.
+    pub(super) fn begun(&self) -> Option<(Duration, u64)> {
+        let announced = self.message.as_ref().map_or(0, Message::announced_bytes);
+        Some((self.begun?, announced))
+    }
+
+    /// That the message in progress takes too long has been told.
+    pub(super) const fn is_told_late(&mut self) {
+        self.begun = Some(Duration::MAX);
+    }
+
+    /// Where in the stream the frame in progress began.
+    pub(super) const fn frame_offset(&self) -> u64 {
+        self.frame_offset
+    }
+
     /// Bytes that came so far, looked at or not.
     pub(super) const fn stream_bytes(&self) -> u64 {
         self.stream_bytes
@@ -110,7 +142,8 @@ impl Flow {
 
     /// Gives back whatever is held: nothing of it will go on.
     pub(super) fn discard(&mut self) {
-        self.message = None;
+        // Of what goes on in pieces nothing is held, and a frame that has begun ends.
+        self.message = self.message.take().filter(|_| self.is_inside);
         self.control = Vec::new();
         self.content.discard();
     }
@@ -125,6 +158,11 @@ impl Flow {
     ) -> Result<(), Stopped> {
         let done = self.walk(input, forward, with, judge);
         self.content.chunk_done();
+        if !self.is_between() {
+            self.begun.get_or_insert_with(|| judge.moment());
+        } else {
+            self.begun = None;
+        }
         self.count(to_u64(input.len()));
         done
     }
@@ -181,6 +219,13 @@ impl Flow {
         Ok(())
     }
 
+    /// Whether no message, and no frame, has begun that has not ended.
+    const fn is_between(&self) -> bool {
+        self.message.is_none()
+            && self.decoder.at_boundary()
+            && self.decoder.partial_header_bytes() == 0
+    }
+
     fn offset_at(&self, before: usize, partial: u8) -> u64 {
         (self.stream_bytes + to_u64(before)).saturating_sub(u64::from(partial))
     }
@@ -195,6 +240,7 @@ impl Flow {
     ) -> Result<(), Stopped> {
         if header.opcode.is_control() {
             self.control.clear();
+            self.begun = self.begun.filter(|_| self.message.is_some());
             return Ok(());
         }
         let order = match (begins(header.opcode), &self.message) {
@@ -207,8 +253,10 @@ impl Flow {
             return Err(Stopped);
         }
         let mut denied = Ok(());
-        if let Some(kind) = begins(header.opcode) {
+        let kind = begins(header.opcode);
+        if let Some(kind) = kind {
             self.message = Some(Message::begin(kind, header, with.budget));
+            self.begun = None;
             denied = judge_type(kind, with.rules);
         }
         let offset = self.frame_offset;
@@ -218,6 +266,11 @@ impl Flow {
         }
         let counted = message.count(header, with.rules);
         settle(counted, message, offset, judge)?;
+        take_rate(message, offset, forward, judge)?;
+        if kind.is_some() {
+            let holds = self.content.is_compressed() || judge.reads() || judge.waits();
+            message.go_on_in(parts::of(message, with.rules, holds));
+        }
         Ok(())
     }
 
@@ -233,11 +286,17 @@ impl Flow {
         let last = piece.end && piece.header.fin;
         // The whole message stands in this chunk: it is not held.
         let at_once = last && piece.offset == 0 && message.is_fresh();
+        if !at_once && message.parts() != Parts::Whole {
+            return self.pass_piece(piece, forward, with.scratch, judge);
+        }
         if !at_once && message.is_read() {
             let held = message.hold(&piece.header, piece.data, piece.offset);
             settle(held, message, offset, judge)?;
         }
-        if last {
+        if last && message.waits() {
+            judge.hold_back();
+        } else if last {
+            // It may have begun when others waited.
             take_rate(message, offset, forward, judge)?;
         }
         if at_once && message.is_read() {
@@ -251,22 +310,26 @@ impl Flow {
                     out.extend_from_slice(piece.data);
                 })?;
             } else {
-                match piece.begin {
-                    Some(begin) => forward.pass(begin, piece.before),
-                    None => forward.insert(|out| piece.header.encode(out)),
-                }
-                forward.pass(piece.before, piece.after);
+                piece.pass(forward);
             }
         } else if last && message.is_read() {
             self.conclude(forward, with, judge)?;
         }
-        if last && let Some(message) = self.message.take() {
-            judge.message(message.announced_bytes());
+        if last {
+            self.end_message(judge);
         }
         if self.unread {
             self.discard();
         }
         Ok(())
+    }
+
+    /// The last byte of the message has come.
+    fn end_message(&mut self, judge: &mut impl Judge) {
+        self.begun = None;
+        if let Some(message) = self.message.take() {
+            judge.message(message.announced_bytes());
+        }
     }
 
     /// All of the message is held.
@@ -296,7 +359,7 @@ impl Flow {
     }
 }
 
-/// Counts a message whose end has come in its rates.
+/// Counts what has been announced of a message in its rates, unless it has been.
 fn take_rate(
     message: &mut Message,
     offset: u64,
@@ -305,15 +368,27 @@ fn take_rate(
 ) -> Result<(), Stopped> {
     let counts = match message.fate() {
         // What waits is counted when its turn has come.
-        Fate::Judged => !judge.waits(),
+        Fate::Judged => !judge.waits() && !message.waits(),
         Fate::Vanishes => true,
         Fate::Unread => false,
     };
-    if counts {
-        let taken = judge.rate(message.announced_bytes());
-        if settle(taken, message, offset, judge)? == Verdict::Vanish {
-            forward.insert(|out| judge.in_its_place(out));
-        }
+    let load = message.uncounted();
+    if !counts || load.is_nothing() {
+        return Ok(());
+    }
+    let taken = judge.rate(load);
+    if taken.is_ok() {
+        message.mark_counted();
+    }
+    let verdict = settle(taken, message, offset, judge)?;
+    if verdict == Verdict::Wait {
+        message.wait();
+    } else if taken.is_err() {
+        // Told once of a message.
+        message.excuse();
+    }
+    if verdict == Verdict::Vanish {
+        forward.insert(|out| judge.in_its_place(out));
     }
     Ok(())
 }
@@ -369,6 +444,19 @@ struct Piece<'a> {
     /// Where the piece begins and ends in the chunk.
     before: usize,
     after: usize,
+}
+
+impl Piece<'_> {
+    /// Lets it go on as it came, behind its frame's header where it is the first.
+    fn pass(&self, forward: &mut Forward<'_>) {
+        if self.offset == 0 {
+            match self.begin {
+                Some(begin) => forward.pass(begin, self.before),
+                None => forward.insert(|out| self.header.encode(out)),
+            }
+        }
+        forward.pass(self.before, self.after);
+    }
 }
 
 pub(super) fn to_u64(bytes: usize) -> u64 {

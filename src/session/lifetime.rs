@@ -2,11 +2,15 @@
 //! a word. Looked at on every tick, by the steady clock, which no jump of the
 //! wall clock moves.
 
+use super::bench::Bench;
+use super::verdict::{Judge, Verdict};
 use super::{Forwarded, Outcome, Phase, Session, close_code};
 use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind};
 use crate::frame::Sender;
+use crate::guard::Guard;
 use crate::inspect::Action;
+use crate::message::Violation;
 use crate::reason::Reason;
 use std::rc::Rc;
 use std::time::Duration;
@@ -133,6 +137,9 @@ impl Session {
             let waited = now.saturating_sub(since) >= HALF_CLOSED_TIMEOUT;
             return Outcome { reset: waited && self.mode() == Mode::Enforce, ..goes_on };
         }
+        if let Some(late) = self.late_message(&guard, policy, now) {
+            return late;
+        }
         let banned = guard.ended_by_ban(policy, self.about.ip, self.user.as_deref());
         let reason = self
             .expiry
@@ -145,6 +152,28 @@ impl Session {
             guard.strike(self.policy, Reason::AuthDeadline, &self.about, None);
         }
         reason.map_or(goes_on, |reason| self.end(reason))
+    }
+
+    /// Looks for a message that has not ended in its time.
+    fn late_message(&mut self, guard: &Guard, policy: &Policy, now: Duration) -> Option<Outcome> {
+        let limit = |sender| policy.messages(sender).max_message_time;
+        let late = [Sender::Client, Sender::Server].into_iter().find_map(|sender| {
+            let (begun, bytes) = self.flow(sender).begun()?;
+            (now.saturating_sub(begun) >= limit(sender)).then_some((sender, bytes))
+        });
+        let (sender, bytes) = late?;
+        let flow = self.flow(sender);
+        flow.is_told_late();
+        let offset = flow.frame_offset();
+        let mut bench = Bench::of(self, guard, sender);
+        let violation = Violation::Timeout { bytes, limit: limit(sender) };
+        let verdict = bench.violation(violation, offset);
+        Some(match verdict {
+            Verdict::Pass => {
+                Outcome { refused: bench.refused, ..Outcome::forward(Forwarded::Unchanged) }
+            }
+            _ => self.close_for(sender, violation.reason()),
+        })
     }
 
     /// Whether the first message's credential is overdue.

@@ -12,6 +12,10 @@ use crate::guard::Guard;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 
+mod fuzz;
+
+pub use fuzz::fuzz_pings;
+
 /// Payload of a Ping of ours.
 pub(super) type Probe = [u8; 8];
 

@@ -1,6 +1,7 @@
 //! Messages that were judged and wait for their turn to go on, in order.
 
 use crate::message::budget::{Budget, Charge};
+use crate::quota::rate::Load;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -51,10 +52,8 @@ pub(super) enum Hold {
 /// What has to be done when their turn has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// So many bytes of payload count in the rates then.
-    Counts(u64),
-    /// They have been counted as they came.
-    Counted,
+    /// So much is taken of the rates then; nothing of what has been counted as it came.
+    Counts(Load),
     /// They are a Close, which counts in none.
     Close,
 }
@@ -134,26 +133,31 @@ impl Queue {
 mod tests {
     use super::*;
 
+    const COUNTED: Turn = Turn::Counts(Load { messages: 0, bytes: 0 });
+
     #[test]
     fn what_waits_comes_out_in_order_and_is_bounded_and_given_back() {
         let budget = Budget::new(4 << 20);
         let mut queue = Queue::new(&budget);
         for n in 0..3u8 {
-            queue.push((Turn::Counts(u64::from(n)), 0), Hold::Verified, |out| out.push(n)).unwrap();
+            queue
+                .push((Turn::Counts(Load::message(u64::from(n))), 0), Hold::Verified, |out| {
+                    out.push(n)
+                })
+                .unwrap();
         }
         assert!(budget.used_bytes() >= 3);
         for n in 0..3u8 {
-            assert_eq!(queue.first().unwrap().turn, Turn::Counts(u64::from(n)));
+            assert_eq!(queue.first().unwrap().turn, Turn::Counts(Load::message(u64::from(n))));
             assert_eq!(queue.take().unwrap().frames, [n]);
         }
         assert!(queue.take().is_none() && budget.used_bytes() == 0);
         // One message may be as large as the policy allows.
-        queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(2 << 20, 0)).unwrap();
-        assert_eq!(queue.push((Turn::Counted, 0), Hold::Verified, |out| out.push(0)), Err(Full));
+        queue.push((COUNTED, 0), Hold::Verified, |out| out.resize(2 << 20, 0)).unwrap();
+        assert_eq!(queue.push((COUNTED, 0), Hold::Verified, |out| out.push(0)), Err(Full));
         queue.discard();
-        let fits = (0..5000).take_while(|_| {
-            queue.push((Turn::Counted, 0), Hold::Verified, |out| out.push(0)).is_ok()
-        });
+        let fits = (0..5000)
+            .take_while(|_| queue.push((COUNTED, 0), Hold::Verified, |out| out.push(0)).is_ok());
         assert_eq!(fits.count(), MAX_WAITING);
         drop(queue);
         assert_eq!(budget.used_bytes(), 0);
@@ -165,7 +169,7 @@ mod tests {
         let budget = Budget::new(1000);
         let mut queue = Queue::new(&budget);
         for _ in 0..100 {
-            queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(300, 0)).unwrap();
+            queue.push((COUNTED, 0), Hold::Verified, |out| out.resize(300, 0)).unwrap();
             if budget.used_bytes() > 700 {
                 queue.take().unwrap();
             }
@@ -177,10 +181,7 @@ mod tests {
     fn a_full_worker_takes_no_more() {
         let budget = Budget::new(1000);
         let mut queue = Queue::new(&budget);
-        assert_eq!(
-            queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(2000, 0)),
-            Err(Full)
-        );
+        assert_eq!(queue.push((COUNTED, 0), Hold::Verified, |out| out.resize(2000, 0)), Err(Full));
         assert!(queue.is_empty() && budget.used_bytes() == 0);
     }
 }

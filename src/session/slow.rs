@@ -30,12 +30,12 @@ impl Session {
                 return goes_on;
             }
             let taken = match first.turn {
-                Turn::Counts(bytes) => {
+                Turn::Counts(load) if !load.is_nothing() => {
                     let who = (self.about.ip, self.user.as_deref());
                     let taken = (self.taken.of(sender), &mut moment);
-                    guard.message_rates(policy, (sender, rules), who, taken, bytes)
+                    guard.message_rates(policy, (sender, rules), who, taken, load)
                 }
-                Turn::Counted | Turn::Close => Ok(()),
+                Turn::Counts(_) | Turn::Close => Ok(()),
             };
             let over = taken.map_err(Violation::Rate);
             if over.is_err_and(|violation| violation.action(rules) == Action::Slow) {

@@ -3,6 +3,8 @@
 use super::gate::Passage;
 use crate::frame::Opcode;
 use crate::message::{Message, MessageType, Violation};
+use crate::quota::rate::Load;
+use std::time::Duration;
 
 /// What to do about a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +40,11 @@ pub(super) trait Judge {
     /// Returns true if the whole message carries the sender's credential and is not
     /// forwarded. Rules for what reaches the receiver do not apply to it.
     fn swallows(&self, kind: MessageType, message: &[u8]) -> bool;
-    /// Whether what has to wait may vanish when its turn has come.
-    fn may_vanish(&self) -> bool;
+    /// What comes in this chunk waits for its turn.
+    fn hold_back(&mut self);
+    /// Whether what has to wait may vanish when its turn has come, and `load` is taken
+    /// of the rates.
+    fn may_vanish(&self, load: Load) -> bool;
     /// Lets frames that `write` appends, the last of which began `offset` bytes
     /// into the stream, wait for their turn.
     fn enqueue(
@@ -50,8 +55,8 @@ pub(super) trait Judge {
     ) -> Result<(), Violation>;
     /// A whole message of this many payload bytes went by.
     fn message(&mut self, payload_bytes: u64);
-    /// Takes a message, ping or pong of so many payload bytes from the rates.
-    fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
+    /// Takes a message, ping or pong, or what has come of one, from the rates.
+    fn rate(&mut self, load: Load) -> Result<(), Violation>;
     /// Takes a message that is all there from the rates before anything else is known of
     /// it, and returns true if they allow it. The next [`Self::rate`] is about this
     /// message, takes nothing and gives the same answer.
@@ -78,15 +83,21 @@ pub(super) trait Judge {
     /// The server message that was read last as [`Passage::Greeting`] goes on, now or in
     /// its turn.
     fn greeting_passes(&mut self);
+    /// Whether [`Self::due`] would append something.
+    fn is_due(&self) -> bool;
+    /// Appends what has waited for the end of a frame.
+    fn due(&mut self, out: &mut Vec<u8>);
+    /// The time of this chunk, by the steady clock.
+    fn moment(&self) -> Duration;
 }
 
 /// Frames that wait for their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queued {
-    /// A message, which counts in the rates with so many bytes of payload.
-    Message(u64),
+    /// A message, of which so much is taken of the rates then.
+    Message(Load),
     /// A Ping or Pong, which counts in the same way.
-    Control(u64),
+    Control(Load),
     /// A Close, which counts in none.
     Close,
 }

@@ -6,6 +6,7 @@ mod close_codes;
 mod fragments;
 mod handshakes;
 mod log_formats;
+mod parts;
 mod pinging;
 mod server_first;
 mod signatures;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use wsguard::host::memory::MemoryHost;
 use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
 use wsguard::quota::bans::{Strike, Suspect};
-use wsguard::quota::rate::{ConnectionRates, Moment, Rate, Rates};
+use wsguard::quota::rate::{ConnectionRates, Load, Moment, Rate, Rates};
 use wsguard::quota::{Dimension, Network, Permit, Quotas, Salt, Scope, Subject};
 use wsguard::reason::Reason;
 
@@ -120,7 +120,7 @@ fn message(quotas: &Quotas, got: &RefCell<Got>) -> bool {
     let rates = rules::of_clients(&messages, &bytes);
     let client = rules::client(IpAddr::from(ADDRESS), "ann");
     let connection = (&mut ConnectionRates::default(), &mut Moment::default());
-    let taken = quotas.take_message(rates, client, connection, 10).is_ok();
+    let taken = quotas.take_message(rates, client, connection, Load::message(10)).is_ok();
     got.borrow_mut().messages += u64::from(taken);
     taken
 }

@@ -16,7 +16,7 @@ use wsguard::host::memory::MemoryHost;
 use wsguard::host::{Cas, CasMismatch, Clock, SharedData, Timestamp};
 use wsguard::quota::bans::{Strike, Suspect};
 use wsguard::quota::rate::{
-    ConnectionRates, MessageRates, Moment, Rate, RateClient, RateExceeded, Rates,
+    ConnectionRates, Load, MessageRates, Moment, Rate, RateClient, RateExceeded, Rates,
 };
 use wsguard::quota::{Network, Quotas, Salt};
 use wsguard::reason::Reason;
@@ -224,7 +224,7 @@ impl Fleet {
         let payload = self.random.below(60);
         let connection = (&mut ConnectionRates::default(), &mut Moment::default());
         self.frozen.set(self.frozen.get() || by_ip && by_user);
-        match worker.quotas.take_message(rates, client, connection, payload) {
+        match worker.quotas.take_message(rates, client, connection, Load::message(payload)) {
             Ok(()) => {
                 let at = worker.host.looked.get();
                 if by_ip {
@@ -250,7 +250,12 @@ impl Fleet {
         let mut moment = Moment::default();
         for _ in 0..=self.random.below(most) {
             let (payload, connection) = (self.random.below(20), &mut worker.crowds[place]);
-            match worker.quotas.take_message(rates, client, (connection, &mut moment), payload) {
+            match worker.quotas.take_message(
+                rates,
+                client,
+                (connection, &mut moment),
+                Load::message(payload),
+            ) {
                 Ok(()) => {
                     let at = worker.host.looked.get();
                     self.crowds.borrow_mut()[place].push((at, 1));

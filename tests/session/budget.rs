@@ -14,6 +14,7 @@ fn bounded() -> Value {
         "rules": [{"name": "r", "pattern": "<script", "action": "close"}],
     }));
     document["limits"] = json!({"buffered_per_worker": LIMIT});
+    document["policies"][0]["server"] = document["policies"][0]["client"].clone();
     document
 }
 

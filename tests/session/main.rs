@@ -26,6 +26,7 @@ mod handlers;
 mod lifetimes;
 mod limits;
 mod oracle;
+mod parts;
 mod paths;
 mod pings;
 mod quotas;

@@ -108,7 +108,8 @@ fn the_server_is_reported_for_what_enforce_would_refuse_and_nothing_else() {
 
 #[test]
 fn a_full_worker_reports_and_lets_pass() {
-    let mut document = reporting(json!({}));
+    let read = json!({"rules": [{"name": "r", "pattern": "<script"}]});
+    let mut document = reporting(read);
     document["limits"] = json!({"buffered_per_worker": 4096});
     let mut rig = Rig::open(&document);
     let frame = masked(0x82, &[0; 9000]);

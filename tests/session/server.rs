@@ -7,10 +7,12 @@ use serde_json::json;
 /// client's is the server's.
 #[test]
 fn a_message_goes_on_whole_by_the_servers_own_rules() {
-    let mut rig = Rig::open(&client(json!({
+    let mut document = client(json!({
         "max_message": 10, "types": ["binary"],
         "rules": [{"name": "any", "pattern": "a", "action": "close"}],
-    })));
+    }));
+    document["policies"][0]["server"] = json!({"rules": [{"name": "other", "pattern": "b"}]});
+    let mut rig = Rig::open(&document);
     for size in [0, 1, 125, 126, 65535, 65536, 200_000] {
         let frame = plain(0x81, &vec![b'a'; size]);
         let (held, last) = frame.split_at(frame.len() - 1);
@@ -52,12 +54,12 @@ fn broken_framing_closes_in_place_and_tells_the_server_why() {
         let stream = [good.as_slice(), &bytes].concat();
         for cut in 0..stream.len() {
             rig.reopen();
-            assert_eq!(rig.client(&masked(0x01, b"held, and never let go")).bytes, b"");
+            assert_eq!(rig.client(&masked(0x81, b"held, and never let go")[..20]).bytes, b"");
             let steps = [rig.server(&stream[..cut]), rig.server(&stream[cut..])];
             assert!(steps.iter().all(|step| !step.reset), "{name}: reset where a Close fits");
             let gone_on: Vec<u8> = steps.into_iter().flat_map(|step| step.bytes).collect();
             let begun = if name == "a message in another" { plain(0x01, b"a") } else { vec![] };
-            let expected = [good.as_slice(), &told_client(1002, "")].concat();
+            let expected = [good.as_slice(), &begun, &told_client(1002, "")].concat();
             assert_eq!(gone_on, expected, "{name}");
             let event = rig.event();
             assert_eq!(

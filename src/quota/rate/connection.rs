@@ -2,7 +2,7 @@
 
 use super::lease::{Account, Lease};
 use super::table::{Asked, RuleId, SubjectId};
-use super::{Measure, Per, Rate, RateExceeded, RateWindow, Rates, micros};
+use super::{Load, Measure, Per, Rate, RateExceeded, RateWindow, Rates, micros};
 use crate::frame::Sender;
 use crate::quota::{Network, Quotas, Scope};
 use std::net::IpAddr;
@@ -66,13 +66,13 @@ pub struct MessageRates<'a> {
 }
 
 impl MessageRates<'_> {
-    /// Takes one message of so many bytes from all rates, or from none.
+    /// Takes `load` from all rates, or from none.
     pub(in crate::quota) fn take(
         &self,
         quotas: &Quotas,
         client: RateClient<'_>,
         (connection, moment): (&mut ConnectionRates, &mut Moment),
-        payload_bytes: u64,
+        load: Load,
     ) -> Result<(), RateExceeded> {
         if !self.messages.is_set() && !self.bytes.is_set() {
             return Ok(());
@@ -88,11 +88,11 @@ impl MessageRates<'_> {
         // Looked at first, and counted when all have agreed.
         let now_us = moment.us(quotas);
         for own in &mut taken.own {
-            own.check(now_us, payload_bytes)?;
+            own.check(now_us, load)?;
         }
-        take_shared(quotas, &taken.shared, moment, payload_bytes)?;
-        taken.own.iter_mut().for_each(|own| own.spend(payload_bytes));
-        taken.shared.iter().for_each(|account| account.spend(payload_bytes));
+        take_shared(quotas, &taken.shared, moment, load)?;
+        taken.own.iter_mut().for_each(|own| own.spend(load));
+        taken.shared.iter().for_each(|account| account.spend(load));
         Ok(())
     }
 
@@ -139,21 +139,21 @@ impl MessageRates<'_> {
     }
 }
 
-/// Has each account hold what the message needs: of the address, then of the
+/// Has each account hold what `load` needs: of the address, then of the
 /// user. What the first took for it is given back when the second refuses.
 fn take_shared(
     quotas: &Quotas,
     shared: &[Rc<Account>],
     moment: &mut Moment,
-    payload_bytes: u64,
+    load: Load,
 ) -> Result<(), RateExceeded> {
     let table = quotas.rates();
     let mut refilled = None;
     for account in shared {
-        if account.covers(moment.us(quotas), payload_bytes) {
+        if account.covers(moment.us(quotas), load) {
             continue;
         }
-        match table.refill(account, payload_bytes) {
+        match table.refill(account, load) {
             Ok(now) => moment.us = Some(micros(now)),
             Err(exceeded) => {
                 refilled.inspect(|account: &&Rc<Account>| table.give_back(account, false));
@@ -184,15 +184,8 @@ impl Own {
         Self { measure, rate, window, lease, leased: 0 }
     }
 
-    const fn amount(&self, bytes: u64) -> u64 {
-        match self.measure {
-            Measure::Bytes => bytes,
-            Measure::Handshakes | Measure::Messages => 1,
-        }
-    }
-
-    fn check(&mut self, now_us: u64, bytes: u64) -> Result<(), RateExceeded> {
-        let amount = self.amount(bytes);
+    fn check(&mut self, now_us: u64, load: Load) -> Result<(), RateExceeded> {
+        let amount = load.of(self.measure);
         if self.lease.covers(now_us, amount) {
             return Ok(());
         }
@@ -210,8 +203,8 @@ impl Own {
         })
     }
 
-    fn spend(&mut self, bytes: u64) {
-        self.lease.left = self.lease.left.saturating_sub(self.amount(bytes));
+    fn spend(&mut self, load: Load) {
+        self.lease.left = self.lease.left.saturating_sub(load.of(self.measure));
     }
 }
 
@@ -254,7 +247,9 @@ mod tests {
             let turn = message % ways.len();
             let (quotas, client, connection) = &mut ways[turn];
             passed += usize::from(
-                rates.take(quotas, *client, (connection, &mut Moment::default()), 10).is_ok(),
+                rates
+                    .take(quotas, *client, (connection, &mut Moment::default()), Load::message(10))
+                    .is_ok(),
             );
         }
         passed
@@ -296,7 +291,7 @@ mod tests {
         assert_eq!(pass(rates(&messages, &bytes), &mut ways, 60), 10, "50 bytes each");
         let mut take = |bytes_each| {
             let connection = (&mut ways[0].2, &mut Moment::default());
-            rates(&messages, &bytes).take(&one, at, connection, bytes_each)
+            rates(&messages, &bytes).take(&one, at, connection, Load::message(bytes_each))
         };
         let exceeded = take(10).unwrap_err();
         assert_eq!(exceeded.reason().name(), "byte_rate");
@@ -351,7 +346,7 @@ mod tests {
         let mut connection = ConnectionRates::default();
         let at = client("192.0.2.1", None);
         let taken = (&mut connection, &mut Moment::default());
-        rates(&NONE, &NONE).take(&one, at, taken, 5).unwrap();
+        rates(&NONE, &NONE).take(&one, at, taken, Load::message(5)).unwrap();
         assert!(connection.taken.is_none());
         assert!(size_of::<ConnectionRates>() <= 16);
     }

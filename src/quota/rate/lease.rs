@@ -20,7 +20,7 @@
 
 use super::shard::{RateShard, Tag};
 use super::table::{Asked, SubjectId, put};
-use super::{Exceeded, RateExceeded, micros};
+use super::{Exceeded, Load, RateExceeded, micros};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
@@ -74,17 +74,17 @@ impl Line {
         }
     }
 
-    /// Takes what a message of so many bytes needs, and some more if there is
+    /// Takes what is asked for, and some more if there is
     /// enough. What is left of an earlier slot is given back.
     fn refill(
         &self,
         shard: &mut RateShard,
         subject: SubjectId,
         now: Duration,
-        bytes: u64,
+        load: Load,
     ) -> Result<Lease, RateExceeded> {
         let Asked { rate, .. } = self.asked;
-        let amount = self.asked.amount(bytes);
+        let amount = self.asked.amount(load);
         if amount > rate.limit() {
             return Err(self.asked.reached(Exceeded { retry_after: None }));
         }
@@ -149,12 +149,12 @@ impl Line {
         self.used.get().max(self.used_before.get()).min(rest / PART)
     }
 
-    fn covers(&self, now_us: u64, bytes: u64) -> bool {
-        self.lease.get().covers(now_us, self.asked.amount(bytes))
+    fn covers(&self, now_us: u64, load: Load) -> bool {
+        self.lease.get().covers(now_us, self.asked.amount(load))
     }
 
-    fn spend(&self, bytes: u64) {
-        let (amount, lease) = (self.asked.amount(bytes), self.lease.get());
+    fn spend(&self, load: Load) {
+        let (amount, lease) = (self.asked.amount(load), self.lease.get());
         self.lease.set(Lease { left: lease.left.saturating_sub(amount), ..lease });
         self.used.set(self.used.get().saturating_add(amount));
     }
@@ -206,14 +206,14 @@ pub(in crate::quota) struct Account {
 const LINES: usize = 2;
 
 impl Account {
-    /// Whether a message of so many bytes may pass by what is held.
-    pub(super) fn covers(&self, now_us: u64, bytes: u64) -> bool {
-        self.lines.iter().all(|line| line.covers(now_us, bytes))
+    /// Whether what is held is enough for it.
+    pub(super) fn covers(&self, now_us: u64, load: Load) -> bool {
+        self.lines.iter().all(|line| line.covers(now_us, load))
     }
 
     /// Uses what [`Self::covers`] has found, or [`super::RateTable::refill`] got.
-    pub(super) fn spend(&self, bytes: u64) {
-        self.lines.iter().for_each(|line| line.spend(bytes));
+    pub(super) fn spend(&self, load: Load) {
+        self.lines.iter().for_each(|line| line.spend(load));
     }
 
     pub(super) const fn subject(&self) -> SubjectId {
@@ -225,9 +225,9 @@ impl Account {
         &self,
         shard: &mut RateShard,
         now: Duration,
-        bytes: u64,
+        load: Load,
     ) -> Result<[Lease; LINES], RateExceeded> {
-        self.each(|line| line.refill(shard, self.subject, now, bytes))
+        self.each(|line| line.refill(shard, self.subject, now, load))
     }
 
     /// The same, giving back what is held, but for what outlasts the last tick if

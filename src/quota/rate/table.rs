@@ -3,7 +3,7 @@
 use super::lease::{Account, Accounts};
 use super::shard::{MAX_SHARD_BYTES, RateShard, Record, Tag};
 use super::window::RateWindow;
-use super::{Exceeded, Measure, Per, Rate, micros};
+use super::{Exceeded, Load, Measure, Per, Rate, micros};
 use crate::host::{Cas, Common};
 use crate::quota::{Network, Salt, Scope, Unavailable};
 use sha2::{Digest, Sha256};
@@ -102,12 +102,9 @@ pub(in crate::quota) struct Asked {
 }
 
 impl Asked {
-    /// One, or the bytes of a message of so many.
-    pub(super) const fn amount(&self, bytes: u64) -> u64 {
-        match self.measure {
-            Measure::Bytes => bytes,
-            Measure::Handshakes | Measure::Messages => 1,
-        }
+    /// How much `load` takes of it.
+    pub(super) const fn amount(&self, load: Load) -> u64 {
+        load.of(self.measure)
     }
 
     pub(super) fn reached(&self, exceeded: Exceeded) -> super::RateExceeded {
@@ -169,7 +166,9 @@ impl RateTable {
             for one in asked {
                 let tag = Tag { rule: one.rule.0, subject: subject.0 };
                 let mut window = shard.window(tag);
-                window.take(now, one.amount(bytes), &one.rate).map_err(|e| one.reached(e))?;
+                window
+                    .take(now, one.amount(Load::message(bytes)), &one.rate)
+                    .map_err(|e| one.reached(e))?;
                 put(shard, (tag, one.rate, window), now_us)?;
             }
             Ok(())
@@ -182,16 +181,15 @@ impl RateTable {
         self.accounts.open(subject, asked)
     }
 
-    /// Takes what a message of so many bytes needs of each rate of an account,
+    /// Takes what `load` needs of each rate of an account,
     /// and some more (see [`super::lease`]), or nothing: when that was.
     pub(super) fn refill(
         &self,
         account: &Rc<Account>,
-        bytes: u64,
+        load: Load,
     ) -> Result<Duration, super::RateExceeded> {
-        let (now, leases) = self.change(account.subject(), |shard, now| {
-            Ok((now, account.refill(shard, now, bytes)?))
-        })?;
+        let (now, leases) = self
+            .change(account.subject(), |shard, now| Ok((now, account.refill(shard, now, load)?)))?;
         account.hold(leases);
         self.accounts.watch(account);
         Ok(now)

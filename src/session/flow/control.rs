@@ -5,6 +5,7 @@ use super::{CloseSeen, Flow, Piece, stop, to_u64};
 use crate::frame::header::MAX_CONTROL_BYTES;
 use crate::frame::{FrameHeader, Opcode, close, mask};
 use crate::message::{MessageRules, Violation};
+use crate::quota::rate::Load;
 use crate::session::content;
 use crate::session::forward::Forward;
 use crate::session::verdict::{Control, Judge, Queued, Stopped, Verdict};
@@ -105,8 +106,8 @@ impl Flow {
             return Ok(());
         }
         if rate == Verdict::Wait {
-            let queued = Queued::Control(piece.header.payload_bytes);
-            return self.queue_control(&piece.header, queued, judge);
+            let load = Load::message(piece.header.payload_bytes);
+            return self.queue_control(&piece.header, Queued::Control(load), judge);
         }
         if opcode == Opcode::Ping {
             judge.ping_passes(&self.control);
@@ -174,7 +175,7 @@ impl Flow {
         forward: &mut Forward<'_>,
         judge: &mut impl Judge,
     ) -> Result<Verdict, Stopped> {
-        let Err(violation) = judge.rate(to_u64(self.control.len())) else {
+        let Err(violation) = judge.rate(Load::message(to_u64(self.control.len()))) else {
             return Ok(Verdict::Pass);
         };
         let verdict = judge.violation(violation, self.frame_offset);

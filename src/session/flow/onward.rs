@@ -39,7 +39,7 @@ pub(super) fn send(
         forward.insert(write);
         return Ok(());
     }
-    let queued = Queued::Message(message.announced_bytes());
+    let queued = Queued::Message(message.uncounted());
     let queued = judge.enqueue(queued, offset, &mut write);
     queued.map_err(|violation| stop(judge, violation, offset))
 }

@@ -3,6 +3,7 @@
 use super::{MAX_FRAGMENTS, MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, NEEDLE, Seen, Setting};
 use crate::frame::{FrameHeader, Inflater, Opcode, Sender, Window, mask};
 use crate::inspect::Action;
+use crate::reason::Reason;
 use crate::session::close_code;
 
 /// A whole frame, and its bytes as they came.
@@ -13,14 +14,18 @@ type Content = (bool, Vec<u8>, usize);
 
 /// Mode enforce: what went on, and what both sides were told.
 pub(super) fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
-    let (mut sent, _) = frames(setting, stream, setting.sender);
+    let (mut sent, begun) = frames(setting, stream, setting.sender);
     if let Some(end) = sent.iter().position(|frame| frame.0.opcode == Opcode::Close) {
         sent.truncate(end + 1);
     }
     let (mut gone_on, rest) = frames(setting, &seen.forwarded, setting.sender);
-    assert!(rest.is_empty(), "part of a frame");
-    assert!(!seen.reset);
-    if let Some(reason) = seen.refused {
+    assert!(rest.is_empty() || setting.passes_parts(), "part of a frame");
+    if seen.reset {
+        let is_text_of_server = setting.sender == Sender::Server && setting.passes_parts();
+        assert!(is_text_of_server && seen.refused == Some(Reason::InvalidUtf8));
+        assert!(!rest.is_empty(), "a Close could have been framed");
+    } else if let Some(reason) = seen.refused {
+        assert!(rest.is_empty(), "a Close inside a frame");
         let last = gone_on.pop();
         assert!(last.as_ref().is_some_and(|frame| {
             frame.0.opcode == Opcode::Close && payload(frame) == close_code(reason).to_be_bytes()
@@ -32,6 +37,10 @@ pub(super) fn judge(setting: &Setting, stream: &[u8], seen: &Seen) {
         assert!(rest.is_empty());
         assert!(last.is_some_and(|f| f.0.opcode == Opcode::Close && payload(&f) == expected));
         assert!(told.iter().all(is_answer));
+    }
+    if seen.refused.is_none() {
+        let goes_on = begun.starts_with(rest) || sent.iter().any(|frame| frame.1.starts_with(rest));
+        assert!(goes_on, "not the frame that was sent");
     }
     judge_controls(setting, &sent, &gone_on, seen.refused.is_some());
     judge_messages(setting, &sent, &gone_on, seen.refused.is_some());
@@ -82,10 +91,10 @@ fn control_left(setting: &Setting, frame: &Raw<'_>) -> Option<(Opcode, Option<[u
 /// Every message that went on is whole and within its limits, and none of the
 /// good ones is missing.
 fn judge_messages(setting: &Setting, sent: &[Raw<'_>], gone_on: &[Raw<'_>], refused: bool) {
-    let (sent, _) = messages(sent, MAX_FRAME_BYTES);
+    let (sent, begun) = messages(sent, MAX_FRAME_BYTES);
     // What was changed goes on in one frame, however many it came in.
     let (mut gone_on, unfinished) = messages(gone_on, MAX_MESSAGE_BYTES);
-    assert!(!unfinished, "a message without its end");
+    assert!(unfinished.is_none() || setting.passes_parts(), "a message without its end");
     if setting.sender == Sender::Server {
         gone_on.retain(|(text, content, _)| !(*text && content.starts_with(ANSWER)));
     }
@@ -96,6 +105,14 @@ fn judge_messages(setting: &Setting, sent: &[Raw<'_>], gone_on: &[Raw<'_>], refu
         assert!(!setting.rule || !holds_needle(content));
     }
     let mut expected: Vec<_> = sent.into_iter().filter_map(|m| expected(setting, m)).collect();
+    if let Some((text, part, _)) = unfinished {
+        let all = expected.get(gone_on.len()).cloned().or(begun);
+        let is_part = all.is_some_and(|(kind, all, _)| kind == text && all.starts_with(&part));
+        assert!(is_part, "not part of what was sent");
+        let bad = std::str::from_utf8(&part).is_err_and(|error| error.error_len().is_some());
+        assert!(!text || !bad, "part of a text that is none");
+        assert!(text || !setting.text_only);
+    }
     if refused {
         assert!(gone_on.len() <= expected.len());
         expected.truncate(gone_on.len());
@@ -134,9 +151,9 @@ fn is_answer(frame: &Raw<'_>) -> bool {
     frame.0.opcode == Opcode::Text && payload(frame).starts_with(ANSWER)
 }
 
-/// The messages that these frames make, inflated, and whether one has no end.
+/// The messages that these frames make, inflated, and the one that has no end.
 /// What can't be inflated ends them: it closes, as a larger frame does.
-fn messages(frames: &[Raw<'_>], max_frame_bytes: u64) -> (Vec<Content>, bool) {
+fn messages(frames: &[Raw<'_>], max_frame_bytes: u64) -> (Vec<Content>, Option<Content>) {
     let mut inflater = Inflater::new(Window::DEFAULT);
     let (mut found, mut open): (Vec<Content>, Option<(Content, bool)>) = (Vec::new(), None);
     for frame in frames.iter().filter(|frame| !frame.0.opcode.is_control()) {
@@ -147,6 +164,7 @@ fn messages(frames: &[Raw<'_>], max_frame_bytes: u64) -> (Vec<Content>, bool) {
         let begun = open.take();
         // A message in another, or a continuation of nothing: it closes.
         if begun.is_some() == (frame.0.opcode != Opcode::Continuation) {
+            open = begun;
             break;
         }
         let begun = begun.unwrap_or_else(|| ((text, Vec::new(), 0), frame.0.compressed));
@@ -166,7 +184,7 @@ fn messages(frames: &[Raw<'_>], max_frame_bytes: u64) -> (Vec<Content>, bool) {
         }
         found.push((text, content, fragments + 1));
     }
-    (found, open.is_some())
+    (found, open.map(|(content, _)| content))
 }
 
 /// The whole, well-formed frames that `bytes` begin with, and what is left.

@@ -3,7 +3,7 @@ use crate::frame::Sender;
 use crate::host::memory::MemoryHost;
 use crate::host::{Cas, CasMismatch, Clock, Common, SharedData, Timestamp};
 use crate::quota::rate::{
-    ConnectionRates, Measure, MessageRates, Moment, Per, Rate, RateClient, RateWindow, Rates,
+    ConnectionRates, Load, Measure, MessageRates, Moment, Per, Rate, RateClient, RateWindow, Rates,
     RuleId,
 };
 use crate::quota::{Quotas, Salt, Scope};
@@ -73,7 +73,12 @@ impl Worker {
         let rates = MessageRates { policy: "chat", direction: Sender::Client, messages, bytes };
         let address = Some([192, 0, 2, 1].into());
         let client = RateClient { address, ipv6_prefix: 64, user: Some("ann") };
-        self.quotas.take_message(rates, client, (connection, &mut Moment::default()), payload)
+        self.quotas.take_message(
+            rates,
+            client,
+            (connection, &mut Moment::default()),
+            Load::message(payload),
+        )
     }
 
     /// Takes so many messages of nothing; how many pass.
