@@ -5,7 +5,6 @@ use super::Session;
 use super::asking::Asking;
 use super::both::Both;
 use super::closes::SentClose;
-use super::content::write_message;
 use super::gate::{Gate, Passage};
 use super::outbox::Outbox;
 use super::pings::Payload;
@@ -21,10 +20,10 @@ use crate::inspect::Action;
 use crate::message::{MessageRules, MessageType, Violation};
 use crate::quota::rate::{ConnectionRates, Load, Moment};
 use crate::reason::Reason;
-use serde::Serialize;
 use std::time::Duration;
 
 mod controls;
+mod reply;
 
 pub(super) use controls::key_of_ours;
 
@@ -82,15 +81,6 @@ enum InItsPlace {
     Frame(Vec<u8>),
     /// A client's: a Ping, so that the server gives us a chance to answer.
     Ping,
-}
-
-/// What a client is told in a text message.
-#[derive(Serialize)]
-struct Reply<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    reason: &'a str,
-    detail: &'a str,
 }
 
 impl<'a> Bench<'a> {
@@ -170,26 +160,6 @@ impl<'a> Bench<'a> {
             event.rule = rules.map(|rules| rules.name(rule));
         }
         self.guard.tell(Some(self.policy), event);
-    }
-
-    /// Answers the client: in the place of what the server sent, or when
-    /// something can next be written to it.
-    fn reply(&mut self, reason: Reason, detail: &str) {
-        let reply = Reply { kind: "error", reason: reason.name(), detail };
-        let text = serde_json::to_vec(&reply).unwrap_or_default();
-        let mut frame = Vec::new();
-        write_message(MessageType::Text, &text, None, &mut frame);
-        self.in_its_place = match self.sender {
-            Sender::Server => InItsPlace::Frame(frame),
-            Sender::Client => {
-                self.outboxes.client.add(&frame);
-                let asked =
-                    self.guard.policy(self.policy).is_some_and(|policy| policy.lifetime.push);
-                let client = &self.outboxes.client;
-                let needs_none = asked && client.is_open() || client.is_sealed();
-                if needs_none { InItsPlace::Nothing } else { InItsPlace::Ping }
-            }
-        };
     }
 }
 

@@ -78,17 +78,17 @@ pub(super) trait Judge {
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control;
     /// A Ping with this payload goes on now.
     fn ping_passes(&mut self, payload: &[u8]);
+    /// Keeps the Pong with this payload until the client has been verified.
+    fn owe_pong(&mut self, payload: &[u8]);
+    /// The server message that was read last as [`Passage::Greeting`] goes on, now or in
+    /// its turn.
+    fn greeting_passes(&mut self);
     /// Whether [`Self::due`] would append something.
     fn is_due(&self) -> bool;
     /// Appends what has waited for the end of a frame.
     fn due(&mut self, out: &mut Vec<u8>);
     /// The time of this chunk, by the steady clock.
     fn moment(&self) -> Duration;
-    /// Keeps the Pong with this payload until the client has been verified.
-    fn owe_pong(&mut self, payload: &[u8]);
-    /// The server message that was read last as [`Passage::Greeting`] goes on, now or in
-    /// its turn.
-    fn greeting_passes(&mut self);
 }
 
 /// Frames that wait for their turn.
@@ -96,7 +96,7 @@ pub(super) trait Judge {
 pub(super) enum Queued {
     /// A message, of which so much is taken of the rates then.
     Message(Load),
-    /// A Ping or Pong, of which so much is.
+    /// A Ping or Pong, which counts in the same way.
     Control(Load),
     /// A Close, which counts in none.
     Close,
