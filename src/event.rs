@@ -88,10 +88,10 @@ pub struct Event<'a> {
     /// Why.
     #[serde(serialize_with = "reason")]
     pub reason: Option<Reason>,
-    /// Whether the policy refuses or only reports.
+    /// The policy's mode: it refuses, or only reports.
     #[serde(serialize_with = "mode")]
     pub mode: Mode,
-    /// Who.
+    /// The client and its request.
     #[serde(flatten, serialize_with = "about")]
     pub about: &'a About,
     /// Whose bytes it is about.

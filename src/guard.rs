@@ -3,6 +3,7 @@
 
 use crate::auth::{Desk, Verifiers};
 use crate::config::{Config, Mode, Policy};
+use crate::event::Kind;
 use crate::event::limiter::Limiter;
 use crate::frame::Sender;
 use crate::host::{CallAnswer, CallId, Host, Timestamp};
@@ -330,5 +331,14 @@ pub(crate) const fn effective(mode: Mode, action: Action) -> Action {
     match mode {
         Mode::Enforce => action,
         Mode::Report => Action::Report,
+    }
+}
+
+/// What a refused handshake is told and counted as: in mode report it is only reported.
+#[must_use]
+pub(crate) const fn refused(mode: Mode) -> (Kind, HandshakeResult) {
+    match mode {
+        Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
+        Mode::Report => (Kind::Reported, HandshakeResult::Reported),
     }
 }

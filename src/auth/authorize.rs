@@ -220,13 +220,8 @@ fn claimed(identity: &Identity, claim: &str, values: &[(&str, String)]) -> Resul
     if all { Ok(()) } else { Err(AuthError::NotGranted) }
 }
 
-/// Whether a claim is this value, a list with it, or names it among others that
-/// spaces separate. Numbers are compared as they are written.
+/// Returns true if a claim is this value, a list with it, or names it among others that
+/// spaces separate. Numbers are compared as they are written; true and false grant nothing.
 fn holds(claim: &Value, value: &str) -> bool {
-    match claim {
-        Value::Number(number) => number.to_string() == value,
-        Value::Array(list) => list.iter().any(|entry| text(entry).as_deref() == Some(value)),
-        Value::String(text) => jwt::names(text, value),
-        _ => false,
-    }
+    jwt::holds_where(claim, value, |entry| jwt::is_written(entry, value))
 }

@@ -139,15 +139,28 @@ fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Auth
 /// as one of several words. Numbers and booleans are compared as they are written.
 fn holds(claim: &Value, value: &str) -> bool {
     let is = |entry: &Value| match entry {
-        Value::String(text) => text == value,
-        Value::Number(number) => number.to_string() == value,
         Value::Bool(flag) => value == if *flag { "true" } else { "false" },
-        _ => false,
+        other => is_written(other, value),
     };
+    holds_where(claim, value, is)
+}
+
+/// Returns true if the claim is the value by `is`, is a list with an entry that is, or is a
+/// text that names the value as one of several words.
+pub(super) fn holds_where(claim: &Value, value: &str, is: impl Fn(&Value) -> bool) -> bool {
     match claim {
         Value::String(text) => names(text, value),
         Value::Array(list) => list.iter().any(is),
         other => is(other),
+    }
+}
+
+/// Returns true if this is the value as a text, or a number that is written so.
+pub(super) fn is_written(entry: &Value, value: &str) -> bool {
+    match entry {
+        Value::String(text) => text == value,
+        Value::Number(number) => number.to_string() == value,
+        _ => false,
     }
 }
 

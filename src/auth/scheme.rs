@@ -1,7 +1,7 @@
 //! Credentials in the `Authorization` header (RFC 9110 §11.6.2), by their scheme.
 
 use super::error::AuthError;
-use super::presented::{Credential, bounded, plain};
+use super::presented::{Credential, plain};
 use crate::handshake::is_tchar;
 use base64::Engine;
 use base64::alphabet;
@@ -62,19 +62,19 @@ impl Scheme {
         if !name.eq_ignore_ascii_case(self.name().as_bytes()) {
             return holds_another(rest).then_some(Err(AuthError::Twice));
         }
-        Some(match self {
-            Self::Bearer => bearer(rest),
-            Self::Basic => basic(rest),
-        })
+        let credential = plain(rest).map_err(|error| match error {
+            AuthError::Empty => self.malformed(),
+            other => other,
+        });
+        Some(credential.and_then(|credential| match self {
+            Self::Bearer => bearer(credential),
+            Self::Basic => basic(&credential),
+        }))
     }
 }
 
 /// The token may hold any visible ASCII, as API keys do, but no comma.
-fn bearer(rest: &[u8]) -> Result<Credential, AuthError> {
-    let token = plain(rest).map_err(|error| match error {
-        AuthError::Empty => AuthError::NotBearer,
-        other => other,
-    })?;
+fn bearer(token: Vec<u8>) -> Result<Credential, AuthError> {
     let good = token.iter().all(u8::is_ascii_graphic);
     if good { Ok(Credential::Token(token)) } else { Err(AuthError::NotBearer) }
 }
@@ -82,11 +82,7 @@ fn bearer(rest: &[u8]) -> Result<Credential, AuthError> {
 /// `user:password` in base64; the user ends at the first colon (RFC 7617 §2). The user holds
 /// no control characters. The password may hold any bytes, since OCPP 1.6 puts 20 raw bytes
 /// there.
-fn basic(rest: &[u8]) -> Result<Credential, AuthError> {
-    let encoded = bounded(rest.trim_ascii())?;
-    if encoded.contains(&b',') {
-        return Err(AuthError::Twice);
-    }
+fn basic(encoded: &[u8]) -> Result<Credential, AuthError> {
     let pair = BASE64.decode(encoded).map_err(|_| AuthError::NotBasic)?;
     let mut halves = pair.splitn(2, |byte| *byte == b':');
     match (halves.next(), halves.next()) {

@@ -22,10 +22,8 @@ const KEYS: &[&str] = &[
     "close_at_expiry",
 ];
 
-const PLACES: &[&str] =
-    &["header", "query", "cookie", "subprotocol", "subprotocol_prefix", "first_message"];
-
-/// Keys of an entry of `credentials`.
+/// Keys of an entry of `credentials`: the six places, of which it has one, and what
+/// belongs to some of them.
 const PLACE_KEYS: &[&str] = &[
     "header",
     "query",
@@ -36,6 +34,8 @@ const PLACE_KEYS: &[&str] = &[
     "scheme",
     "encoding",
 ];
+
+const PLACES: &[&str] = PLACE_KEYS.split_at(6).0;
 
 const SCHEMES: &Words<Scheme> = &[("bearer", Some(Scheme::Bearer)), ("basic", Some(Scheme::Basic))];
 

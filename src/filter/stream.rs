@@ -1,9 +1,10 @@
 //! One connection before `tcp_proxy`: what Envoy's network filter callbacks
 //! bring, handed to the core, and its answers applied.
 //!
-//! Data is paused only while a request waits for somebody else's answer; else what must not go on yet is taken into the core and the
-//! buffer emptied. A filter behind that pauses would have Envoy show the same
-//! bytes here once more, so `tcp_proxy` comes next, and it never does.
+//! Data is paused only while a request waits for the answer of a service. At other times
+//! what must not go on yet is taken into the core and the buffer emptied. A filter behind
+//! this one that pauses would have Envoy show the same bytes here once more, so
+//! `tcp_proxy` comes next, which never pauses.
 
 use super::body::Body;
 use super::host;

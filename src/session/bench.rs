@@ -24,6 +24,8 @@ use serde::Serialize;
 
 mod controls;
 
+pub(super) use controls::key_of_ours;
+
 /// Judges what `sender` sends on one connection, for one chunk.
 pub(super) struct Bench<'a> {
     guard: &'a Guard,
@@ -341,12 +343,9 @@ impl Judge for Bench<'_> {
             Queued::Message(bytes) | Queued::Control(bytes) => Turn::Counts(bytes),
             Queued::Close => Turn::Close,
         };
-        let hold = match queued {
-            Queued::Message(_) => self.hold,
-            // The server's go on before the client has been verified.
-            _ if self.sender == Sender::Server => Hold::Nothing,
-            _ => Hold::Verified,
-        };
+        // The server's control frames go on before the client has been verified.
+        let is_free = self.sender == Sender::Server && !matches!(queued, Queued::Message(_));
+        let hold = if is_free { Hold::Nothing } else { self.hold };
         let queued = self.queue.push((turn, offset), hold, write);
         let answers = self.who.gate.is_some() || !self.who.asking.is_empty();
         let reason = if answers { Reason::Overloaded } else { Reason::MessageRate };
@@ -391,20 +390,10 @@ impl Judge for Bench<'_> {
     }
 
     fn owe_pong(&mut self, payload: &[u8]) {
-        if let Some(gate) = &mut self.who.gate {
-            gate.owe_pong(Payload::new(payload));
-        }
+        self.who.gate.iter_mut().for_each(|gate| gate.owe_pong(Payload::new(payload)));
     }
 
     fn greeting_passes(&mut self) {
-        if let Some(gate) = &mut self.who.gate {
-            gate.greeting_passes();
-        }
+        self.who.gate.iter_mut().for_each(|gate| gate.greeting_passes());
     }
-}
-
-/// A masking key for a frame of ours. Its payload is nothing that a client
-/// chose, so the key need not be secret (RFC 6455 §10.3).
-pub(super) fn key_of_ours(guard: &Guard) -> [u8; 4] {
-    guard.now().since_epoch().subsec_nanos().to_be_bytes()
 }

@@ -119,9 +119,9 @@ impl Gate {
         Ok(for_services)
     }
 
-    /// The same of the message that carries the credential: it is part of what is
-    /// verified. One that is swallowed can ask for nothing in a form that rules don't
-    /// read: no other reader ever sees it.
+    /// Keeps what the message asks for that carries the credential, since it is verified
+    /// together with that. Where the message is swallowed, a form that rules do not read
+    /// asks for nothing, since no other reader ever sees it.
     fn keep_said(
         &mut self,
         rules: &AuthRules,

@@ -176,7 +176,7 @@ impl Session {
         self.end_for(reason, None)
     }
 
-    /// The same, with what events say was wrong.
+    /// Ends the connection as [`Self::end`] does; `detail` is what its event says was wrong.
     pub(super) fn end_for(&mut self, reason: Reason, detail: Option<String>) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         if !matches!(self.phase, Phase::Open(_) | Phase::Unseen(_)) {

@@ -12,7 +12,7 @@ use crate::auth::Identity;
 use crate::config::{Mode, Policy};
 use crate::event::{Event, Kind, Opened};
 use crate::frame::{Deflate, Sender};
-use crate::guard::HandshakeResult;
+use crate::guard::{self, HandshakeResult};
 use crate::handshake::answer::{Agreement, Answer, AnswerError};
 use crate::handshake::form::ValidHandshake;
 use crate::handshake::{Compression, HeadEdits, Headers, RefuseWith, Upstream};
@@ -73,13 +73,13 @@ impl Pending {
         }
     }
 
-    /// How the client is told by a WebSocket that opens and closes at once.
+    /// The refusal by a WebSocket that opens and closes at once.
     pub(super) fn refusal(&self, reason: Reason) -> Refusal {
         Refusal::close(reason, self.accept.clone(), self.offered.as_deref())
     }
 
-    /// What to change in a 101: a client over HTTP/2 sent no key and expects no
-    /// answer to one, any other does, also where upstream was sent none.
+    /// The edits of a 101. A client over HTTP/2 has sent no key and expects no
+    /// `Sec-WebSocket-Accept`. Any other client does, even where upstream got no key.
     fn edits(&self, add_subprotocol: Option<String>) -> HeadEdits {
         let mut edits = HeadEdits::default();
         let name = "sec-websocket-accept".to_owned();
@@ -176,10 +176,7 @@ impl Session {
             let _ = bench.violation(Violation::Early, 0);
             refused = bench.refused;
             if counts {
-                let result = match self.mode() {
-                    Mode::Enforce => HandshakeResult::Refused,
-                    Mode::Report => HandshakeResult::Reported,
-                };
+                let (_, result) = guard::refused(self.mode());
                 self.guard.count_handshake(Some(self.policy), result, refused);
             }
         }
@@ -299,10 +296,7 @@ impl Session {
     /// counts the handshake so.
     fn tell_refused_answer(&self, pending: &Pending, error: AnswerError) {
         let reason = error.reason();
-        let (kind, result) = match self.mode() {
-            Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
-            Mode::Report => (Kind::Reported, HandshakeResult::Reported),
-        };
+        let (kind, result) = guard::refused(self.mode());
         let mut event = Event::new(self.guard.now(), kind, self.mode(), &self.about);
         event.reason = Some(reason);
         event.direction = Some(Sender::Server);

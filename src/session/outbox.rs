@@ -65,18 +65,18 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing may follow what has gone there.
+    /// Returns true once nothing may follow what has gone there.
     pub(super) const fn is_sealed(&self) -> bool {
         self.sealed
     }
 
-    /// Whether what is put in can go there at once, and needs not wait for other
+    /// Returns true if what is put in can go there at once, without waiting for other
     /// bytes to go there.
     pub(super) const fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Says so.
+    /// Records whether what is put in can go there at once (see [`Self::is_open`]).
     pub(super) const fn set_open(&mut self, open: bool) {
         self.open = open;
     }
@@ -95,7 +95,7 @@ impl Outbox {
         self.due.is_empty()
     }
 
-    /// Whether frames of the other end's, whose turn it was, have not gone there.
+    /// Returns true if frames of the other end, whose turn had come, have not gone there.
     pub(super) const fn holds_released(&self) -> bool {
         self.holds_released
     }
@@ -132,7 +132,7 @@ impl Outbox {
         }
     }
 
-    /// What has been put in last is a Close of the other end's.
+    /// Records that the frame that was put in last is the other end's Close.
     pub(super) const fn end(&mut self) {
         if !self.sealed {
             self.sealed = true;
@@ -157,7 +157,7 @@ impl Outbox {
         self.charge.release();
     }
 
-    /// Appends all that is due; the Close among it, if there is one.
+    /// Appends all that is due, and returns the Close among it.
     pub(super) fn take_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
         out.extend_from_slice(&self.due);
         self.due = Vec::new();
@@ -166,7 +166,8 @@ impl Outbox {
         self.due_close.take()
     }
 
-    /// The same, to be written unasked.
+    /// Appends all that is due, which is written unasked, and returns the Close among it.
+    /// From [`PROVE_BYTES`] on a Ping goes with it, whose Pong shows that the end reads.
     pub(super) fn push_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
         self.unread_bytes = self.unread_bytes.saturating_add(self.due.len());
         let close = self.take_into(out);
@@ -190,7 +191,7 @@ impl Outbox {
         }
     }
 
-    /// The same, unless one is not answered yet.
+    /// Puts a Ping in as [`Self::ask`] does, unless one is not answered yet.
     pub(super) fn ask_once(&mut self) {
         if self.unanswered == 0 {
             self.ask();

@@ -4,9 +4,9 @@ use super::Arrival;
 use super::admission;
 use super::refusal::Refusal;
 use crate::config::Mode;
-use crate::event::{Event, Kind};
+use crate::event::Event;
 use crate::frame::Sender;
-use crate::guard::{Guard, HandshakeResult};
+use crate::guard::{self, Guard};
 use crate::reason::Reason;
 use std::rc::Rc;
 
@@ -24,10 +24,7 @@ pub fn unasked_switch(
 ) -> Option<Refusal> {
     let matched = policy.and_then(|index| guard.policy(index));
     let mode = matched.map_or(guard.config().mode, |policy| policy.mode);
-    let (kind, result) = match mode {
-        Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
-        Mode::Report => (Kind::Reported, HandshakeResult::Reported),
-    };
+    let (kind, result) = guard::refused(mode);
     let reason = Reason::UpstreamHandshake;
     guard.count_handshake(policy, result, Some(reason));
     let about = admission::about(guard, arrival);

@@ -52,8 +52,9 @@ pub(super) trait Judge {
     fn message(&mut self, payload_bytes: u64);
     /// Takes a message, ping or pong of so many payload bytes from the rates.
     fn rate(&mut self, payload_bytes: u64) -> Result<(), Violation>;
-    /// The same for a message that is all there, before anything else is known of
-    /// it: the next [`Self::rate`] is about it, takes nothing and answers the same.
+    /// Takes a message that is all there from the rates before anything else is known of
+    /// it, and returns true if they allow it. The next [`Self::rate`] is about this
+    /// message, takes nothing and gives the same answer.
     fn rate_ahead(&mut self, payload_bytes: u64) -> bool;
     /// Whether [`Self::read`] wants to see every message.
     fn reads(&self) -> bool;

@@ -1,9 +1,9 @@
 //! Envoy's callbacks for one HTTP stream.
 
-use super::super::body::Body;
-use super::super::host;
-use super::super::root::{Live, Worker};
 use super::{Plain, SharedStream};
+use crate::filter::body::Body;
+use crate::filter::host;
+use crate::filter::root::{Live, Worker};
 use crate::handshake::upgrade::Upgrade;
 use crate::host::CallId;
 use crate::session::{Admission, Opening, admit};
@@ -55,8 +55,9 @@ impl Context for HttpFilter {
     }
 
     fn on_done(&mut self) -> bool {
-        if let (Some(session), Some(sender)) =
-            (&mut self.stream.borrow_mut().session, host::broken_off_by())
+        // The host is asked only where a session wants to know.
+        if let Some(session) = &mut self.stream.borrow_mut().session
+            && let Some(sender) = host::broken_off_by()
         {
             session.on_transport_end(sender);
         }

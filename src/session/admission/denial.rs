@@ -7,7 +7,7 @@ use crate::auth::{self, AuthError, AuthRules, Identity};
 use crate::config::{Mode, Policy};
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
-use crate::guard::HandshakeResult;
+use crate::guard;
 use crate::handshake::RefuseWith;
 use crate::handshake::form::{HandshakeError, ValidHandshake};
 use crate::handshake::host::HostError;
@@ -119,10 +119,7 @@ impl Request<'_> {
         denial: Denial,
     ) -> Admitted {
         let rules = policy.and_then(|index| self.guard.policy(index));
-        let (kind, result) = match mode {
-            Mode::Enforce => (Kind::Refused, HandshakeResult::Refused),
-            Mode::Report => (Kind::Reported, HandshakeResult::Reported),
-        };
+        let (kind, result) = guard::refused(mode);
         self.guard.count_handshake(policy, result, Some(denial.reason));
         let about = self.log_denial(policy, (kind, mode), &denial);
         let Denial { reason, detail, location, identity, retry_after, blamed } = denial;

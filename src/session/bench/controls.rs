@@ -1,9 +1,10 @@
 //! Control frames of an open connection: which Pongs are the other end's, and which
 //! are ours.
 
-use super::{Bench, InItsPlace, key_of_ours};
+use super::{Bench, InItsPlace};
 use crate::config::Mode;
 use crate::frame::{Opcode, Sender};
+use crate::guard::Guard;
 use crate::session::pings::{Payload, Pong};
 use crate::session::verdict::Control;
 
@@ -49,4 +50,10 @@ impl Bench<'_> {
         payload.write(Opcode::Pong, key, &mut frame);
         frame
     }
+}
+
+/// A masking key for a frame of ours. Its payload is nothing that a client
+/// chose, so the key need not be secret (RFC 6455 §10.3).
+pub(in crate::session) fn key_of_ours(guard: &Guard) -> [u8; 4] {
+    guard.now().since_epoch().subsec_nanos().to_be_bytes()
 }
