@@ -100,7 +100,8 @@ impl Guarded {
         (ours, outer.from_client.pongs)
     }
 
-    /// Waits until the filter has sent so many Pings, and as many Pongs have come.
+    /// Waits until the filter has sent so many Pings, one every two seconds, and as many
+    /// Pongs have come.
     fn beats(&self, pings: usize) {
         let before = self.pinged();
         wait_for("Pings of the filter, and Pongs to them", || {

@@ -34,8 +34,8 @@ async function connect(url, version) {
     protocolVersion: Number(version),
     // Version 3.1 has a name and a subprotocol of its own.
     protocolId: version === "3" ? "MQIsdp" : "MQTT",
-    keepalive: 1,
-    // On a busy machine.
+    // An answer must come within it, on a busy machine, too.
+    keepalive: 3,
     connectTimeout: 300_000,
     reconnectPeriod: 0,
     wsOptions: { perMessageDeflate: { threshold: 0 } },

@@ -14,7 +14,7 @@ const say = (what) => console.log(JSON.stringify(what));
 async function serve() {
   const server = new RPCServer({
     protocols: ["ocpp2.0.1", "ocpp1.6"],
-    pingIntervalMs: 700,
+    pingIntervalMs: 2500,
     wssOptions: { perMessageDeflate: { threshold: 0 } },
     strictMode: true,
   });
@@ -54,7 +54,7 @@ async function connect(endpoint, identity, password) {
     protocols: ["ocpp1.6"],
     strictMode: true,
     reconnect: false,
-    pingIntervalMs: 500,
+    pingIntervalMs: 3000,
     callConcurrency: 2,
     callTimeoutMs: 300_000,
     wsOpts: { perMessageDeflate: { threshold: 0 } },

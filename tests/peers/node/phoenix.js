@@ -70,8 +70,8 @@ async function connect(url, token, topic, binary) {
   const socket = new Socket(url, {
     transport: Transport,
     authToken: token,
-    heartbeatIntervalMs: 500,
-    // On a busy machine.
+    // An answer must come within it, on a busy machine, too.
+    heartbeatIntervalMs: 3000,
     timeout: 300_000,
   });
   let asked = false;

@@ -43,7 +43,7 @@ fn mqtt_js_publishes_and_subscribes_over_heartbeats() {
         client.write("end");
         let saw = client.line();
         assert_eq!(saw["received"], 8, "{saw}");
-        assert!(saw["beats"].as_u64().unwrap() >= 2, "{saw}");
+        assert!(saw["beats"].as_u64().unwrap() >= 1, "{saw}");
         assert_eq!(guarded.server.line(), json!({"subprotocol": subprotocol}));
         // The broker ends the connection once it has read DISCONNECT, so a Close that the
         // client sends behind it may find nobody.

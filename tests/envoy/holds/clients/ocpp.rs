@@ -22,7 +22,8 @@ fn policy(compression: &str) -> Value {
             "handshake": {"subprotocols": ["ocpp1.6", "ocpp2.0.1"], "compression": compression},
             "auth": {
                 "credentials": [{"header": "authorization", "scheme": "basic"}],
-                "api_keys": [key("CP_1", TEXT), key("CP_2", &BYTES)],
+                "api_keys": [key("CP_1", TEXT), key("CP|2@a", &BYTES)],
+            "authorize": [{"from": {"path": "/ocpp/{id}"}, "claim": "id"}],
             },
             "client": {"types": ["text"]},
             "server": {"types": ["text"]},
@@ -39,7 +40,7 @@ fn charger(guarded: &Guarded, name: &str, password: &[u8]) -> Script {
 
 #[test]
 fn chargers_of_ocpp_rpc_call_and_are_called_over_three_keepalives() {
-    let cases = COMPRESSION.into_iter().zip([("CP_1", TEXT), ("CP_2", &BYTES)]);
+    let cases = COMPRESSION.into_iter().zip([("CP_1", TEXT), ("CP|2@a", &BYTES)]);
     for (compression, (name, password)) in cases {
         let guarded = Guarded::start("ocpp.js", &policy(compression));
         let mut client = charger(&guarded, name, password);
@@ -61,7 +62,8 @@ fn chargers_of_ocpp_rpc_call_and_are_called_over_three_keepalives() {
 #[test]
 fn a_charger_with_another_password_is_told() {
     let guarded = Guarded::start("ocpp.js", &policy("strip"));
-    for (name, password) in [("CP_1", &BYTES[..]), ("CP_2", TEXT), ("CP_3", TEXT), ("CP_1", b"")] {
+    for (name, password) in [("CP_1", &BYTES[..]), ("CP|2@a", TEXT), ("CP_3", TEXT), ("CP_1", b"")]
+    {
         let saw = charger(&guarded, name, password).line();
         assert_eq!(saw, json!({"failed": 401}), "{name}");
     }
@@ -72,14 +74,17 @@ fn a_charger_with_another_password_is_told() {
 fn chargers_of_python_call_and_are_called_over_three_keepalives() {
     for compression in COMPRESSION {
         let guarded = Guarded::start("ocpp_peer.py", &policy(compression));
-        let url = |password| format!("ws://CP_1:{password}@{}/ocpp/CP_1", guarded.address());
-        let start = |password| {
+        let start = |password, name| {
+            let url = format!("ws://CP_1:{password}@{}/ocpp/{name}", guarded.address());
             let mut command = script("ocpp_peer.py");
-            command.args(["connect", &url(password)]);
+            command.args(["connect", &url]);
             Script::start(command)
         };
-        assert_eq!(start("pass%3Aword").line(), json!({"failed": 401}));
-        let mut client = start("pass%3Aword%20of%2020%20bytes");
+        let password = "pass%3Aword%20of%2020%20bytes";
+        for (password, name, status) in [("pass%3Aword", "CP_1", 401), (password, "CP_2", 403)] {
+            assert_eq!(start(password, name).line(), json!({"failed": status}));
+        }
+        let mut client = start(password, "CP_1");
         assert_eq!(client.line(), json!({"connected": "Accepted"}), "{compression}");
         guarded.beats(3);
         client.write("end");

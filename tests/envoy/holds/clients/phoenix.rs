@@ -59,7 +59,7 @@ fn phoenix_joins_and_talks_over_heartbeats() {
         let saw = guarded.server.line();
         assert_eq!(saw["joined"], json!(["room:lobby"]), "{saw}");
         assert_eq!((&saw["code"], &saw["reason"]), (&json!(4001), &json!("enough")));
-        assert!(saw["beats"].as_u64().unwrap() >= 3, "{saw}");
+        assert!(saw["beats"].as_u64().unwrap() >= 1, "{saw}");
         assert_eq!(saw["offer"].as_str().unwrap().contains(PREFIX), forward, "{saw}");
         let seen = guarded.ended();
         assert_compressed(compression, &seen);

@@ -59,13 +59,14 @@ impl Tap {
     }
 }
 
+/// The frames of one direction among all that was seen.
+type Direction = fn(&mut Seen) -> &mut Frames;
+
 fn pass_both(client: &TcpStream, server: &TcpStream, seen: &Arc<Mutex<Seen>>) {
     seen.lock().unwrap().open += 2;
-    let directions: [(_, _, fn(&mut Seen) -> &mut Frames); 2] = [
-        (client, server, |seen| &mut seen.from_client),
-        (server, client, |seen| &mut seen.from_server),
-    ];
-    for (from, to, frames) in directions {
+    let of_client: Direction = |seen| &mut seen.from_client;
+    let of_server: Direction = |seen| &mut seen.from_server;
+    for (from, to, frames) in [(client, server, of_client), (server, client, of_server)] {
         let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
         let seen = Arc::clone(seen);
         std::thread::spawn(move || {
