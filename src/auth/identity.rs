@@ -26,8 +26,8 @@ pub struct Identity {
     /// The moment from which it is no longer good, leeway included; `None`:
     /// never.
     pub expires: Option<Timestamp>,
-    /// What the credential says: a token's claims; for an API key `sub` alone;
-    /// a session service's answer, with the subject as `sub`. Shared with what is
+    /// What the credential says: a token's claims; for an API key `sub`, which is
+    /// the user, and `id`; a session service's answer, with the subject as `sub`. Shared with what is
     /// kept for the next time.
     pub claims: Rc<Map<String, Value>>,
     /// What it was verified by.
@@ -99,6 +99,8 @@ impl Identity {
         let user = format!("key:{id}");
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), Value::String(user.clone()));
+        // So that `authorize` can hold a charger to the path of its own name (OCPP).
+        claims.insert("id".to_owned(), Value::String(id.to_owned()));
         Self {
             user: Some(user),
             kind: CredentialKind::ApiKey,

@@ -2,6 +2,7 @@
 //! operator was not told the truth: the inputs that outsiders found, and others of
 //! the same kinds, one file for each.
 
+mod clients;
 mod close_codes;
 mod fragments;
 mod handshakes;

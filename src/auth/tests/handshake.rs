@@ -143,6 +143,16 @@ fn basic_names_an_api_key_by_its_id() {
 }
 
 #[test]
+fn an_api_key_has_its_user_and_its_id_for_claims() {
+    let mut rules = sources(&[header("x-api-key")]);
+    rules.api_keys.add_plain("CP|1", b"a-key-of-charger-1").unwrap();
+    let head = head(&[("x-api-key", "a-key-of-charger-1")]);
+    let presented = Presented::collect(&rules, &head, None, &[]);
+    let identity = authenticate(&rules, presented, at(NOW), &NoHost).unwrap();
+    assert_eq!(*identity.claims, *json!({"sub": "key:CP|1", "id": "CP|1"}).as_object().unwrap());
+}
+
+#[test]
 fn a_credential_is_known_to_stand_in_a_cookie() {
     let rules = sources(&[header("authorization"), cookie("session")]);
     let in_cookie =
