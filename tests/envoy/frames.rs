@@ -33,6 +33,11 @@ pub fn prompt(document: &Value, upstream: SocketAddr) -> Value {
     bootstrap
 }
 
+/// What a direction says whose messages are read, and so held until they are whole.
+pub fn reading() -> Value {
+    json!({"rules": [{"name": "no-scripts", "pattern": "(?i)<script", "action": "close"}]})
+}
+
 /// A counter or gauge by the name that wsguard gives it; 0 when there is none.
 pub fn counter(envoy: &Envoy, name: &str) -> usize {
     assert!(!name.contains('.'), "{name} is no name as Prometheus shows it");

@@ -3,6 +3,7 @@
 
 use super::client::{Client, Request, frame, text};
 use super::examples;
+use super::frames::reading;
 use super::support::{Envoy, bootstrap, wait_for};
 use super::upstream::{Recorder, Script};
 use serde_json::{Value, json};
@@ -130,8 +131,8 @@ fn names_metrics_and_labels(bootstrap: &str) {
 #[test]
 fn held_bytes_are_in_the_gauge_until_they_are_not() {
     let upstream = Recorder::start(Script::Accept(Vec::new()));
-    let envoy =
-        Envoy::start(&bootstrap(&json!({"policies": [{"name": "chat"}]}), upstream.address));
+    let document = json!({"policies": [{"name": "chat", "client": reading()}]});
+    let envoy = Envoy::start(&bootstrap(&document, upstream.address));
     let name = "wsguard_buffered_bytes";
     let mut clients: Vec<_> =
         (0..4).map(|_| Client::open(envoy.address(), &Request::upgrade("/ws"))).collect();

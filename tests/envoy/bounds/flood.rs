@@ -1,8 +1,8 @@
 //! Thousands of clients that begin a message of 1 MiB and never end it.
 
 use crate::client::{Request, frame, text};
-use crate::frames::counter;
 use crate::frames::pair::Upstream;
+use crate::frames::{counter, reading};
 use crate::support::{Envoy, bootstrap, wait_for};
 use serde_json::json;
 use std::io::Write;
@@ -21,8 +21,9 @@ fn unfinished() -> Vec<u8> {
 fn hold(connections: usize, limit_bytes: usize) {
     let upstream = Upstream::bind();
     let document = json!({
-        "limits": {"buffered_per_worker": limit_bytes},
-        "policies": [{"name": "chat"}],
+        // All clients of this test have one address.
+        "limits": {"buffered_per_worker": limit_bytes, "buffered_per_ip": limit_bytes},
+        "policies": [{"name": "chat", "client": reading()}],
     });
     let mut bootstrap = bootstrap(&document, upstream.address());
     // Envoy's own limit is 1024.

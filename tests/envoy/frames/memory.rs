@@ -1,7 +1,7 @@
 //! What a worker holds for unfinished messages has a limit, and comes back.
 
 use super::pair::Upstream;
-use super::{counter, prompt};
+use super::{counter, prompt, reading};
 use crate::client::{Client, Request, frame, text};
 use crate::support::{Envoy, wait_for};
 use serde_json::json;
@@ -17,8 +17,9 @@ const WORKERS: usize = 2;
 fn unfinished_messages_fill_the_account_and_nothing_else() {
     let upstream = Upstream::bind();
     let document = json!({
-        "limits": {"buffered_per_worker": LIMIT},
-        "policies": [{"name": "chat"}],
+        // All clients of this test have one address.
+        "limits": {"buffered_per_worker": LIMIT, "buffered_per_ip": LIMIT},
+        "policies": [{"name": "chat", "client": reading()}],
     });
     let mut bootstrap = prompt(&document, upstream.address());
     // Envoy's own limit is 1024.

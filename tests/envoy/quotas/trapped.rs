@@ -3,7 +3,7 @@
 
 use super::{Gate, bootstrap, policy, status};
 use crate::client::{Client, KEY, Request, frame, text};
-use crate::frames::counter;
+use crate::frames::{counter, reading};
 use crate::peers::{Echo, Maker};
 use crate::support::{Envoy, balanced, behind_a_proxy, trap_wasm, wait_for};
 use serde_json::{Value, json};
@@ -140,7 +140,9 @@ impl Counted<'_> {
         let mut talk = policy("talk", json!({"per_ip": 100}));
         talk["client"] = json!({"rate": {"per_ip": "20/10m"}, "on_violation": "drop"});
         let chat = policy("chat", json!({"per_ip": LIMIT}));
-        json!({"policies": [chat, policy("held", json!({"per_ip": 100})), keyed, hasty, talk]})
+        let mut held = policy("held", json!({"per_ip": 100}));
+        held["client"] = reading();
+        json!({"policies": [chat, held, keyed, hasty, talk]})
     }
 
     fn asks(&self, request: &Request) -> (u16, String) {
