@@ -333,7 +333,7 @@ proptest! {
         steps in proptest::collection::vec((0usize..24, step()), 1..300),
     ) {
         let budget = Budget::with_limits(WORKER, PER_IP);
-        let open = |i: usize| Modelled::new(&budget, u8::try_from(i % 4).unwrap(), i % 3 == 0);
+        let open = |i: usize| Modelled::new(&budget, u8::try_from(i % 4).unwrap(), i.is_multiple_of(3));
         let mut all: Vec<Modelled> = (0..24).map(open).collect();
         for (clock, (who, step)) in steps.into_iter().enumerate() {
             match step {
