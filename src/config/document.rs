@@ -45,14 +45,13 @@ pub(super) fn read(root: &Node<'_>) -> Option<Config> {
     unique_names(&checked);
     never_reached(&checked);
     let users = nodes.iter().any(|policy| policy.has_member("auth"));
-    let bans = nodes.iter().any(|policy| policy.has_member("bans"));
     let policies: Vec<Policy> = checked.iter().map(|checked| checked.policy.clone()).collect();
     Some(Config {
         filter,
         unmatched: unmatched.unwrap_or(Unmatched::Reject),
         buffered_per_worker_bytes: limits.per_worker,
         buffered_per_ip_bytes: limits.per_ip(&policies),
-        quotas: quotas::read_document(document.get("quotas"), users, bans),
+        quotas: quotas::read_document(document.get("quotas"), users),
         identity_headers: identity_headers(&checked),
         policies,
         mode,

@@ -12,11 +12,11 @@ const CONNECTIONS: Bound = Bound { most: 100_000_000, text: "100000000" };
 
 const PREFIX: Bound = Bound { most: 128, text: "128" };
 
-/// Reads `quotas` of the document; `users`: some policy knows its users, `bans`:
-/// some policy bans, and addresses by the document's prefix.
-pub(super) fn read_document(node: Option<&Node<'_>>, users: bool, bans: bool) -> QuotaRules {
+/// Reads `quotas` of the document; `users`: some policy knows its users. Held bytes are
+/// summed by the document's prefix in any case.
+pub(super) fn read_document(node: Option<&Node<'_>>, users: bool) -> QuotaRules {
     let quotas = node.and_then(|node| node.object(&["connections", "ipv6_prefix"]));
-    quotas.map(|quotas| read(&quotas, users, bans)).unwrap_or_default()
+    quotas.map(|quotas| read(&quotas, users, true)).unwrap_or_default()
 }
 
 /// Reads `quotas` of a policy; `users`: it knows its users, `elsewhere`: another

@@ -236,8 +236,8 @@ impl fmt::Display for Relation {
                 "can be no strike: it is no fault of the client's, or a ban itself; remove it",
             ),
             Self::Ipv6PrefixAlone => f.write_str(
-                "has no effect without `per_ip` or a service that `auth` asks (or in the document, \
-                 `bans` in a policy), which count addresses by it; write one too, or remove it",
+                "has no effect without `per_ip` or a service that `auth` asks, which count addresses \
+                 by it; write one too, or remove it",
             ),
             Self::SecretIsPublished => f.write_str(
                 "is signed with a shared secret, which nobody publishes: whoever reads it could \

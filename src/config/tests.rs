@@ -129,6 +129,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.mode, Mode::Enforce);
     assert_eq!(config.unmatched, Unmatched::Reject);
     assert_eq!(config.buffered_per_worker_bytes, 256 * 1024 * 1024);
+    assert_eq!(config.buffered_per_ip_bytes, 32 * 1024 * 1024);
     assert!(config.identity_headers.is_empty());
     let [policy] = config.policies.as_slice() else { panic!("one policy") };
     assert_eq!((policy.name.as_str(), policy.mode), ("chat", Mode::Enforce));

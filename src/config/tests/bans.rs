@@ -92,10 +92,11 @@ fn mistakes_are_told_with_what_to_write() {
 }
 
 #[test]
-fn bans_count_addresses_by_the_documents_prefix() {
+fn bans_and_held_bytes_count_addresses_by_the_documents_prefix() {
     let document = |bans: &str| {
         format!(r#"{{"quotas": {{"ipv6_prefix": 48}}, "policies": [{{"name": "a"{bans}}}]}}"#)
     };
-    assert_eq!(parse(&document(r#", "bans": {}"#)).unwrap().quotas.ipv6_prefix, 48);
-    assert!(errors(&document(""))[0].starts_with("quotas.ipv6_prefix: has no effect"));
+    for bans in [r#", "bans": {}"#, ""] {
+        assert_eq!(parse(&document(bans)).unwrap().quotas.ipv6_prefix, 48);
+    }
 }

@@ -146,6 +146,45 @@ fn held_bytes_are_bounded() {
 }
 
 #[test]
+fn an_addresss_share_of_held_bytes_fits_its_messages_and_the_workers() {
+    let config = |limits: &str, policies: &str| {
+        let policies = if policies.is_empty() { r#"{"name": "chat"}"# } else { policies };
+        let document = format!(r#"{{"limits": {{{limits}}}, "policies": [{policies}]}}"#);
+        parse(&document).map(|config| config.buffered_per_ip_bytes).map_err(|e| e.to_string())
+    };
+    let large = r#"{"name": "b", "match": {"paths": ["/b"]}, "server": {"max_message": "16MiB"}},
+        {"name": "a"}"#;
+    // Without it: an eighth, four messages, or all.
+    for (worker, policies, bytes) in [
+        ("1GiB", "", 128 << 20),
+        ("16MiB", "", 4 << 20),
+        ("3MiB", "", 3 << 20),
+        ("8KiB", "", 8 << 10),
+        ("256MiB", large, 64 << 20),
+    ] {
+        let limits = format!(r#""buffered_per_worker": "{worker}""#);
+        assert_eq!(config(&limits, policies), Ok(bytes), "{worker}");
+    }
+    assert_eq!(config(r#""buffered_per_ip": "256MiB""#, ""), Ok(256 << 20));
+    assert_eq!(config(r#""buffered_per_ip": "2MiB""#, ""), Ok(2 << 20));
+    assert_eq!(config(r#""buffered_per_ip": "32MiB""#, large), Ok(32 << 20));
+    let below = "is less than two messages of the largest max_message";
+    let above = "is above buffered_per_worker";
+    for (limits, policies, says) in [
+        (r#""buffered_per_ip": 2097151"#, "", below),
+        (r#""buffered_per_ip": "31MiB""#, large, below),
+        (r#""buffered_per_ip": "257MiB""#, "", above),
+        (r#""buffered_per_worker": "8MiB", "buffered_per_ip": "9MiB""#, "", above),
+        (r#""buffered_per_ip": 0"#, "", "is 0, which would let nothing pass"),
+        (r#""buffered_per_ip": "2GiB""#, "", "is too large; write at most 1GiB"),
+        (r#""buffered_per_ip": "2""#, "", "is no size"),
+    ] {
+        let error = config(limits, policies).unwrap_err();
+        assert!(error.starts_with("limits.buffered_per_ip: ") && error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn names_are_there_unique_and_fit_for_metrics() {
     let missing = "policies[0].name: is missing; write one that is unique, for metrics and events";
     assert_eq!(errors(r#"{"policies": [{}]}"#), [missing]);

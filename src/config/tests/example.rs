@@ -10,7 +10,7 @@ pub(super) const EVERY_SECTION: &str = r#"{
 "filter": "http",
 "mode": "enforce",
 "unmatched": "reject",
-"limits": {"buffered_per_worker": "256MiB"},
+"limits": {"buffered_per_worker": "256MiB", "buffered_per_ip": "32MiB"},
 "quotas": {"connections": {"per_ip": 50, "total": 20000}},
 "policies": [{
   "name": "chat",
