@@ -74,10 +74,16 @@ test: wasm wasm-trap envoy tools browser handlers receivers ## Unit, property an
 	@$(PYTHON) $(TOOLS)/suites.py "cd $(TOOLS) && $(PYTHON) -m unittest" \
 	  "$(TOOLS)/cargo.sh test --locked --no-fail-fast"
 
-# WASM=… runs them against another build, to see what it lets by.
+# WASM=… runs them against another build, to see what it lets by, or whom it turns away.
+holes_cargo = $(if $(WASM),WSGUARD_WASM=$(abspath $(WASM))) $(TOOLS)/cargo.sh test --locked --no-fail-fast --test envoy
+
 .PHONY: bypasses
 bypasses: $(if $(WASM),,wasm) envoy tools ## Ways past the filter that outsiders found, alone (WASM=… for another build)
-	@$(if $(WASM),WSGUARD_WASM=$(abspath $(WASM))) $(TOOLS)/cargo.sh test --locked --no-fail-fast --test envoy bypasses
+	@$(holes_cargo) bypasses
+
+.PHONY: holds
+holds: $(if $(WASM),,wasm) envoy tools browser receivers ## Where one client held up others or was turned away, alone (WASM=… for another build)
+	@$(holes_cargo) holds
 
 .PHONY: soak
 soak: wasm wasm-trap envoy tools browser handlers receivers ## The tests that take minutes: thousands of connections, a million addresses
