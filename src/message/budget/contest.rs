@@ -1,7 +1,7 @@
 //! Who gives way when held bytes run short.
 
 use super::window::Window;
-use super::{Address, Budget, Exhausted, Holder, Key, Shortage};
+use super::{Address, Budget, Holder, Key, Shortage};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -37,26 +37,27 @@ struct RoomRequest<'a> {
 }
 
 impl Budget {
-    /// Sees to it that `holder` may take so many bytes more within all limits.
+    /// Sees to it that `holder` may take so many bytes more within all limits; otherwise
+    /// which sum has no room for them.
     pub(super) fn make_room(
         &self,
         holder: &Rc<Holder>,
         address: &Rc<Address>,
         bytes: u64,
-    ) -> Result<(), Exhausted> {
+    ) -> Result<(), Shortage> {
         let request = RoomRequest { holder, address, bytes };
         let sums = [Shortage::Address, Shortage::Unverified, Shortage::Worker];
         let sums = sums.into_iter().filter(|sum| request.counts_in(*sum));
         // By itself it would be too much: nobody else gives way for that.
         let alone = holder.bytes.get().saturating_add(bytes);
-        if sums.clone().any(|sum| alone > self.limit(sum)) {
-            return Err(Exhausted);
+        if let Some(sum) = sums.clone().find(|sum| alone > self.limit(*sum)) {
+            return Err(sum);
         }
         // What gives way for one sum makes no other one larger.
         sums.clone().try_for_each(|sum| self.make_room_in(sum, request))
     }
 
-    fn make_room_in(&self, sum: Shortage, request: RoomRequest<'_>) -> Result<(), Exhausted> {
+    fn make_room_in(&self, sum: Shortage, request: RoomRequest<'_>) -> Result<(), Shortage> {
         let slack = self.limit(sum) / SLACK_PART;
         let (mut wants, mut standings) = (0, None);
         loop {
@@ -66,7 +67,7 @@ impl Budget {
             }
             let standings = standings.get_or_insert_with(|| self.standings(sum, request));
             let Some(((_, own, key), mut most)) = standings.pop_last() else {
-                return if short { Err(Exhausted) } else { Ok(()) };
+                return if short { Err(sum) } else { Ok(()) };
             };
             let address = Rc::clone(&most.address);
             let order = most.order.get_or_insert_with(|| order(&address, sum, request));
@@ -79,7 +80,7 @@ impl Budget {
                 }
                 Some(Candidate::Connection(_)) if !short => return Ok(()),
                 Some(Candidate::Connection(holder)) if Rc::ptr_eq(&holder, request.holder) => {
-                    return Err(Exhausted);
+                    return Err(sum);
                 }
                 Some(Candidate::Connection(holder)) => holder.give_way(sum),
             }

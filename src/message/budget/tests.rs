@@ -391,3 +391,25 @@ proptest! {
         prop_assert!(budget.addresses.borrow().is_empty());
     }
 }
+
+/// Each failure costs a look at all connections of the address, so there is one for each
+/// connection that is lost.
+#[test]
+fn who_holds_the_most_and_can_do_without_more_gives_way_for_it() {
+    let budget = Budget::with_limits(1000, 100);
+    let address = Some("192.0.2.1".parse().unwrap());
+    let holders = [0, 1].map(|number| {
+        let holder = Holder::new(&budget, address, 64);
+        holder.set_number(number);
+        holder
+    });
+    let mut charges = holders.each_ref().map(Charge::new);
+    assert!(charges[0].grow_or_give_way(60) && charges[1].grow_or_give_way(40));
+    assert!(!charges[0].grow_or_give_way(1));
+    assert_eq!((budget.take_given_way(), budget.used_bytes()), (vec![0], 40));
+    assert_eq!(holders[0].take_notice(), Some(Shortage::Address));
+    assert!(!charges[0].grow_or_give_way(1) && !holders[0].has_notice(), "told once");
+    assert!(charges[1].grow_or_give_way(60));
+    drop(charges);
+    assert_eq!(budget.used_bytes(), 0);
+}
