@@ -225,7 +225,7 @@ impl Session {
     /// bytes.
     pub fn push(&mut self, out: &mut Vec<u8>) {
         if self.has_to_push() {
-            let close = self.outboxes.client.push_into(out);
+            let close = self.outboxes.client.push_into(self.server.room(), out);
             self.note_sent(Sender::Client, close);
         }
     }
@@ -234,7 +234,7 @@ impl Session {
     #[must_use]
     pub fn has_to_push(&self) -> bool {
         let client = &self.outboxes.client;
-        client.is_open() && self.pushes() && !client.is_empty() && !self.server.is_inside()
+        client.is_open() && self.pushes() && client.has_for(self.server.room())
     }
 
     /// What a client is told whose handshake [`Self::on_data`] has refused, for
@@ -353,14 +353,14 @@ impl Session {
         }
     }
 
-    /// Lets what we have to say to `receiver` go on, ahead of what comes; not inside a
-    /// frame.
+    /// Lets what we have to say to `receiver` go on, ahead of what comes, as far as there
+    /// is room for it.
     fn flush(&mut self, receiver: Sender, forward: &mut Forward<'_>) {
-        let is_inside = self.flow(receiver.other()).is_inside();
+        let room = self.flow(receiver.other()).room();
         let outbox = self.outboxes.of(receiver);
-        if !is_inside && !outbox.is_empty() {
+        if outbox.has_for(room) {
             let mut close = None;
-            forward.insert(|out| close = outbox.take_into(out));
+            forward.insert(|out| close = outbox.take_into(room, out));
             self.note_sent(receiver, close);
         }
     }

@@ -5,6 +5,7 @@ use super::Session;
 use super::asking::Asking;
 use super::both::Both;
 use super::closes::SentClose;
+use super::flow::Room;
 use super::gate::{Gate, Passage};
 use super::outbox::Outbox;
 use super::pings::Payload;
@@ -76,9 +77,10 @@ pub(super) struct Who<'a> {
 /// What goes on in the place of a message that vanishes.
 enum InItsPlace {
     Nothing,
-    /// This frame: what the client is told in the place of a server's message, or the
-    /// Pong to the other end's Ping in the place of one to ours.
-    Frame(Vec<u8>),
+    /// This one: what the client is told in the place of what the server sent.
+    Message(Vec<u8>),
+    /// The Pong to the other end's Ping in the place of one to ours.
+    Pong(Vec<u8>),
     /// A client's: a Ping, so that the server gives us a chance to answer.
     Ping,
 }
@@ -193,10 +195,11 @@ impl Judge for Bench<'_> {
         verdict
     }
 
-    fn in_its_place(&mut self, out: &mut Vec<u8>) {
+    fn in_its_place(&mut self, room: Room, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.in_its_place, InItsPlace::Nothing) {
             InItsPlace::Nothing => {}
-            InItsPlace::Frame(frame) => out.extend_from_slice(&frame),
+            InItsPlace::Message(frame) if room != Room::All => self.outboxes.client.add(&frame),
+            InItsPlace::Message(frame) | InItsPlace::Pong(frame) => out.extend_from_slice(&frame),
             InItsPlace::Ping => {
                 let key = key_of_ours(self.guard);
                 self.outboxes.server.ask_now(Some(key), out);
@@ -363,14 +366,14 @@ impl Judge for Bench<'_> {
         self.outboxes.of(self.sender.other()).pass_on_ping(payload);
     }
 
-    fn is_due(&self) -> bool {
+    fn is_due(&self, room: Room) -> bool {
         let Both { client, server } = &*self.outboxes;
         let outbox = if self.sender == Sender::Client { server } else { client };
-        !outbox.is_empty()
+        outbox.has_for(room)
     }
 
-    fn due(&mut self, out: &mut Vec<u8>) {
-        self.due_close = self.outboxes.of(self.sender.other()).take_into(out);
+    fn due(&mut self, room: Room, out: &mut Vec<u8>) {
+        self.due_close = self.outboxes.of(self.sender.other()).take_into(room, out);
     }
 
     fn moment(&self) -> Duration {

@@ -58,14 +58,26 @@ pub(super) struct Flow {
     message: Option<Message>,
     content: Content,
     close: Option<CloseSeen>,
-    /// The header of the frame in progress has gone on, and not all of its payload.
-    is_inside: bool,
+    /// What else can be said to the receiver, by what has gone on.
+    room: Room,
     /// When the message or frame in progress began, by the steady clock, as of the
     /// chunk.
     begun: Option<Duration>,
     /// Mode report: what follows can't be read as every receiver reads it, and
     /// passes unread.
     unread: bool,
+}
+
+/// What can be said to an end beside what goes on to it, by how much of the other end's
+/// frames and messages it has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Room {
+    /// Nothing: it has had the beginning of a frame and not its end.
+    Nothing,
+    /// Control frames (RFC 6455 §5.4): of a message it has had some frames and not the last.
+    Controls,
+    /// Whole messages, too.
+    All,
 }
 
 /// The sender's Close frame went by.
@@ -86,7 +98,7 @@ impl Flow {
             message: None,
             content: Content::new(),
             close: None,
-            is_inside: false,
+            room: Room::All,
             begun: None,
             unread: false,
         }
@@ -109,10 +121,14 @@ impl Flow {
         self.unread
     }
 
-    /// Whether the receiver has had the beginning of a frame and not its end: nothing
-    /// else can be said to it before that.
-    pub(super) const fn is_inside(&self) -> bool {
-        self.is_inside
+    /// What else can be said to the receiver now.
+    pub(super) const fn room(&self) -> Room {
+        self.room
+    }
+
+    /// Whether the receiver has had the beginning of a frame and not its end.
+    pub(super) fn is_inside(&self) -> bool {
+        self.room == Room::Nothing
     }
 
     /// When the message or frame in progress began, where one is, and how much its
@@ -145,7 +161,7 @@ impl Flow {
     /// Gives back whatever is held: nothing of it will go on.
     pub(super) fn discard(&mut self) {
         // Of what goes on in pieces nothing is held, and a frame that has begun ends.
-        self.message = self.message.take().filter(|_| self.is_inside);
+        self.message = self.message.take().filter(|_| self.room == Room::Nothing);
         self.control = Vec::new();
         self.content.discard();
     }

@@ -193,6 +193,10 @@ impl Session {
         if self.outboxes.client.unanswered() >= MISSED_PINGS {
             return Some(Reason::HeartbeatMissed);
         }
+        // Nor can one inside a frame: it goes as soon as that has ended.
+        if self.server.is_inside() {
+            return None;
+        }
         self.life.asked = now;
         self.outboxes.client.ask();
         None

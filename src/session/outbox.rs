@@ -3,8 +3,9 @@
 //! direction, or with `push` for the filter to ask.
 
 use super::closes::SentClose;
+use super::flow::Room;
 use super::pings::{Payload, Pings, Pong, Secret};
-use crate::frame::{Opcode, Sender, close};
+use crate::frame::{FrameHeader, Opcode, Sender, close};
 use crate::message::budget::{Charge, Holder};
 use std::rc::Rc;
 
@@ -107,11 +108,12 @@ impl Outbox {
         }
     }
 
-    /// Charges so many bytes of ours, if there is room for them.
+    /// Charges so many bytes of ours, if there is room for them; where the worker has none,
+    /// the connection gives way.
     fn takes(&mut self, bytes: usize) -> bool {
         let fits = self.due.len().saturating_add(bytes) <= MAX_DUE_BYTES;
         let is_read = self.unread_bytes < MAX_UNREAD_BYTES;
-        !self.sealed && fits && is_read && self.charge.grow(bytes).is_ok()
+        !self.sealed && fits && is_read && self.charge.grow_or_give_way(bytes)
     }
 
     /// Puts frames of `sender` in, the other end, whose turn it is: they are bounded
@@ -164,20 +166,52 @@ impl Outbox {
         self.charge.release();
     }
 
-    /// Appends all that is due, and returns the Close among it.
-    pub(super) fn take_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
-        out.extend_from_slice(&self.due);
-        self.due = Vec::new();
-        self.holds_released = false;
-        self.charge.release();
+    /// Whether something is due for which there is so much room.
+    pub(super) fn has_for(&self, room: Room) -> bool {
+        match room {
+            Room::Nothing => false,
+            Room::Controls => frames(&self.due).any(|(is_control, _)| is_control),
+            Room::All => !self.is_empty(),
+        }
+    }
+
+    /// Appends all that is due for which there is so much room, and returns the Close among
+    /// it.
+    pub(super) fn take_into(&mut self, room: Room, out: &mut Vec<u8>) -> Option<SentClose> {
+        match room {
+            Room::Nothing => return None,
+            Room::Controls => self.take_controls_into(out),
+            Room::All => {
+                out.extend_from_slice(&self.due);
+                self.due = Vec::new();
+                self.charge.release();
+            }
+        }
+        self.holds_released &= !self.due.is_empty();
         self.due_close.take()
     }
 
-    /// Appends all that is due, which is written unasked, and returns the Close among it.
+    /// Appends the control frames that are due. Replies of ours among them wait, but not
+    /// for a Close: nothing follows that.
+    fn take_controls_into(&mut self, out: &mut Vec<u8>) {
+        let mut messages = Vec::new();
+        for (is_control, frame) in frames(&self.due) {
+            if is_control { &mut *out } else { &mut messages }.extend_from_slice(frame);
+        }
+        if self.due_close.is_some() {
+            messages = Vec::new();
+        }
+        self.charge.shrink(self.due.len() - messages.len());
+        self.due = messages;
+    }
+
+    /// Appends what [`Self::take_into`] does, which is written unasked, and returns the Close
+    /// among it.
     /// From [`PROVE_BYTES`] on a Ping goes with it, whose Pong shows that the end reads.
-    pub(super) fn push_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
-        self.unread_bytes = self.unread_bytes.saturating_add(self.due.len());
-        let close = self.take_into(out);
+    pub(super) fn push_into(&mut self, room: Room, out: &mut Vec<u8>) -> Option<SentClose> {
+        let before = out.len();
+        let close = self.take_into(room, out);
+        self.unread_bytes = self.unread_bytes.saturating_add(out.len() - before);
         if self.unread_bytes >= PROVE_BYTES && self.proof.is_none() && !self.sealed {
             write_ping(&mut self.pings, None, out);
             self.proof = Some(self.pings.last());
@@ -239,6 +273,19 @@ impl Outbox {
     }
 }
 
+/// Whole frames one by one, and whether each is a control frame.
+fn frames(mut rest: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
+    std::iter::from_fn(move || {
+        let is_masked = rest.get(1).is_some_and(|bits| bits & 0x80 != 0);
+        let sender = if is_masked { Sender::Client } else { Sender::Server };
+        let (header, length) = FrameHeader::parse(rest, sender, true).ok()??;
+        let payload = usize::try_from(header.payload_bytes).unwrap_or(usize::MAX);
+        let (frame, after) = rest.split_at_checked(length.saturating_add(payload))?;
+        rest = after;
+        Some((header.opcode.is_control(), frame))
+    })
+}
+
 /// Appends the next Ping of ours.
 fn write_ping(pings: &mut Pings, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
     Payload::new(&pings.next()).write(Opcode::Ping, key, out);
@@ -265,7 +312,7 @@ mod tests {
         let mut out = Vec::new();
         outbox.ask();
         outbox.ask_now(None, &mut out);
-        outbox.take_into(&mut out);
+        outbox.take_into(Room::All, &mut out);
         assert_eq!(out, b"first\x88\x02\x03\xf0");
         assert!(outbox.is_empty());
     }
@@ -278,7 +325,7 @@ mod tests {
         }
         assert_eq!(budget.used_bytes(), 16_000);
         let mut out = Vec::new();
-        outbox.take_into(&mut out);
+        outbox.take_into(Room::All, &mut out);
         assert_eq!((out.len(), budget.used_bytes()), (16_000, 0));
     }
 
@@ -310,7 +357,7 @@ mod tests {
         let mut out = Vec::new();
         for _ in 0..1000 {
             outbox.add(&[0; 1000]);
-            outbox.push_into(&mut out);
+            outbox.push_into(Room::All, &mut out);
         }
         assert!((64_000..67_000).contains(&out.len()), "{}", out.len());
         out
@@ -343,7 +390,7 @@ mod tests {
         assert!(matches!(outbox.answer(b""), Pong::PassedOn { .. }));
         outbox.add(&[0; 1000]);
         let mut out = Vec::new();
-        outbox.push_into(&mut out);
+        outbox.push_into(Room::All, &mut out);
         assert_eq!(out.len(), PING_BYTES, "no proof, and so nothing else");
         assert!(is_ours(&mut outbox, &ping(&out)));
         fill(&mut outbox);

@@ -1,6 +1,7 @@
 //! Messages that wait for a rate (`slow`) or behind others, and their turn.
 
 use super::bench::Bench;
+use super::flow::Room;
 use super::queue::{Hold, Turn};
 use super::verdict::{Judge, Verdict};
 use super::{Forwarded, Outcome, Session};
@@ -48,7 +49,7 @@ impl Session {
                     Verdict::Pass => {}
                     Verdict::Vanish => {
                         let mut instead = Vec::new();
-                        bench.in_its_place(&mut instead);
+                        bench.in_its_place(Room::All, &mut instead);
                         self.outboxes.of(sender.other()).put(&instead);
                         continue;
                     }

@@ -1,5 +1,6 @@
 //! What is decided about a message, and who decides what follows.
 
+use super::flow::Room;
 use super::gate::Passage;
 use crate::frame::Opcode;
 use crate::message::{Message, MessageType, Violation};
@@ -25,8 +26,9 @@ pub(super) enum Verdict {
 pub(super) trait Judge {
     /// A violation in the frame that begins `offset` bytes into the stream.
     fn violation(&mut self, violation: Violation, offset: u64) -> Verdict;
-    /// Appends what goes on in the place of a message that vanishes.
-    fn in_its_place(&mut self, out: &mut Vec<u8>);
+    /// Appends what goes on in the place of a message, or control frame, that vanishes,
+    /// where there is `room` for it; otherwise it goes when there is.
+    fn in_its_place(&mut self, room: Room, out: &mut Vec<u8>);
     /// Returns true in mode report, where all bytes go on unchanged.
     fn only_watches(&self) -> bool;
     /// Mode report: the message whose last frame begins `offset` bytes into the
@@ -84,9 +86,9 @@ pub(super) trait Judge {
     /// its turn.
     fn greeting_passes(&mut self);
     /// Whether [`Self::due`] would append something.
-    fn is_due(&self) -> bool;
-    /// Appends what has waited for the end of a frame.
-    fn due(&mut self, out: &mut Vec<u8>);
+    fn is_due(&self, room: Room) -> bool;
+    /// Appends what has waited for the end of a frame or message, and has `room` now.
+    fn due(&mut self, room: Room, out: &mut Vec<u8>);
     /// The time of this chunk, by the steady clock.
     fn moment(&self) -> Duration;
 }

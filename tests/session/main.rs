@@ -15,6 +15,7 @@ mod answers;
 mod auth;
 mod bans;
 mod basic;
+mod between;
 mod budget;
 mod closes;
 mod closing;

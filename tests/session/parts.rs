@@ -251,10 +251,11 @@ fn our_pings_and_replies_wait_for_the_end_of_a_frame() {
     let told = rig.server(&[rest.as_slice(), &plain(0x81, b"next")].concat()).bytes;
     let (gone_on, ours) = told.split_at(rest.len());
     assert_eq!(gone_on, rest);
-    assert_eq!(ours[..2], [0x89, 8], "the Ping");
     let answer = String::from_utf8_lossy(ours);
     assert!(answer.contains("type_denied"), "{answer}");
     assert!(ours.ends_with(&plain(0x81, b"next")));
+    assert!(!pass(&mut rig, Duration::ZERO));
+    assert_eq!(rig.pushed()[..2], [0x89, 8], "the Ping");
 }
 
 /// A Pong to the Ping of ours in the middle of a client's message is the place for what

@@ -350,3 +350,32 @@ fn a_handshake_that_upstream_has_not_answered_gives_way_with_503() {
         assert_eq!(guard.buffered_bytes(), 0);
     }
 }
+
+/// Or each reply for which there is no room would cost a search for who gives way.
+#[test]
+fn who_holds_the_most_gives_way_for_a_reply_too() {
+    let document = json!({
+        "limits": {"buffered_per_worker": "8MiB", "buffered_per_ip": 200_000},
+        "policies": [{
+            "name": "chat",
+            "client": {"types": ["binary"], "on_violation": "reply", "max_message": 100_000},
+            "server": {"rules": [{"name": "r", "pattern": "<script"}], "max_message": 100_000},
+        }],
+    });
+    let (_, guard) = worker(&document);
+    let held = || usize::try_from(guard.buffered_bytes()).unwrap();
+    let unfinished = |bytes: usize| {
+        let (mut session, message) = (open(&guard, MANY), plain(0x81, &vec![b'a'; bytes]));
+        let step = hand(&mut session, Sender::Server, &message[..message.len() - 1]);
+        assert_eq!((step.bytes, step.refused), (vec![], None));
+        session
+    };
+    let mut many = vec![unfinished(100_000)];
+    let beside = held() - 99_999;
+    many.push(unfinished(200_000 - held() - beside - 9));
+    assert_eq!(held(), 200_000 - 10);
+    assert_eq!(hand(&mut many[0], Sender::Client, &text("not binary")).refused, None);
+    assert!(many[0].gives_way() && !many[1].gives_way());
+    assert_eq!(end_given_way(&mut many), 1);
+    assert!(held() < 100_000);
+}

@@ -38,7 +38,7 @@ impl Bench<'_> {
             Some(_) if shut && control.is_none() => return Some(Control::Owed),
             Some(gate) if shut => gate.owe_pong(answered),
             _ if control.is_none() => {}
-            _ => self.in_its_place = InItsPlace::Frame(self.pong(&answered)),
+            _ => self.in_its_place = InItsPlace::Pong(self.pong(&answered)),
         }
         control
     }

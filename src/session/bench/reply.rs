@@ -25,7 +25,7 @@ impl Bench<'_> {
         let mut frame = Vec::new();
         write_message(MessageType::Text, &text, None, &mut frame);
         self.in_its_place = match self.sender {
-            Sender::Server => InItsPlace::Frame(frame),
+            Sender::Server => InItsPlace::Message(frame),
             Sender::Client => {
                 self.outboxes.client.add(&frame);
                 let asked =

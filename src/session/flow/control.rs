@@ -89,7 +89,7 @@ impl Flow {
     ) -> Result<(), Stopped> {
         let control = judge.control(opcode, &self.control);
         if control == Control::Ours {
-            forward.insert(|out| judge.in_its_place(out));
+            forward.insert(|out| judge.in_its_place(self.room, out));
             return Ok(());
         }
         let rate = self.take_rate(forward, judge)?;
@@ -138,7 +138,7 @@ impl Flow {
         match judge.violation(violation, self.frame_offset) {
             Verdict::Pass => return Ok(Delivery::AsItCame),
             Verdict::Stop => return Err(Stopped),
-            Verdict::Vanish => forward.insert(|out| judge.in_its_place(out)),
+            Verdict::Vanish => forward.insert(|out| judge.in_its_place(self.room, out)),
             // Nothing is cut out of so little, and no time would help.
             Verdict::Sanitize | Verdict::Wait => {}
         }
@@ -181,7 +181,7 @@ impl Flow {
         let verdict = judge.violation(violation, self.frame_offset);
         match verdict {
             Verdict::Stop | Verdict::Sanitize => return Err(Stopped),
-            Verdict::Vanish => forward.insert(|out| judge.in_its_place(out)),
+            Verdict::Vanish => forward.insert(|out| judge.in_its_place(self.room, out)),
             Verdict::Pass | Verdict::Wait => {}
         }
         Ok(verdict)

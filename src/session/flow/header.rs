@@ -1,7 +1,7 @@
 //! A frame's header: its place in the message, and the type, limits and rates that can be
 //! judged before its payload has come.
 
-use super::{Flow, Surroundings, parts};
+use super::{Flow, Room, Surroundings, parts};
 use crate::frame::{FrameError, FrameHeader};
 use crate::message::{Fate, Message, MessageRules, MessageType, Violation, begins};
 use crate::session::forward::Forward;
@@ -40,7 +40,7 @@ impl Flow {
         let offset = self.frame_offset;
         let Some(message) = &mut self.message else { return Err(Stopped) };
         if settle(denied, message, offset, judge)? == Verdict::Vanish {
-            forward.insert(|out| judge.in_its_place(out));
+            forward.insert(|out| judge.in_its_place(Room::All, out));
         }
         let counted = message.count(header, with.rules);
         settle(counted, message, offset, judge)?;
@@ -82,7 +82,7 @@ pub(super) fn take_rate(
         message.excuse();
     }
     if verdict == Verdict::Vanish {
-        forward.insert(|out| judge.in_its_place(out));
+        forward.insert(|out| judge.in_its_place(Room::All, out));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How a judged message goes on: in which form, and at once or in its turn.
 
-use super::stop;
+use super::{Room, stop};
 use crate::message::Message;
 use crate::session::content::{self, Delivery};
 use crate::session::forward::Forward;
@@ -23,7 +23,7 @@ pub(super) fn deliver(
         Delivery::Changed(payload) => send(forward, judge, (message, offset), |out| {
             content::write_message(message.kind(), payload, message.mask(), out);
         })?,
-        Delivery::Vanished => forward.insert(|out| judge.in_its_place(out)),
+        Delivery::Vanished => forward.insert(|out| judge.in_its_place(Room::All, out)),
     }
     Ok(())
 }

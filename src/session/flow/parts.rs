@@ -2,7 +2,7 @@
 //! Binary goes on piece by piece, and so does the server's text, as far as it is
 //! UTF-8; the client's text goes on frame by frame.
 
-use super::{Flow, Piece, Scratch, unmask};
+use super::{Flow, Piece, Room, Scratch, unmask};
 use crate::frame::Item;
 use crate::message::{Message, MessageRules, MessageType, Parts};
 use crate::session::forward::Forward;
@@ -18,6 +18,16 @@ pub(super) const fn of(message: &Message, rules: &MessageRules, holds: bool) -> 
         // A client must not get part of a text into its server that is none.
         MessageType::Text if message.mask().is_some() => Parts::Frames,
         MessageType::Text | MessageType::Binary => Parts::Pieces,
+    }
+}
+
+/// What can be said behind a piece that has gone on, which may be its frame's last, of a
+/// frame that may be its message's.
+const fn room_behind(end: bool, fin: bool) -> Room {
+    match (end, fin) {
+        (false, _) => Room::Nothing,
+        (true, false) => Room::Controls,
+        (true, true) => Room::All,
     }
 }
 
@@ -47,15 +57,17 @@ impl Flow {
             read = read.and_then(|()| message.ends_well());
         }
         settle(read, message, self.frame_offset, judge)?;
+        let before = self.room;
         if message.is_read() && !is_held {
             piece.pass(forward);
-            let was_inside = std::mem::replace(&mut self.is_inside, !piece.end);
-            if was_inside && piece.end && judge.is_due() {
-                forward.insert(|out| judge.due(out));
-            }
+            self.room = room_behind(piece.end, piece.header.fin);
         } else if message.is_read() && piece.end {
             forward.insert(|out| message.release(out));
             message.let_go();
+            self.room = room_behind(true, piece.header.fin);
+        }
+        if self.room > before && judge.is_due(self.room) {
+            forward.insert(|out| judge.due(self.room, out));
         }
         if last {
             self.end_message(judge);
@@ -71,7 +83,7 @@ impl Flow {
         forward: &mut Forward<'_>,
     ) -> Result<(), Stopped> {
         let (mut rest, fin) = (input, self.frame.is_some_and(|frame| frame.fin));
-        let Some(message) = self.message.as_mut().filter(|_| self.is_inside) else {
+        let Some(message) = self.message.as_mut().filter(|_| self.room == Room::Nothing) else {
             return Ok(());
         };
         let Ok(Some(Item::Payload { data, end, .. })) = self.decoder.next(&mut rest) else {
@@ -84,7 +96,7 @@ impl Flow {
         }
         read.map_err(|_| Stopped)?;
         forward.pass(0, data.len());
-        self.is_inside = !end;
+        self.room = room_behind(end, fin);
         Ok(())
     }
 }
