@@ -79,9 +79,9 @@ pub mod tls;
 pub mod upgrade;
 pub mod user_agent;
 
+use crate::inspect::AnyOf;
 use address::AddressRules;
 use origin::OriginRules;
-use regex_automata::meta::Regex;
 
 /// What a policy asks of the opening handshake.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub struct HandshakeRules {
     /// Allowed subprotocols; `None`: not checked.
     pub subprotocols: Option<Vec<String>>,
     /// Patterns of user agents that may not connect.
-    pub user_agents_denied: Option<Regex>,
+    pub user_agents_denied: Option<AnyOf>,
     /// What to do with offered compression.
     pub compression: Compression,
     /// What to do with requests on a matched path that are no upgrade.

@@ -72,6 +72,8 @@ pub enum Reason {
     TypeDenied,
     /// A rule found its pattern in the message.
     RuleMatched,
+    /// More work than one message may cost.
+    MessageTooComplex,
     /// More messages lately than are allowed.
     MessageRate,
     /// More bytes of messages lately than are allowed.
@@ -107,7 +109,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -140,6 +142,7 @@ impl Reason {
         Self::TooManyFragments,
         Self::TypeDenied,
         Self::RuleMatched,
+        Self::MessageTooComplex,
         Self::MessageRate,
         Self::ByteRate,
         Self::IdleTimeout,
@@ -182,6 +185,7 @@ impl Reason {
             Self::TooManyFragments   => row("too_many_fragments",    0, 1008, "Too many fragments"),
             Self::TypeDenied         => row("type_denied",           0, 1003, "Message type not allowed"),
             Self::RuleMatched        => row("rule_matched",          0, 1008, "Message matches a rule"),
+            Self::MessageTooComplex  => row("message_too_complex",   0, 1008, "Message takes too much work"),
             Self::MessageRate        => row("message_rate",          0, 1008, "Too many messages"),
             Self::ByteRate           => row("byte_rate",             0, 1008, "Too many bytes"),
             Self::IdleTimeout        => row("idle_timeout",          0, 1001, "Idle for too long"),

@@ -81,25 +81,24 @@ pub(super) fn without(query: &[u8], names: &[&str]) -> Option<Vec<u8>> {
 /// The same, but with the parameters of exactly these names left in: the other spellings
 /// were never verified.
 pub(super) fn without_other_spellings(query: &[u8], names: &[&str]) -> Option<Vec<u8>> {
-    cut(query, |sent, begins_piece| {
-        let is_exact = begins_piece && names.iter().any(|name| *sent == *name.as_bytes());
+    cut(query, |sent, of_piece| {
+        let is_exact = names.iter().any(|name| *of_piece == *name.as_bytes());
         !is_exact && names.iter().any(|name| is_like(sent, name))
     })
 }
 
 /// Cuts the parameters out of a query for whose decoded name `is_cut` returns true. Some
-/// readers end a parameter at `;` too; `is_cut` is told whether it begins behind a `&`. A
-/// parameter that does is cut up to the next `&`, since its value may hold a `;`.
-fn cut(query: &[u8], is_cut: impl Fn(&[u8], bool) -> bool) -> Option<Vec<u8>> {
+/// readers end a parameter at `;` too; `is_cut` is also told the name for those that don't.
+/// A parameter that begins behind a `&` is cut up to the next `&`, since its value may hold
+/// a `;`.
+fn cut(query: &[u8], is_cut: impl Fn(&[u8], &[u8]) -> bool) -> Option<Vec<u8>> {
     let mut changed = false;
     let mut left = Vec::with_capacity(query.len());
     for piece in query.split(|byte| *byte == b'&') {
-        let mut begins_piece = true;
-        let mut kept = piece.split(|byte| *byte == b';').map(|part| {
-            let cut = is_cut(&decode(split_pair(part).0), begins_piece);
-            begins_piece = false;
-            (part, cut)
-        });
+        let of_piece = decode(split_pair(piece).0);
+        let mut kept = piece
+            .split(|byte| *byte == b';')
+            .map(|part| (part, is_cut(&decode(split_pair(part).0), &of_piece)));
         let Some((first, false)) = kept.next() else {
             changed = true;
             continue;
@@ -277,6 +276,9 @@ mod tests {
         // What the filter reads as the credential goes on or goes as a whole.
         assert_eq!(strip("access_token=a;b&c").as_deref(), Some("c"));
         assert_eq!(others("access_token=a;b&c"), None);
+        assert_eq!(others("access_token=a;%25u=e&c"), None);
+        // Were only the end cut off, there would be a credential where none was.
+        assert_eq!(others("access_token;%25u&c").as_deref(), Some("c"));
     }
 
     #[test]

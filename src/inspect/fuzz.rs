@@ -1,12 +1,9 @@
 //! The entry for the fuzzer.
 
-use super::automaton::Automaton;
+use super::engine::Engine;
 use super::pattern::Pattern;
 use super::prefilter::Prefilter;
 use super::{Action, RuleSet, RuleSpec};
-
-/// Bound on the automaton of the few patterns of an input, in bytes.
-const AUTOMATON_LIMIT_BYTES: usize = 1 << 18;
 
 /// Most patterns of an input.
 const MAX_PATTERNS: usize = 8;
@@ -30,7 +27,7 @@ pub fn fuzz_rules(data: &[u8]) {
         sources.extend(std::str::from_utf8(line).ok().filter(|line| Pattern::parse(line).is_ok()));
     }
     let patterns: Vec<Pattern> = sources.iter().filter_map(|s| Pattern::parse(s).ok()).collect();
-    let Ok(all) = Automaton::compile(&patterns, AUTOMATON_LIMIT_BYTES) else {
+    let Ok(all) = Engine::compile(&patterns) else {
         return;
     };
     if let Some(prefilter) = Prefilter::at_most(&patterns, f32::INFINITY) {

@@ -1,7 +1,6 @@
 //! Regular expressions that an edge proxy can afford: linear in the length of
 //! the text, whatever the text.
 
-use regex_automata::meta::{BuildError, Regex};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
 
@@ -45,17 +44,6 @@ impl Pattern {
     }
 }
 
-/// Compiles patterns into one expression of at most `limit_bytes` that finds where
-/// one of them matches: the leftmost place, and there the first in the list.
-///
-/// # Errors
-/// When they are larger than that.
-pub fn compile(patterns: &[Pattern], limit_bytes: usize) -> Result<Regex, Box<BuildError>> {
-    let patterns: Vec<&Hir> = patterns.iter().map(|pattern| &pattern.0).collect();
-    let config = Regex::config().nfa_size_limit(Some(limit_bytes)).utf8_empty(false);
-    Regex::builder().configure(config).build_many_from_hir(&patterns).map_err(Box::new)
-}
-
 /// The parser bounds how deep patterns nest, and so this recursion.
 fn with_ascii_words(hir: Hir) -> Hir {
     match hir.into_kind() {
@@ -93,13 +81,14 @@ const fn ascii_look(look: Look) -> Look {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::engine::Engine;
     use proptest::prelude::*;
 
     fn hir(pattern: &str) -> Hir {
         Pattern::parse(pattern).unwrap().0
     }
 
-    /// A Unicode word boundary is what makes the fast automaton give up.
+    /// No table has room for a Unicode word boundary.
     #[test]
     fn no_pattern_keeps_a_unicode_word_boundary() {
         for pattern in [
@@ -116,7 +105,7 @@ mod tests {
     #[test]
     fn words_are_still_words() {
         let found = |pattern: &str, text: &[u8]| {
-            compile(&[Pattern::parse(pattern).unwrap()], 1 << 20).unwrap().is_match(text)
+            Engine::compile(&[Pattern::parse(pattern).unwrap()]).unwrap().is_match(text)
         };
         assert!(found(r"(?i)\bunion\b", "é UNION é".as_bytes()));
         assert!(!found(r"(?i)\bunion\b", b"reunions"));
@@ -137,7 +126,7 @@ mod tests {
         fn arbitrary_patterns_never_panic(pattern in ".{0,40}") {
             if let Ok(parsed) = Pattern::parse(&pattern) {
                 prop_assert!(!parsed.0.properties().look_set().contains_word_unicode());
-                let _ = compile(&[parsed], 1 << 20);
+                let _ = Engine::compile(&[parsed]);
             }
         }
     }

@@ -45,6 +45,11 @@ pub enum Violation {
         /// What the rule asks for.
         action: Action,
     },
+    /// A rule's sanitizing takes more work than a message may cost.
+    TooComplex {
+        /// Size of the message.
+        bytes: usize,
+    },
     /// A compressed message can't be, or would become too large to be, inflated.
     Inflate(InflateError),
     /// More than a rate allows, of messages or of bytes.
@@ -70,6 +75,7 @@ impl Violation {
             Self::TooManyFragments { .. } => Reason::TooManyFragments,
             Self::TypeDenied(_) => Reason::TypeDenied,
             Self::RuleMatched { .. } => Reason::RuleMatched,
+            Self::TooComplex { .. } => Reason::MessageTooComplex,
             // RFC 7692 has no code for a stream that is none.
             Self::Inflate(InflateError::Corrupt) => Reason::ProtocolError,
             Self::Inflate(_) => Reason::InflatedTooBig,
@@ -124,6 +130,9 @@ impl std::fmt::Display for Violation {
             Self::TypeDenied(MessageType::Text) => f.write_str("text messages are not allowed"),
             Self::TypeDenied(MessageType::Binary) => f.write_str("binary messages are not allowed"),
             Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
+            Self::TooComplex { bytes } => {
+                write!(f, "sanitizing a message of {bytes} bytes takes more work than it may")
+            }
             Self::Inflate(error) => error.fmt(f),
             Self::Rate(exceeded) => exceeded.fmt(f),
             Self::Credential(error) => error.fmt(f),

@@ -85,7 +85,9 @@ impl LenientPattern {
         let (whole, begun) =
             if any_rest { decoded.rsplit_once('/').unwrap_or_default() } else { (&*decoded, "") };
         let LenientPath { segments } = LenientPath::of_decoded(whole);
-        Self { segments, rest: any_rest.then(|| fold(begun)) }
+        // A segment that begins with what is dropped may be dropped whole.
+        let begun = Segment::read(begun).map(|begun| begun.folded).unwrap_or_default();
+        Self { segments, rest: any_rest.then_some(begun) }
     }
 
     pub(super) fn matches(&self, path: &LenientPath) -> bool {
@@ -173,6 +175,18 @@ mod tests {
         ] {
             assert!(matches("/ws", path), "{path}");
         }
+    }
+
+    #[test]
+    fn a_segment_that_begins_with_what_is_dropped_may_be_missing() {
+        for (pattern, path) in [
+            ("/%20;*", "/%20;*"),
+            ("/%20;*", "/%20;x/y"),
+            ("/...*", "/.../x"),
+        ] {
+            assert!(matches(pattern, path), "{pattern} {path}");
+        }
+        assert!(!matches("/a/%20;*", "/b/;x"));
     }
 
     #[test]
