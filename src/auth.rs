@@ -8,9 +8,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`api_key`], [`jwk`] | what is configured: API keys and token keys |
-//! | `presented`, `query`, `cookie` | where a credential stands |
+//! | `presented`, `query`, `cookie`, `scheme`, `offer` | where a credential stands |
 //! | `jws`, `json`, `jwt` | a token: its form, its claims |
-//! | `key`, `verify` | one key, and whether a signature is its |
+//! | `key`, `verify`, `ec`, `der` | one key, and whether a signature is its |
 //! | `remote` | keys that an issuer publishes |
 //! | [`first_message`], [`mod@pointer`] | a credential that comes after the upgrade, in JSON |
 //! | `ask`, `session` | services that are asked, and those that know sessions |
@@ -28,6 +28,8 @@ mod awaited;
 mod cache;
 mod cookie;
 mod date;
+mod der;
+mod ec;
 mod error;
 pub mod first_message;
 mod identity;
@@ -37,12 +39,14 @@ mod jws;
 mod jwt;
 mod key;
 mod key_error;
+mod offer;
 pub mod pointer;
 mod presented;
 #[cfg(feature = "trap")]
 mod probe;
 mod query;
 mod remote;
+mod scheme;
 mod session;
 mod strip;
 mod verified;
@@ -58,11 +62,13 @@ pub use error::{AuthError, Claim};
 pub use first_message::fuzz_first_message;
 pub use identity::{CredentialKind, Identity, Proof, identity_headers};
 pub use jws::fuzz_token;
+pub use offer::nameable;
 pub use presented::Presented;
 #[cfg(feature = "trap")]
 pub use probe::verdicts;
 pub use query::fuzz_query;
 pub use remote::{ASK_EVERY, KeysUri, STALE, fuzz_keys_state};
+pub use scheme::Scheme;
 pub use session::{Send, SessionRules};
 pub(crate) use strip::folded_name;
 pub use strip::{
@@ -114,6 +120,18 @@ impl AuthRules {
             || self.authorize.iter().any(|rule| matches!(rule.grant, Grant::Callout(_)))
     }
 
+    /// The schemes of its `authorization` entries, each once, as a 401 names them.
+    pub fn schemes(&self) -> impl Iterator<Item = Scheme> {
+        let mut named = Vec::new();
+        self.sources.iter().filter_map(move |source| match source {
+            CredentialSource::Authorization(scheme) if !named.contains(scheme) => {
+                named.push(*scheme);
+                Some(*scheme)
+            }
+            _ => None,
+        })
+    }
+
     /// Whether a credential that was verified by this, under an earlier document
     /// or with keys that were published earlier, could still be: `false` says that
     /// its key has been removed since. What nobody says is not denied. `verifiers`
@@ -139,14 +157,53 @@ impl AuthRules {
 /// A place where a credential may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
-    /// A header, its name in lower case. `authorization`: the Bearer scheme (RFC 6750 §2.1).
+    /// A header other than `authorization`, its name in lower case.
     Header(String),
+    /// The `Authorization` header where it is of this scheme; one of another scheme holds no
+    /// credential.
+    Authorization(Scheme),
     /// A query parameter.
     Query(String),
     /// A cookie.
     Cookie(String),
-    /// The entry of `Sec-WebSocket-Protocol` behind this one.
+    /// The entry of `Sec-WebSocket-Protocol` behind this one, in lower case; letter case is
+    /// left aside.
     Subprotocol(String),
+    /// What stands behind this prefix, in lower case, in an entry of `Sec-WebSocket-Protocol`;
+    /// its letter case is left aside.
+    SubprotocolPrefix {
+        /// The prefix.
+        prefix: String,
+        /// How what stands behind it is written.
+        encoding: Encoding,
+    },
+}
+
+impl CredentialSource {
+    /// The header that holds nothing but the credential, in lower case, if that is the place.
+    #[must_use]
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Authorization(_) => Some("authorization"),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an entry of `Sec-WebSocket-Protocol`.
+    #[must_use]
+    pub const fn is_in_offer(&self) -> bool {
+        matches!(self, Self::Subprotocol(_) | Self::SubprotocolPrefix { .. })
+    }
+}
+
+/// How a credential is written in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    AsItIs,
+    /// In base64url without padding (RFC 4648 §5).
+    Base64Url,
 }
 
 /// One entry of `auth.jwt`: whose tokens are taken, and when.
@@ -162,9 +219,10 @@ pub struct Issuer {
     pub keys: IssuerKeys,
     /// How far its clock may be off, for exp, nbf and iat.
     pub leeway: Duration,
-    /// Claims that must be there.
+    /// Claims that must be there, each by name or by JSON pointer.
     pub required: Vec<String>,
-    /// Claims that must contain one of the values.
+    /// Claims, by name or by JSON pointer, that must contain one of the values. Numbers and
+    /// booleans stand there as they are written.
     pub claims: Vec<(String, Vec<String>)>,
 }
 
@@ -193,7 +251,7 @@ pub enum IssuerKeys {
 pub struct IdentityHeader {
     /// Header, in lower case with `-`.
     pub name: String,
-    /// The claim whose value it carries.
+    /// The claim whose value it carries, by name or by JSON pointer.
     pub claim: String,
 }
 

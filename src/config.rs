@@ -15,6 +15,7 @@
 //! | quotas of connections | 100,000,000 |
 //! | rates | 1,000,000,000 or 1 PiB, in 100 ms to 24 h |
 //! | `idle`, `max`, `heartbeat` | 8784 h |
+//! | `progress` | 8784 h, at least 1 s |
 //! | `threshold` and weights of bans, `window`, `duration` | 1,000,000, 24 h, 720 h |
 //! | `leeway`, `refresh`, `deadline` | 10 minutes, 24 h, 10 minutes |
 //! | `timeout`, `cache` of services | 30 s, 1 h |
@@ -56,6 +57,7 @@ use crate::message::MessageRules;
 use crate::quota::bans::BanRules;
 use crate::quota::connections::QuotaRules;
 use crate::session::Lifetime;
+use std::time::Duration;
 
 mod auth;
 mod authorize;
@@ -63,6 +65,7 @@ mod bans;
 mod document;
 mod envoy;
 mod error;
+mod events;
 mod fault;
 mod first_message;
 mod handshake;
@@ -109,6 +112,8 @@ pub struct Config {
     pub identity_headers: Vec<String>,
     /// `mode` of the document, for what no policy matches.
     pub mode: Mode,
+    /// How often an event tells that a connection is still open; `None`: never.
+    pub progress: Option<Duration>,
 }
 
 impl Config {

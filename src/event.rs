@@ -6,6 +6,8 @@ use crate::frame::Sender;
 use crate::host::Timestamp;
 use crate::reason::Reason;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +22,8 @@ pub const PREFIX: &str = "wsguard ";
 pub enum Kind {
     /// Upstream accepted the upgrade; the WebSocket is open.
     Opened,
+    /// It is still open, after another `events.progress`.
+    Progress,
     /// An opened WebSocket has ended.
     Closed,
     /// A handshake or a message was refused.
@@ -65,10 +69,15 @@ pub struct About {
     pub credential: Option<&'static str>,
 }
 
-/// One event. Fields that don't apply are `null`; those of `opened`, `closed`
-/// and `suppressed` stand in their lines only.
+/// The version of the lines: it changes when a field goes or means something else.
+pub const VERSION: u8 = 1;
+
+/// One event. Fields that don't apply are `null`; those of `opened`, `progress`,
+/// `closed` and `suppressed` stand in their lines only.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event<'a> {
+    /// [`VERSION`]
+    v: u8,
     /// RFC 3339, UTC, milliseconds.
     #[serde(serialize_with = "timestamp")]
     pub ts: Timestamp,
@@ -97,6 +106,9 @@ pub struct Event<'a> {
     /// Of `opened`.
     #[serde(flatten)]
     pub opened: Option<Opened<'a>>,
+    /// Of `progress`.
+    #[serde(flatten)]
+    pub progress: Option<Traffic>,
     /// Of `closed`.
     #[serde(flatten)]
     pub closed: Option<Closed>,
@@ -115,9 +127,9 @@ pub struct Opened<'a> {
     pub authenticated_at: Option<Timestamp>,
 }
 
-/// What `closed` adds.
+/// What `progress` adds, and `closed` too.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Closed {
+pub struct Traffic {
     /// Whole messages, by sender.
     pub messages: PerDirection,
     /// Bytes of frames, by sender.
@@ -125,9 +137,19 @@ pub struct Closed {
     /// How long it was open, in milliseconds.
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub duration: Duration,
-    /// The close code: ours, or the one that went by first; `null` when the
-    /// connection ended without one.
+}
+
+/// What `closed` adds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Closed {
+    /// What came of it all in all.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// The close code that an end was really sent; `null` where none was, or it had
+    /// no code.
     pub code: Option<u16>,
+    /// Who ended it; `null` where neither end did, nor we.
+    pub by: Option<&'static str>,
 }
 
 /// A count for each direction.
@@ -155,6 +177,7 @@ impl<'a> Event<'a> {
     #[must_use]
     pub const fn new(ts: Timestamp, event: Kind, mode: Mode, about: &'a About) -> Self {
         Self {
+            v: VERSION,
             ts,
             event,
             policy: None,
@@ -166,17 +189,20 @@ impl<'a> Event<'a> {
             offset: None,
             detail: None,
             opened: None,
+            progress: None,
             closed: None,
             suppressed: None,
         }
     }
 
-    /// The line, with its prefix.
+    /// The line, with its prefix. All of it is printable ASCII, so that every format
+    /// of Envoy's log leaves it as it is, or escapes nothing but quotes and
+    /// backslashes.
     #[must_use]
     pub fn line(&self) -> String {
         // Serializing these fields cannot fail; were it to, the line says so.
         let json = serde_json::to_string(self).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
-        format!("{PREFIX}{json}")
+        format!("{PREFIX}{}", ascii(&json))
     }
 }
 
@@ -189,6 +215,28 @@ pub fn bounded(value: &[u8], limit: usize) -> String {
         text.push('…');
     }
     text
+}
+
+/// The same JSON text, with `\u` escapes for all that is not printable ASCII: outside
+/// of texts JSON has nothing of that kind. A collector may read other bytes in
+/// another encoding, and a terminal may obey them.
+fn ascii(json: &str) -> Cow<'_, str> {
+    if json.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len() + 64);
+    let mut units = [0; 2];
+    for c in json.chars() {
+        if matches!(c, ' '..='~') {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut units) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(text)
 }
 
 fn timestamp<S: Serializer>(ts: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
@@ -240,6 +288,7 @@ fn about<S: Serializer>(about: &About, s: S) -> Result<S::Ok, S::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// The example of the contract, field for field.
     #[test]
@@ -261,7 +310,7 @@ mod tests {
         event.detail = Some("not listed".into());
         assert_eq!(
             event.line(),
-            r#"wsguard {"ts":"2026-11-22T10:00:00.123Z","event":"refused","policy":"chat","reason":"origin_denied","mode":"enforce","ip":"192.0.2.7","user":null,"credential":null,"path":"/ws","origin":"https://evil.example","user_agent":"curl/8","connection":"42","request_id":"r-1","direction":"client","rule":null,"offset":null,"detail":"not listed"}"#
+            r#"wsguard {"v":1,"ts":"2026-11-22T10:00:00.123Z","event":"refused","policy":"chat","reason":"origin_denied","mode":"enforce","ip":"192.0.2.7","user":null,"credential":null,"path":"/ws","origin":"https://evil.example","user_agent":"curl/8","connection":"42","request_id":"r-1","direction":"client","rule":null,"offset":null,"detail":"not listed"}"#
         );
     }
 
@@ -286,14 +335,39 @@ mod tests {
     fn closed_adds_its_figures() {
         let about = About::default();
         let mut event = Event::new(Timestamp::default(), Kind::Closed, Mode::Enforce, &about);
-        event.closed = Some(Closed {
+        let traffic = Traffic {
             messages: PerDirection { client: 1, server: 2 },
             bytes: PerDirection { client: 30, server: 40 },
             duration: Duration::from_millis(1500),
-            code: Some(1000),
-        });
-        assert!(event.line().ends_with(
-            r#""messages":{"client":1,"server":2},"bytes":{"client":30,"server":40},"duration_ms":1500,"code":1000}"#
-        ));
+        };
+        event.closed = Some(Closed { traffic, code: Some(1000), by: Some("client") });
+        let figures = r#""messages":{"client":1,"server":2},"bytes":{"client":30,"server":40},"duration_ms":1500"#;
+        let line = event.line();
+        assert!(line.ends_with(&format!(r#"{figures},"code":1000,"by":"client"}}"#)), "{line}");
+        let mut event = Event::new(Timestamp::default(), Kind::Progress, Mode::Enforce, &about);
+        event.progress = Some(traffic);
+        assert!(event.line().ends_with(&format!("{figures}}}")), "{}", event.line());
+    }
+
+    proptest! {
+        /// Whatever a client calls itself, the line is printable ASCII and says it.
+        #[test]
+        fn a_line_is_printable_ascii_and_says_the_same(agent in any::<Vec<u8>>()) {
+            let about = About { user_agent: Some(bounded(&agent, 256)), ..About::default() };
+            let line = Event::new(Timestamp::default(), Kind::Refused, Mode::Enforce, &about).line();
+            prop_assert!(line.bytes().all(|b| matches!(b, b' '..=b'~')), "{line}");
+            let json: serde_json::Value = serde_json::from_str(&line[PREFIX.len()..]).unwrap();
+            prop_assert_eq!(json["user_agent"].as_str(), about.user_agent.as_deref());
+        }
+    }
+
+    /// Those that terminals obey, or that change the order of what they show.
+    #[test]
+    fn control_characters_beyond_ascii_are_escaped_too() {
+        let agent = "\u{7f}\u{9b}31m\u{202e}\u{2028}\u{1f600}";
+        let about = About { user_agent: Some(agent.to_owned()), ..About::default() };
+        let line = Event::new(Timestamp::default(), Kind::Refused, Mode::Enforce, &about).line();
+        let escaped = r#""user_agent":"\u007f\u009b31m\u202e\u2028\ud83d\ude00""#;
+        assert!(line.contains(escaped), "{line}");
     }
 }

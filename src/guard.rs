@@ -14,7 +14,7 @@ use crate::quota::rate::{ConnectionRates, MessageRates, Moment, RateClient, Rate
 use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
 use crate::session::Scratch;
-use metrics::MetricTable;
+use metrics::{CloseLabels, MetricTable};
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
@@ -24,7 +24,8 @@ mod bans;
 mod metrics;
 pub mod succession;
 
-pub use metrics::HandshakeResult;
+pub(crate) use metrics::CloseLabel;
+pub use metrics::{EndedBy, HandshakeResult};
 
 /// The worker's scratch memory is given back when it has grown past this, in
 /// bytes: a few large messages must not cost their size for ever.
@@ -143,6 +144,11 @@ impl Guard {
             verifiers: &self.verifiers,
             policy,
         }
+    }
+
+    /// The secret of the process.
+    pub(crate) fn salt(&self) -> Salt {
+        self.quotas.salt()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -327,9 +333,15 @@ impl Guard {
         policy: usize,
         sender: Sender,
         reason: Reason,
-        action: Action,
+        (action, rule): (Action, Option<usize>),
     ) {
-        self.metrics.violation(&self.config, &*self.host, (policy, sender, reason, action));
+        let labels = (policy, sender, reason, action, rule);
+        self.metrics.violation(&self.config, &*self.host, labels);
+    }
+
+    /// Counts a WebSocket that has ended.
+    pub(crate) fn count_closed(&self, labels: CloseLabels, open_for: Duration) {
+        self.metrics.closed(&self.config, &*self.host, labels, open_for.as_secs());
     }
 
     pub(crate) fn count_message(&self, policy: usize, sender: Sender, payload_bytes: u64) {

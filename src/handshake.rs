@@ -79,9 +79,12 @@ pub mod tls;
 pub mod upgrade;
 pub mod user_agent;
 
+pub(crate) use list::is_tchar;
+
 use crate::inspect::AnyOf;
 use address::AddressRules;
 use origin::OriginRules;
+use std::time::Duration;
 
 /// What a policy asks of the opening handshake.
 #[derive(Clone, Debug)]
@@ -104,6 +107,8 @@ pub struct HandshakeRules {
     pub refuse_with: RefuseWith,
     /// What upstream speaks.
     pub upstream: Upstream,
+    /// How long it may take to answer the upgrade.
+    pub upstream_timeout: Duration,
 }
 
 /// `tls`

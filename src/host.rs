@@ -1,6 +1,7 @@
 //! What the core asks of its surroundings, one small trait per thing. Envoy
 //! answers them in the filter, [`memory::MemoryHost`] in tests.
 
+use crate::metric::Series;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -97,8 +98,9 @@ pub struct MetricId(pub u32);
 
 /// Counters, gauges and histograms.
 pub trait Metrics {
-    /// Makes the metric known, or finds it: the same name gives the same id.
-    fn define(&self, kind: MetricKind, name: &str) -> MetricId;
+    /// Makes the metric known, or finds it: the same family with the same labels
+    /// gives the same id.
+    fn define(&self, series: Series<'_>) -> MetricId;
     /// Adds to a counter or gauge.
     fn add(&self, id: MetricId, offset: i64);
     /// Records a value of a histogram, or sets a gauge.

@@ -27,6 +27,7 @@
 //! | [`session`] | one connection: phases, both directions, decisions, what waits |
 //! | [`guard`] | what one worker shares between its sessions, and its metrics |
 //! | [`event`] | security events, one JSON line each |
+//! | [`metric`] | the one table of metrics: name, kind, labels |
 //!
 //! The core knows neither Envoy nor files; everything that does is in
 //! `filter`, which exists on `wasm32` only.
@@ -48,6 +49,7 @@ pub mod host;
 pub mod http1;
 pub mod inspect;
 pub mod message;
+pub mod metric;
 pub mod quota;
 pub mod reason;
 pub mod session;

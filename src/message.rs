@@ -167,7 +167,8 @@ impl Message {
             return Err(Violation::MessageTooBig { bytes, limit });
         }
         if self.fragments > rules.max_fragments {
-            return Err(Violation::TooManyFragments { limit: rules.max_fragments });
+            let (bytes, limit) = (self.announced_bytes, rules.max_fragments);
+            return Err(Violation::TooManyFragments { bytes, limit });
         }
         Ok(())
     }

@@ -229,7 +229,8 @@ impl Quotas {
         &self.rates
     }
 
-    fn salt(&self) -> Salt {
+    /// The secret of the process.
+    pub(crate) fn salt(&self) -> Salt {
         self.table.borrow().salt()
     }
 

@@ -24,7 +24,8 @@ use answered::Answered;
 use asking::Asking;
 use bench::{Bench, Who};
 use both::Both;
-use flow::{CloseSeen, Flow, Surroundings, to_u64};
+use closes::{Closes, SentClose};
+use flow::{Flow, Surroundings, to_u64};
 use forward::Forward;
 use gate::Gate;
 use lifetime::Life;
@@ -39,6 +40,7 @@ mod answered;
 mod asking;
 mod bench;
 mod both;
+mod closes;
 mod content;
 mod ending;
 mod expiry;
@@ -49,6 +51,7 @@ mod gate;
 mod lifetime;
 mod opening;
 mod outbox;
+mod pings;
 mod queue;
 mod refusal;
 mod slow;
@@ -65,7 +68,7 @@ pub use fuzz::{fuzz_asking, fuzz_session};
 pub use lifetime::{HALF_CLOSED_TIMEOUT, Lifetime};
 pub use opening::Opening;
 pub use refusal::Refusal;
-pub use stream::{ANSWER_TIMEOUT, Peer, StreamConnection};
+pub use stream::{Peer, StreamConnection};
 pub use unasked::unasked_switch;
 
 /// How long a peer has to answer our Close before the connection is reset.
@@ -95,8 +98,8 @@ pub struct Session {
     /// What each end has taken of its rates.
     taken: Both<ConnectionRates>,
     messages: PerDirection,
-    /// The first Close that went by.
-    first_close: Option<CloseSeen>,
+    /// Who was sent which close code.
+    closes: Closes,
     /// What its credential depends on.
     expiry: expiry::Expiry,
     /// What it holds of the quotas, as long as it lives; of the user's, once its
@@ -107,6 +110,9 @@ pub struct Session {
     gate: Option<Box<Gate>>,
     /// Who it is, where messages have to ask for what that may have.
     identity: Option<Box<Identity>>,
+    /// Its credential stood in a cookie, so that what this grants, or its user has used up,
+    /// is no fault of whoever sent it.
+    in_cookie: bool,
     /// What a client is told that was refused before upstream had answered.
     refusal: Option<Refusal>,
     /// Why we ended it, if we did.
@@ -165,6 +171,16 @@ impl Session {
     /// is [`Forwarded::Replaced`], what goes on in their place has been
     /// appended to `out`.
     pub fn on_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        let before = self.closes;
+        let outcome = self.take_data(sender, input, out);
+        if outcome.reset {
+            // What was to go on with it does not.
+            self.closes = before;
+        }
+        outcome
+    }
+
+    fn take_data(&mut self, sender: Sender, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         match (&self.phase, sender) {
             (Phase::Open(_), _) => self.open_data(sender, input, out),
             (Phase::Closing { .. }, _) => self.closing_data(sender, input, out),
@@ -202,7 +218,8 @@ impl Session {
     /// bytes.
     pub fn push(&mut self, out: &mut Vec<u8>) {
         if self.has_to_push() {
-            self.outboxes.of(Sender::Client).push_into(out);
+            let close = self.outboxes.client.push_into(out);
+            self.note_sent(Sender::Client, close);
         }
     }
 
@@ -269,7 +286,8 @@ impl Session {
         let mut bench = {
             let taken = (self.taken.of(sender), self.queues.of(sender));
             let (gate, identity) = (self.gate.as_deref_mut(), self.identity.as_deref());
-            let who = Who { gate, identity, asking: &mut self.asking };
+            let in_cookie = self.in_cookie;
+            let who = Who { gate, identity, in_cookie, asking: &mut self.asking };
             Bench::new(
                 &guard,
                 self.policy,
@@ -281,14 +299,15 @@ impl Session {
             )
         };
         let done = flow.process(input, &mut forward, &mut with, &mut bench);
-        let (messages, controls, refused) = (bench.messages, bench.controls, bench.refused);
+        let (messages, refused) = (bench.messages, bench.refused);
+        let pings = bench.answered_pings;
         // It may be a message.
         let unread = flow.is_unread() && !input.is_empty();
         if let Some(close) = flow.close_seen() {
-            self.first_close.get_or_insert(close);
-            self.follow_close(sender);
+            self.closes.came(sender);
+            self.follow_close(sender, close.code);
         }
-        if messages > 0 || controls > 0 && policy.lifetime.ping_counts || unread {
+        if messages > 0 || pings > 0 && policy.lifetime.ping_counts || unread {
             self.life.mark_active();
         }
         let gate = self.gate.as_mut().filter(|_| unread && sender == Sender::Client);
@@ -307,7 +326,10 @@ impl Session {
 
     /// The sender's Close has been seen: nothing of ours follows it, unless it
     /// waits for its turn, or goes nowhere, and so has not gone there yet.
-    fn follow_close(&mut self, sender: Sender) {
+    fn follow_close(&mut self, sender: Sender, code: Option<u16>) {
+        if self.mode() == Mode::Report {
+            self.closes.sent(sender.other(), SentClose::Relayed, code);
+        }
         match (sender, &self.gate) {
             (Sender::Client, Some(_)) => return,
             // It has gone ahead of what was held, which can't follow it.
@@ -317,6 +339,7 @@ impl Session {
         let outbox = self.outboxes.of(sender.other());
         if self.queues.of(sender).is_empty() && !outbox.is_sealed() {
             outbox.seal();
+            self.closes.sent(sender.other(), SentClose::Relayed, code);
             self.life.half_close(self.guard.monotonic());
         }
     }
@@ -326,7 +349,9 @@ impl Session {
     fn flush(&mut self, receiver: Sender, forward: &mut Forward<'_>) {
         let outbox = self.outboxes.of(receiver);
         if !outbox.is_empty() {
-            forward.insert(|out| outbox.take_into(out));
+            let mut close = None;
+            forward.insert(|out| close = outbox.take_into(out));
+            self.note_sent(receiver, close);
         }
     }
 

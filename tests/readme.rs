@@ -8,6 +8,7 @@
 )]
 
 use wsguard::config::Config;
+use wsguard::metric::{Family, Label};
 use wsguard::reason::Reason;
 use wsguard::session::Refusal;
 
@@ -43,6 +44,53 @@ fn every_reason_is_listed_with_its_status_and_close_code() {
         .map(|r| vec![format!("`{}`", r.name()), told(r.http_status()), told(r.close_code())])
         .collect();
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn every_metric_is_listed_with_its_kind_and_labels() {
+    let rows: Vec<Vec<&str>> = section("### Metrics")
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).skip(1).take(3).collect())
+        .collect();
+    let labels = |family: Family| family.labels().iter().map(|l| l.name()).collect::<Vec<_>>();
+    let expected: Vec<Vec<String>> = Family::ALL
+        .iter()
+        .map(|family| {
+            let kind = format!("{:?}", family.kind()).to_lowercase();
+            vec![format!("`{}`", family.name()), kind, labels(*family).join(", ")]
+        })
+        .collect();
+    assert_eq!(rows, expected);
+    let all: Vec<_> = Label::ALL.iter().map(|label| label.name()).collect();
+    let listed = format!("extraStatTags: [{}]", all.join(", "));
+    assert!(section("### Metrics").contains(&listed), "{listed}");
+}
+
+/// As `(policy=\.=(.*?);\.;)`, which Istio makes of `extraStatTags`.
+#[test]
+fn every_example_takes_every_label_out_of_the_names() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let mut examples = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        examples += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let tags: Vec<String> = text
+            .lines()
+            .filter(|line| line.contains("tag_name:"))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let expected = Label::ALL.map(|label| {
+            let name = label.name();
+            format!("- {{tag_name: {name}, regex: '({name}=\\.=(.*?);\\.;)'}}")
+        });
+        assert_eq!(tags, expected, "{}", path.display());
+    }
+    assert!(examples >= 4);
 }
 
 #[test]

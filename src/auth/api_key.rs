@@ -77,6 +77,12 @@ impl ApiKeys {
         Some((id.as_str(), hash))
     }
 
+    /// The same for a key that is presented with its id: another one's key is none.
+    #[must_use]
+    pub(super) fn find_by_id(&self, id: &[u8], presented: &[u8]) -> Option<(&str, [u8; 32])> {
+        self.find(presented).filter(|(found, _)| bool::from(found.as_bytes().ct_eq(id)))
+    }
+
     /// Whether the key with this SHA-256 is still among them.
     #[must_use]
     pub(super) fn has(&self, hash: &[u8; 32]) -> bool {
@@ -175,6 +181,20 @@ mod tests {
             assert_eq!(keys.find(wrong), None);
         }
         assert_eq!(ApiKeys::default().find(b""), None);
+    }
+
+    #[test]
+    fn a_key_that_is_presented_with_an_id_is_that_ids() {
+        let mut keys = ApiKeys::default();
+        keys.add_plain("dashboard", KEY).unwrap();
+        keys.add_plain("robot", b"fedcba9876543210").unwrap();
+        let find = |id: &[u8], key: &[u8]| keys.find_by_id(id, key).map(|(id, _)| id);
+        assert_eq!(find(b"dashboard", KEY), Some("dashboard"));
+        for id in [&b""[..], b"robot", b"Dashboard", b"dashboard ", b"dash", b"nobody"] {
+            assert_eq!(find(id, KEY), None);
+        }
+        assert_eq!(find(b"dashboard", b"fedcba9876543210"), None);
+        assert_eq!(find(b"dashboard", b""), None);
     }
 
     #[test]

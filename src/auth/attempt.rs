@@ -9,7 +9,7 @@ use super::cache::{Cache, MAX_NO};
 use super::error::AuthError;
 use super::identity::{Identity, hash_prefix};
 use super::jws::Compact;
-use super::presented::Presented;
+use super::presented::{Credential, Presented};
 use super::remote::{Held, RemoteKeys, RemoteSet, Want};
 use super::verified::VerifiedTokens;
 use super::{AuthRules, Issuer, IssuerKeys, KeysUri, SessionRules, jwt};
@@ -26,6 +26,11 @@ const MAX_CACHED: usize = 4096;
 
 /// How often the log is told that services fail.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What is wrong where no signature of such a key can be verified.
+const NO_VERIFY_SIGNATURE: &str = "wsguard: tokens signed by ES256 and ES384 can't be verified: \
+    this host has no foreign function verify_signature; use a stock Envoy, or build the module \
+    with the feature own-ecdsa";
 
 /// What one worker keeps for the verification of credentials by one document.
 #[derive(Debug)]
@@ -64,11 +69,6 @@ impl Verifiers {
 
     /// Tells the operator that a service has failed, now and then.
     pub(super) fn tell(&self, what: &str, call: &Call, answer: &CallAnswer, desk: Desk<'_>) {
-        let rested = |told: Duration| desk.monotonic.saturating_sub(told) >= TELL_EVERY;
-        if !self.told.get().is_none_or(rested) {
-            return;
-        }
-        self.told.set(Some(desk.monotonic));
         let cause = match answer {
             CallAnswer::Whole { status: 200, .. } => "the answer can't be read".to_owned(),
             CallAnswer::Whole { status, .. } => format!("the answer is {status}"),
@@ -76,8 +76,16 @@ impl Verifiers {
             CallAnswer::Reset => "the connection was reset, or no answer came in time".to_owned(),
         };
         let Call { cluster, authority, .. } = call;
-        let line = format!("wsguard {what}: {authority} by cluster {cluster}: {cause}");
-        desk.log.write(Level::Warn, &line);
+        self.warn(&format!("wsguard {what}: {authority} by cluster {cluster}: {cause}"), desk);
+    }
+
+    /// Writes a line for the operator, now and then.
+    fn warn(&self, line: &str, desk: Desk<'_>) {
+        let rested = |told: Duration| desk.monotonic.saturating_sub(told) >= TELL_EVERY;
+        if self.told.get().is_none_or(rested) {
+            self.told.set(Some(desk.monotonic));
+            desk.log.write(Level::Warn, line);
+        }
     }
 
     /// The keys that are published there, if there are any that are good; `now` is
@@ -226,7 +234,13 @@ impl Attempt {
         rules: &AuthRules,
         desk: Desk<'_>,
     ) -> Result<Option<Identity>, AuthError> {
-        let credential = self.presented.credential()?;
+        let credential = match self.presented.credential()? {
+            Credential::Token(token) => token.as_slice(),
+            Credential::ApiKey { id, key } => {
+                let key = rules.api_keys.find_by_id(id, key).ok_or(AuthError::UnknownCredential)?;
+                return Ok(Some(Identity::of_api_key(key, desk.now)));
+            }
+        };
         if let Some(identity) = desk.verifiers.verified.borrow().find(rules, &desk, credential) {
             return Ok(Some(identity));
         }
@@ -240,11 +254,11 @@ impl Attempt {
                 return by_service(session, credential, desk, &mut self.asked);
             }
         };
-        let Some((mut identity, generation)) =
-            by_issuer(issuer, &token, claims, desk, &mut self.awaited)?
-        else {
-            return Ok(None);
-        };
+        let verified = by_issuer(issuer, &token, claims, desk, &mut self.awaited);
+        if matches!(verified, Err(AuthError::Unverifiable)) {
+            desk.verifiers.warn(NO_VERIFY_SIGNATURE, desk);
+        }
+        let Some((mut identity, generation)) = verified? else { return Ok(None) };
         self.awaited = None;
         if identity.key_id.is_empty() {
             identity.key_id = hash_prefix(credential);

@@ -226,6 +226,7 @@ fn holds(claim: &Value, value: &str) -> bool {
     match claim {
         Value::Number(number) => number.to_string() == value,
         Value::Array(list) => list.iter().any(|entry| text(entry).as_deref() == Some(value)),
-        other => jwt::holds(other, value),
+        Value::String(text) => jwt::names(text, value),
+        _ => false,
     }
 }

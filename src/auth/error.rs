@@ -15,10 +15,14 @@ pub enum AuthError {
     Twice,
     /// The place that decides is there and empty.
     Empty,
-    /// `Authorization` is not `Bearer <token>` (RFC 6750 §2.1).
+    /// `Authorization` has no scheme, or is not `Bearer <token>` (RFC 6750 §2.1).
     NotBearer,
-    /// A subprotocol marker with no entry behind it.
+    /// The credential of the Basic scheme is not `user:password` in base64 (RFC 7617 §2).
+    NotBasic,
+    /// A subprotocol marker with no entry behind it, or a prefix with nothing.
     NothingBehindMarker,
+    /// What stands behind a subprotocol's prefix is not base64url without padding.
+    NotBase64Url,
     /// Longer than [`super::MAX_CREDENTIAL_BYTES`].
     TooLong,
     /// The message that should carry the credential holds none.
@@ -55,6 +59,10 @@ pub enum AuthError {
     KidNeeded,
     /// The signature does not verify.
     Signature,
+    /// Neither the host nor the module can verify such a signature.
+    Unverifiable,
+    /// The token brings a key of its own along (`jwk`).
+    OwnKey,
     /// `aud` names nobody here.
     Audience,
     /// A required claim is missing or null.
@@ -104,6 +112,7 @@ pub enum Claim {
     Nbf,
     Iat,
     Jti,
+    Nonce,
     Scope,
     /// One that only the configuration names.
     Other,
@@ -121,6 +130,7 @@ impl Claim {
             "nbf" => Self::Nbf,
             "iat" => Self::Iat,
             "jti" => Self::Jti,
+            "nonce" => Self::Nonce,
             "scope" => Self::Scope,
             _ => Self::Other,
         }
@@ -137,6 +147,7 @@ impl fmt::Display for Claim {
             Self::Nbf => "the claim `nbf`",
             Self::Iat => "the claim `iat`",
             Self::Jti => "the claim `jti`",
+            Self::Nonce => "the claim `nonce`",
             Self::Scope => "the claim `scope`",
             Self::Other => "a claim that is needed here",
         })
@@ -151,12 +162,22 @@ impl AuthError {
             Self::Missing | Self::MessageMissing => Reason::CredentialsMissing,
             Self::Expired | Self::SessionExpired => Reason::CredentialsExpired,
             Self::KeysUnavailable
+            | Self::Unverifiable
             | Self::SessionUnavailable
             | Self::CalloutUnavailable
             | Self::TooManyAsked => Reason::AuthUnavailable,
             Self::NotAsked | Self::UnreadMessage | Self::NotGranted => Reason::AccessDenied,
             _ => Reason::CredentialsInvalid,
         }
+    }
+}
+
+impl AuthError {
+    /// Whether the client may be blamed for it: a place that holds two credentials may hold
+    /// one of somebody else's, which a page set or a proxy joined.
+    #[must_use]
+    pub const fn is_blamed(self) -> bool {
+        !matches!(self, Self::Twice | Self::MessageForm)
     }
 }
 
@@ -170,6 +191,8 @@ impl fmt::Display for AuthError {
             Self::NothingBehindMarker => {
                 "the subprotocol that announces a token has no token behind it"
             }
+            Self::NotBasic => "the Authorization header is not `Basic` and user:password in base64",
+            Self::NotBase64Url => "the token in the subprotocol is not base64url without padding",
             Self::TooLong => "the credential is longer than 16 KiB",
             Self::MessageMissing => "the message that should carry the credential holds none",
             Self::MessageForm => {
@@ -192,6 +215,8 @@ impl fmt::Display for AuthError {
             Self::KeyMismatch => "the token's `alg` does not go with the key that it names",
             Self::KidNeeded => "the token must name its key by `kid`",
             Self::Signature => "the token's signature does not verify",
+            Self::Unverifiable => "signatures of the token's `alg` can't be verified here",
+            Self::OwnKey => "the token brings a key of its own along (`jwk`)",
             Self::Audience => "the token's `aud` does not name this service",
             Self::MissingClaim(claim) => return write!(f, "the token lacks {claim}"),
             Self::ClaimValue(claim) => {
@@ -245,6 +270,12 @@ mod tests {
         assert_eq!(said, "the token lacks the claim `exp`");
         let said = AuthError::MissingClaim(Claim::of("x-internal")).to_string();
         assert_eq!(said, "the token lacks a claim that is needed here");
+    }
+
+    #[test]
+    fn nobody_is_blamed_for_a_place_that_holds_two() {
+        assert!(!AuthError::Twice.is_blamed() && !AuthError::MessageForm.is_blamed());
+        assert!(AuthError::UnknownCredential.is_blamed() && AuthError::Empty.is_blamed());
     }
 
     #[test]

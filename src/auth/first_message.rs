@@ -28,7 +28,8 @@ pub struct FirstMessageRules {
 /// How a message says that it is the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A JSON message that has it at a place. It is swallowed.
+    /// A JSON message that has it at a place. It is swallowed, unless
+    /// [`FirstMessageRules::forward`] is set.
     Pointer {
         /// Where the credential stands.
         pointer: Pointer,
@@ -36,6 +37,8 @@ pub enum Form {
         when: When,
         /// The text message that the client gets once it is verified.
         ack: Option<String>,
+        /// How many messages of the server pass before that.
+        greeting: u32,
     },
     /// Socket.IO 5 over Engine.IO 4: the CONNECT packet, which goes on.
     SocketIo,
@@ -57,6 +60,8 @@ pub enum Reading {
         credential: Vec<u8>,
         /// What becomes of the message then.
         forward: Forwarding,
+        /// The text message that the client gets in return.
+        ack: Option<Vec<u8>>,
     },
     /// What the protocol needs at any time: it passes at once.
     Heartbeat,
@@ -71,10 +76,7 @@ pub enum Reading {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forwarding {
     /// It goes nowhere.
-    Swallow {
-        /// The text message that the client gets in return.
-        ack: Option<Vec<u8>>,
-    },
+    Swallow,
     /// It goes on as it is.
     AsItIs,
     /// This goes on in its place: the credential is cut out.
@@ -147,7 +149,10 @@ impl FirstMessageRules {
             return Reading::Other;
         }
         match &self.form {
-            Form::Pointer { pointer, when, ack } => read_pointer(pointer, when, ack, message),
+            Form::Pointer { pointer, when, ack, .. } => {
+                let reading = read_pointer(pointer, when, message, || self.forwarding());
+                reading.with_ack(ack.as_deref())
+            }
             Form::SocketIo => socketio::read(message, self.forward),
             Form::GraphQl => self.read_graphql(message),
         }
@@ -179,6 +184,29 @@ impl FirstMessageRules {
             Form::SocketIo => None,
             Form::GraphQl => cut_out_graphql(message),
         }
+    }
+
+    /// Whether a message of the client is the credential, and goes nowhere.
+    #[must_use]
+    pub fn swallows(&self, kind_is_text: bool, message: &[u8]) -> bool {
+        matches!(self.form, Form::Pointer { .. })
+            && !self.forward
+            && matches!(self.read(kind_is_text, message), Reading::Credential { .. })
+    }
+
+    /// How many messages of the server pass to a client that has not been verified,
+    /// whatever they say.
+    #[must_use]
+    pub const fn greeting(&self) -> u32 {
+        match self.form {
+            Form::Pointer { greeting, .. } => greeting,
+            Form::SocketIo | Form::GraphQl => 0,
+        }
+    }
+
+    /// What becomes of a credential that came by [`Form::Pointer`].
+    const fn forwarding(&self) -> Forwarding {
+        if self.forward { Forwarding::AsItIs } else { Forwarding::Swallow }
     }
 
     /// Whether a text message of the server passes to a client that has not been
@@ -259,7 +287,25 @@ pub(super) enum Met {
     Unclear,
 }
 
-fn read_pointer(pointer: &Pointer, when: &When, ack: &Option<String>, message: &[u8]) -> Reading {
+impl Reading {
+    /// The same, for which the client gets this text in return.
+    fn with_ack(self, text: Option<&str>) -> Self {
+        match self {
+            Self::Credential { credential, forward, .. } => {
+                let ack = text.map(|text| text.as_bytes().to_vec());
+                Self::Credential { credential, forward, ack }
+            }
+            other => other,
+        }
+    }
+}
+
+fn read_pointer(
+    pointer: &Pointer,
+    when: &When,
+    message: &[u8],
+    forward: impl FnOnce() -> Forwarding,
+) -> Reading {
     let outline = Outline::of(message, when.pointers().chain([pointer]));
     let Some(outline) = outline else { return Reading::Other };
     match when.is_met_by(&outline) {
@@ -268,9 +314,7 @@ fn read_pointer(pointer: &Pointer, when: &When, ack: &Option<String>, message: &
         Met::OtherKind | Met::Unclear => return Reading::Malformed(AuthError::MessageForm),
     }
     match outline.find(pointer) {
-        Found::One(value) => credential(value, || Forwarding::Swallow {
-            ack: ack.as_ref().map(|ack| ack.as_bytes().to_vec()),
-        }),
+        Found::One(value) => credential(value, forward),
         Found::Ambiguous => Reading::Malformed(AuthError::MessageForm),
         Found::Nothing | Found::OtherKind if when.0.is_empty() => Reading::Other,
         Found::Nothing | Found::OtherKind => Reading::Malformed(AuthError::MessageMissing),
@@ -286,7 +330,7 @@ fn credential(value: &RawValue, forward: impl FnOnce() -> Forwarding) -> Reading
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token.trim_ascii(),
         _ => &text,
     };
-    Reading::Credential { credential: text.as_bytes().to_vec(), forward: forward() }
+    Reading::Credential { credential: text.as_bytes().to_vec(), forward: forward(), ack: None }
 }
 
 /// Whether a JSON text may hold this word. An escape may stand for any of its
@@ -345,12 +389,13 @@ pub fn fuzz_first_message(data: &[u8]) {
     pointer::fuzz_outline(data);
     let pointer = |text| Pointer::parse(text).unwrap_or_default();
     let when = When(vec![(pointer("/type"), Value::from("auth"))]);
+    let by = |text, when, ack| Form::Pointer { pointer: pointer(text), when, ack, greeting: 0 };
     let ack = Some("{}".to_owned());
     let forms = [
-        Form::Pointer { pointer: pointer("/token"), when: When::default(), ack: None },
-        Form::Pointer { pointer: pointer("/token/0"), when: When::default(), ack: None },
-        Form::Pointer { pointer: pointer("/0"), when: When::default(), ack: None },
-        Form::Pointer { pointer: pointer("/a/0/token"), when, ack },
+        by("/token", When::default(), None),
+        by("/token/0", When::default(), None),
+        by("/0", When::default(), None),
+        by("/a/0/token", when, ack),
         Form::SocketIo,
         Form::GraphQl,
     ];
@@ -365,7 +410,7 @@ pub fn fuzz_first_message(data: &[u8]) {
         if let Reading::Credential { forward, .. } = &reading {
             // What carries a credential never goes on as it is.
             match forward {
-                Forwarding::Swallow { .. } => assert!(matches!(rules.form, Form::Pointer { .. })),
+                Forwarding::Swallow => assert!(matches!(rules.form, Form::Pointer { .. })),
                 Forwarding::AsItIs => assert_ne!(*forward, Forwarding::AsItIs, "goes up"),
                 Forwarding::Instead(instead) => assert_eq!(Some(instead), left.as_ref()),
             }

@@ -79,6 +79,20 @@ impl CredentialKind {
     }
 }
 
+/// A claim by its name or, where that begins with `/`, by a JSON pointer (RFC 6901); null
+/// counts as missing.
+pub(super) fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let found = match name.strip_prefix('/') {
+        None => claims.get(name),
+        Some(path) => {
+            let (first, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+            let first = first.replace("~1", "/").replace("~0", "~");
+            claims.get(&first).and_then(|claim| claim.pointer(rest))
+        }
+    };
+    found.filter(|claim| !claim.is_null())
+}
+
 impl Identity {
     /// Who an API key stands for.
     pub(super) fn of_api_key((id, hash): (&str, [u8; 32]), now: Timestamp) -> Self {
@@ -100,15 +114,7 @@ impl Identity {
     /// (RFC 6901); null counts as missing.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        let found = match name.strip_prefix('/') {
-            None => self.claims.get(name),
-            Some(path) => {
-                let (first, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
-                let first = first.replace("~1", "/").replace("~0", "~");
-                self.claims.get(&first).and_then(|claim| claim.pointer(rest))
-            }
-        };
-        found.filter(|claim| !claim.is_null())
+        claim(&self.claims, name)
     }
 
     /// Whose token it was, if it was one.

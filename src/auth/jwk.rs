@@ -12,9 +12,12 @@ pub use super::key_error::KeyError;
 /// Most keys of one issuer. Issuers that rotate publish two or three.
 pub const MAX_KEYS: usize = 64;
 
-/// Most keys tried on a token that names none; each try can cost a
-/// millisecond, and anybody can ask for it.
+/// Most keys tried on a token that names none.
 const MAX_TRIED: usize = 8;
+
+/// Most CPU that these tries may take together, in µs: anybody can ask for it. One
+/// key is tried whatever it costs.
+const MAX_TRIAL_MICROS: u32 = 1_000;
 
 /// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +150,10 @@ impl KeySet {
             let lacking = without_key(&keys, algorithms);
             errors.extend(lacking.map(|a| ("keys".to_owned(), KeyError::NoKeyFor(a))));
         }
+        if errors.is_empty() {
+            let costly = algorithms.iter().copied().filter(|a| needs_kids(&keys, *a));
+            errors.extend(costly.map(|a| ("keys".to_owned(), KeyError::KidNeeded(a))));
+        }
         if errors.is_empty() { Ok(Self { keys }) } else { Err(errors) }
     }
 
@@ -183,8 +190,7 @@ impl KeySet {
         self.keys.iter().any(|key| key.fingerprint() == *fingerprint)
     }
 
-    /// Verifies `signature` over `signed` and gives the key that did it. A token that names a key is tried on that key only; in a set
-    /// without any `kid`, and for tokens without, on each that suits.
+    /// Verifies `signature` over `signed` and gives the key that did it.
     pub(super) fn verify(
         &self,
         (algorithm, kid): (Algorithm, Option<&str>),
@@ -192,21 +198,46 @@ impl KeySet {
         signature: &[u8],
         host: &dyn Signatures,
     ) -> Result<&Key, AuthError> {
+        for key in self.candidates(algorithm, kid)? {
+            match key.verify(algorithm, signed, signature, host) {
+                Some(true) => return Ok(key),
+                Some(false) => {}
+                None => return Err(AuthError::Unverifiable),
+            }
+        }
+        Err(AuthError::Signature)
+    }
+
+    /// The keys that a token's signature is tried on, at least one. A token that
+    /// names a key is tried on that key only; in a set without any `kid`, and for
+    /// tokens without, it is each that suits, or none where so many would cost too
+    /// much.
+    fn candidates(&self, algorithm: Algorithm, kid: Option<&str>) -> Result<Vec<&Key>, AuthError> {
         let kid = kid.filter(|_| self.keys.iter().any(|key| key.kid().is_some()));
         let named = || self.keys.iter().filter(|key| kid.is_none() || key.kid() == kid);
-        let suited = || named().filter(|key| key.fits(algorithm));
         if named().next().is_none() {
             return Err(AuthError::UnknownKid);
         }
-        match suited().count() {
-            0 => return Err(AuthError::KeyMismatch),
-            1..=MAX_TRIED => {}
-            _ => return Err(AuthError::KidNeeded),
+        let suited: Vec<&Key> = named().filter(|key| key.fits(algorithm)).collect();
+        if suited.is_empty() {
+            return Err(AuthError::KeyMismatch);
         }
-        suited()
-            .find(|key| key.verify(algorithm, signed, signature, host))
-            .ok_or(AuthError::Signature)
+        if are_affordable(&suited, algorithm) { Ok(suited) } else { Err(AuthError::KidNeeded) }
     }
+}
+
+/// Whether one token may be tried on all of these keys.
+fn are_affordable(keys: &[&Key], algorithm: Algorithm) -> bool {
+    let costs = keys.iter().map(|key| key.cost_micros(algorithm));
+    let cost = costs.fold(0, u32::saturating_add);
+    keys.len() < 2 || (keys.len() <= MAX_TRIED && cost <= MAX_TRIAL_MICROS)
+}
+
+/// Whether one of the keys can only be meant by tokens that name none, which are
+/// tried on more of them than they may be.
+fn needs_kids(keys: &[Key], algorithm: Algorithm) -> bool {
+    let suited: Vec<&Key> = keys.iter().filter(|key| key.fits(algorithm)).collect();
+    suited.iter().any(|key| key.kid().is_none()) && !are_affordable(&suited, algorithm)
 }
 
 /// Why a published key set is not taken: the issuer's to mend, or the operator's
@@ -226,7 +257,7 @@ impl fmt::Display for SetError {
             Self::NotASet => "the answer is no JWK Set (RFC 7517 §5)",
             Self::TooManyKeys => "the answer holds more than 64 keys",
             Self::NoUsableKey => {
-                "the answer holds no key that verifies tokens here (RSA from 2048 bits, P-256,                  P-384, Ed25519)"
+                "the answer holds no key that verifies tokens here (RSA from 2048 bits, P-256, P-384, Ed25519)"
             }
         })
     }

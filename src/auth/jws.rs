@@ -23,6 +23,9 @@ pub(super) struct Header {
     /// Known, and not `none`; whether it is allowed is the issuer's to say.
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
+    /// Whether the parameters that verification does not go by have the types that
+    /// RFC 7515 §4.1 gives them.
+    pub(super) others: Result<(), AuthError>,
 }
 
 impl<'a> Compact<'a> {
@@ -51,7 +54,7 @@ impl<'a> Compact<'a> {
             Some(_) => return Err(AuthError::Header),
         };
         check_type(header.get("typ"))?;
-        Ok(Header { algorithm, kid })
+        Ok(Header { algorithm, kid, others: check_others(&header) })
     }
 
     /// The claims.
@@ -85,6 +88,24 @@ fn check_type(typ: Option<&Value>) -> Result<(), AuthError> {
     match typ.strip_prefix("application/").unwrap_or(&typ) {
         "jwt" | "at+jwt" | "jose" => Ok(()),
         _ => Err(AuthError::TokenType),
+    }
+}
+
+/// The registered parameters that are not read here. One of another type than its
+/// RFC says is a token that readers differ about; one with a key of its own (`jwk`)
+/// is meant for readers that believe it.
+fn check_others(header: &Map<String, Value>) -> Result<(), AuthError> {
+    let texts = ["cty", "jku", "x5u", "x5t", "x5t#S256"];
+    let is_text = |name: &&str| header.get(*name).is_none_or(Value::is_string);
+    let is_chain = |chain: &Value| {
+        chain.as_array().is_some_and(|entries| entries.iter().all(Value::is_string))
+    };
+    if header.contains_key("jwk") {
+        return Err(AuthError::OwnKey);
+    }
+    match texts.iter().all(is_text) && header.get("x5c").is_none_or(is_chain) {
+        true => Ok(()),
+        false => Err(AuthError::Header),
     }
 }
 
@@ -169,6 +190,31 @@ mod tests {
             assert_eq!(refusal(&json), AuthError::TokenType, "{typ}");
         }
         assert_eq!(refusal(r#"{"alg":"RS256","typ":1}"#), AuthError::Header);
+    }
+
+    #[test]
+    fn registered_parameters_have_their_types() {
+        let others = |more: &str| header(&format!(r#"{{"alg":"RS256",{more}}}"#)).unwrap().others;
+        for good in [
+            r#""cty":"JWT""#,
+            r#""jku":"https://a.example","x5u":"","x5t":"a","x5t#S256":"b""#,
+            r#""x5c":["a","b"],"nonce":1,"mine":{"jwk":{}}"#,
+            r#""x5c":[]"#,
+        ] {
+            assert_eq!(others(good), Ok(()), "{good}");
+        }
+        for name in ["cty", "jku", "x5u", "x5t", "x5t#S256", "x5c"] {
+            for value in ["1", "null", "true", "{}", "[1]", r#"["a",1]"#] {
+                assert_eq!(
+                    others(&format!(r#""{name}":{value}"#)),
+                    Err(AuthError::Header),
+                    "{name}"
+                );
+            }
+        }
+        for key in ["{}", "null", r#""text""#, r#"{"kty":"oct","k":"AAAA"}"#] {
+            assert_eq!(others(&format!(r#""jwk":{key}"#)), Err(AuthError::OwnKey), "{key}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Issuer;
 use super::error::{AuthError, Claim};
-use super::identity::{CredentialKind, Identity, Proof};
+use super::identity::{CredentialKind, Identity, Proof, claim};
 use super::jwk::KeySet;
 use super::jws::{Compact, Header};
 use crate::host::{Signatures, Timestamp};
@@ -30,10 +30,12 @@ pub(super) fn verify(
 ) -> Result<Identity, AuthError> {
     let named = (header.algorithm, header.kid.as_deref());
     let key = keys.verify(named, token.signed(), &token.signature()?, host)?;
+    header.others?;
     check_issuer(issuer, &claims)?;
     check_audience(issuer, claims.get("aud"))?;
     check_required(issuer, &claims)?;
     let subject = subject(&claims)?;
+    check_texts(&claims)?;
     check_wanted(issuer, &claims)?;
     let expires = check_times(issuer, &claims, now)?;
     Ok(Identity {
@@ -92,7 +94,7 @@ fn check_audience(issuer: &Issuer, aud: Option<&Value>) -> Result<(), AuthError>
 }
 
 fn check_required(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), AuthError> {
-    let is_missing = |name: &&String| claims.get(*name).is_none_or(Value::is_null);
+    let is_missing = |name: &&String| claim(claims, name).is_none();
     match issuer.required.iter().find(is_missing) {
         Some(name) => Err(AuthError::MissingClaim(Claim::of(name))),
         None => Ok(()),
@@ -111,13 +113,21 @@ fn subject(claims: &Map<String, Value>) -> Result<Option<&str>, AuthError> {
     }
 }
 
+/// The registered claims that are texts and not read here: `jti` (RFC 7519 §4.1.7),
+/// and `nonce` (OpenID Connect Core §2).
+fn check_texts(claims: &Map<String, Value>) -> Result<(), AuthError> {
+    for name in ["jti", "nonce"] {
+        if claims.get(name).is_some_and(|claim| !claim.is_string() && !claim.is_null()) {
+            return Err(AuthError::ClaimValue(Claim::of(name)));
+        }
+    }
+    Ok(())
+}
+
 /// The configured `claims`: each holds one of its values.
 fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), AuthError> {
     for (name, values) in &issuer.claims {
-        let claim = claims
-            .get(name)
-            .filter(|claim| !claim.is_null())
-            .ok_or(AuthError::MissingClaim(Claim::of(name)))?;
+        let claim = claim(claims, name).ok_or(AuthError::MissingClaim(Claim::of(name)))?;
         if !values.iter().any(|value| holds(claim, value)) {
             return Err(AuthError::ClaimDenied);
         }
@@ -125,14 +135,26 @@ fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Auth
     Ok(())
 }
 
-/// Whether a claim is this value, or a list with it, or names it among others
-/// separated by spaces, as OAuth writes scopes (RFC 8693 §4.2).
-pub(super) fn holds(claim: &Value, value: &str) -> bool {
-    match claim {
-        Value::String(text) => text == value || text.split(' ').any(|word| word == value),
-        Value::Array(list) => list.iter().any(|entry| entry == value),
+/// Whether a claim is this value, or a list with it, or names it among words. Numbers, true
+/// and false are compared as they are written.
+fn holds(claim: &Value, value: &str) -> bool {
+    let is = |entry: &Value| match entry {
+        Value::String(text) => text == value,
+        Value::Number(number) => number.to_string() == value,
+        Value::Bool(flag) => value == if *flag { "true" } else { "false" },
         _ => false,
+    };
+    match claim {
+        Value::String(text) => names(text, value),
+        Value::Array(list) => list.iter().any(is),
+        other => is(other),
     }
+}
+
+/// Whether a text is this value, or names it among others separated by spaces, as OAuth
+/// writes scopes (RFC 8693 §4.2).
+pub(super) fn names(text: &str, value: &str) -> bool {
+    text == value || text.split(' ').any(|word| word == value)
 }
 
 /// `nbf`, `iat` and `exp` (RFC 7519 §4.1.4–6); gives when the token stops being
@@ -161,7 +183,7 @@ fn check_times(
 fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Duration>, AuthError> {
     let wrong = AuthError::ClaimValue(Claim::of(name));
     let number = match claims.get(name) {
-        None | Some(Value::Null) => return Ok(None),
+        None => return Ok(None),
         Some(Value::Number(number)) => number,
         Some(_) => return Err(wrong),
     };

@@ -1,11 +1,11 @@
 //! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
 
+use super::der::significant;
+use super::ec::{Curve, EcKey};
 use super::jwk::{Algorithm, KeyError};
 use super::jws;
-use super::verify::Material;
+use super::verify::{Material, RsaKey};
 use crate::host::Signatures;
-use rsa::pkcs8::EncodePublicKey;
-use rsa::{BigUint, RsaPublicKey};
 use serde_json::{Map, Value};
 
 /// Least length of an RSA modulus (RFC 7518 §3.3).
@@ -91,22 +91,27 @@ impl Key {
 
     #[cfg(test)]
     pub(super) fn spki(&self) -> Option<&[u8]> {
-        match &self.material {
-            Material::Rsa { spki, .. }
-            | Material::P256 { spki, .. }
-            | Material::P384 { spki, .. } => Some(spki),
-            Material::Ed25519(_) | Material::Secret(_) => None,
-        }
+        self.material.spki()
     }
 
+    /// CPU that one verification takes at most, in µs.
+    pub(super) fn cost_micros(&self, algorithm: Algorithm) -> u32 {
+        self.material.cost_micros(algorithm)
+    }
+
+    /// Whether `signature` over `text` verifies; `None` where neither the host nor
+    /// the module can tell.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
         text: &[u8],
         signature: &[u8],
         host: &dyn Signatures,
-    ) -> bool {
-        self.fits(algorithm) && self.material.verify(algorithm, text, signature, host)
+    ) -> Option<bool> {
+        if !self.fits(algorithm) {
+            return Some(false);
+        }
+        self.material.verify(algorithm, text, signature, host)
     }
 }
 
@@ -171,52 +176,43 @@ fn rsa(jwk: &Map<String, Value>) -> Result<Material, Fault> {
     if n.len() > MAX_MODULUS_BITS / 8 + 1 {
         return Err(("n", KeyError::ModulusTooLong));
     }
-    let (n, e) = (BigUint::from_bytes_be(&n), BigUint::from_bytes_be(&e));
-    match n.bits() {
+    let (n, e) = (significant(&n), significant(&e));
+    match bits(n) {
         0..MIN_MODULUS_BITS => return Err(("n", KeyError::ModulusTooShort)),
         MIN_MODULUS_BITS..=MAX_MODULUS_BITS => {}
         _ => return Err(("n", KeyError::ModulusTooLong)),
     }
-    let is_even = |number: &BigUint| number.to_bytes_le().first().is_none_or(|b| b % 2 == 0);
-    if is_even(&n) {
+    let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+    if !is_odd(n) {
         return Err(("n", KeyError::ModulusEven));
     }
     let exponent_error = ("e", KeyError::Exponent);
-    if is_even(&e) || e < BigUint::from(3_u32) || e.bits() > 33 {
+    if !is_odd(e) || e == [1] || bits(e) > 33 {
         return Err(exponent_error);
     }
-    let key =
-        RsaPublicKey::new_with_max_size(n, e, MAX_MODULUS_BITS).map_err(|_| exponent_error)?;
-    let spki = spki(&key)?;
-    Ok(Material::Rsa { key, spki })
+    RsaKey::new(n, e).map(Material::Rsa).ok_or(exponent_error)
+}
+
+/// Bits of a number without zeros in front.
+fn bits(number: &[u8]) -> usize {
+    let unset = number.first().map_or(0, |first| first.leading_zeros());
+    (number.len() * 8).saturating_sub(usize::try_from(unset).unwrap_or_default())
 }
 
 fn ec(jwk: &Map<String, Value>) -> Result<Material, Fault> {
     check_public(jwk)?;
-    match text(jwk, "crv")? {
+    let key = match text(jwk, "crv")? {
         "P-256" => {
             let (x, y) = (bytes_of_length::<32>(jwk, "x")?, bytes_of_length::<32>(jwk, "y")?);
-            let point = p256::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
-            let key = p256::ecdsa::VerifyingKey::from_encoded_point(&point)
-                .map_err(|_| ("x", KeyError::NotOnCurve))?;
-            Ok(Material::P256 { key, spki: spki(&p256::PublicKey::from(key))? })
+            EcKey::new(Curve::P256, &x, &y)
         }
         "P-384" => {
             let (x, y) = (bytes_of_length::<48>(jwk, "x")?, bytes_of_length::<48>(jwk, "y")?);
-            let point = p384::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
-            let key = p384::ecdsa::VerifyingKey::from_encoded_point(&point)
-                .map_err(|_| ("x", KeyError::NotOnCurve))?;
-            Ok(Material::P384 { key, spki: spki(&p384::PublicKey::from(key))? })
+            EcKey::new(Curve::P384, &x, &y)
         }
-        _ => Err(("crv", KeyError::UnknownCurve)),
-    }
-}
-
-/// DER SubjectPublicKeyInfo, as the host takes keys; made once. Every checked
-/// key has one.
-fn spki(key: &impl EncodePublicKey) -> Result<Box<[u8]>, Fault> {
-    let der = key.to_public_key_der().map_err(|_| ("", KeyError::NotOnCurve))?;
-    Ok(der.into_vec().into())
+        _ => return Err(("crv", KeyError::UnknownCurve)),
+    };
+    key.map(Material::Ec).ok_or(("x", KeyError::NotOnCurve))
 }
 
 fn okp(jwk: &Map<String, Value>) -> Result<Material, Fault> {
@@ -225,11 +221,21 @@ fn okp(jwk: &Map<String, Value>) -> Result<Material, Fault> {
         return Err(("crv", KeyError::UnknownCurve));
     }
     let x = bytes_of_length::<32>(jwk, "x")?;
+    if !is_canonical(&x) {
+        return Err(("x", KeyError::NotOnCurve));
+    }
     ed25519_dalek::VerifyingKey::from_bytes(&x)
         .ok()
         .filter(|key| !key.is_weak())
         .map(Material::Ed25519)
         .ok_or(("x", KeyError::NotOnCurve))
+}
+
+/// Whether the coordinate is below 2^255 - 19 (RFC 8032 §5.1.3). A point that is
+/// written otherwise is taken by some libraries and refused by others.
+fn is_canonical(x: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = x;
+    *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
 fn secret(jwk: &Map<String, Value>) -> Result<Box<[u8]>, Fault> {

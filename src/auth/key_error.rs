@@ -59,6 +59,9 @@ pub enum KeyError {
     DuplicateKid,
     /// A configured algorithm that no key can verify.
     NoKeyFor(Algorithm),
+    /// More keys for an algorithm than a token without `kid` may be tried on, some
+    /// of which have no `kid` that a token could name.
+    KidNeeded(Algorithm),
 }
 
 impl fmt::Display for KeyError {
@@ -108,6 +111,13 @@ impl fmt::Display for KeyError {
                 return write!(
                     f,
                     "has no key for {}; add one, or remove the algorithm",
+                    algorithm.name()
+                );
+            }
+            Self::KidNeeded(algorithm) => {
+                return write!(
+                    f,
+                    "has so many keys for {} that anybody could keep a worker busy with tokens that name none of them; give each a `kid` that its tokens name, or remove those that no longer sign",
                     algorithm.name()
                 );
             }

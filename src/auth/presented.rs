@@ -1,6 +1,7 @@
 //! The credential that a client presents in its opening handshake.
 
 use super::error::AuthError;
+use super::offer::{self, positions_of_credentials};
 use super::{AuthRules, CredentialSource, MAX_CREDENTIAL_BYTES, cookie, query};
 use crate::handshake::RequestHead;
 use std::fmt;
@@ -8,10 +9,25 @@ use std::fmt;
 /// What the listed places of one opening handshake hold, or a first message, read
 /// once and before anything of it is verified.
 pub struct Presented {
-    credential: Result<Vec<u8>, AuthError>,
+    credential: Result<Credential, AuthError>,
+    in_cookie: bool,
     marker: Option<String>,
     offer_left: Vec<String>,
     offer_forwarded: Vec<String>,
+}
+
+/// A credential, nothing of it verified; never empty.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// A token, an API key or what the session service knows.
+    Token(Vec<u8>),
+    /// The API key of this id (Basic).
+    ApiKey {
+        /// Its id.
+        id: Vec<u8>,
+        /// The key.
+        key: Vec<u8>,
+    },
 }
 
 impl Presented {
@@ -29,19 +45,18 @@ impl Presented {
         offer: &[String],
     ) -> Self {
         let query = query.unwrap_or_default();
-        let credential = rules
-            .sources
-            .iter()
-            .find_map(|source| look(source, head, query, offer))
-            .unwrap_or(Err(AuthError::Missing));
+        let mut places = rules.sources.iter();
+        let found = places.find_map(|source| Some((source, look(source, head, query, offer)?)));
+        let in_cookie = matches!(found, Some((CredentialSource::Cookie(_), _)));
         let is_credential = positions_of_credentials(rules, offer);
         let part = |taken: bool| -> Vec<String> {
             let entries = offer.iter().zip(&is_credential);
             entries.filter(|(_, is)| **is == taken).map(|(entry, _)| entry.clone()).collect()
         };
         Self {
-            credential,
-            marker: offer.iter().find(|entry| is_marker(rules, entry)).cloned(),
+            credential: found.map_or(Err(AuthError::Missing), |(_, credential)| credential),
+            in_cookie,
+            marker: offer.iter().find(|entry| offer::is_marker(rules, entry)).cloned(),
             offer_left: part(false),
             offer_forwarded: if rules.forward { part(true) } else { Vec::new() },
         }
@@ -51,7 +66,8 @@ impl Presented {
     #[must_use]
     pub fn of_message(credential: Vec<u8>) -> Self {
         Self {
-            credential: bounded(&credential).and_then(filled),
+            credential: bounded(&credential).and_then(filled).map(Credential::Token),
+            in_cookie: false,
             marker: None,
             offer_left: Vec::new(),
             offer_forwarded: Vec::new(),
@@ -62,6 +78,13 @@ impl Presented {
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self.credential, Err(AuthError::Missing))
+    }
+
+    /// Whether the place that decides is a cookie. A page of a sibling subdomain can set one
+    /// for its visitors, so nobody is to be blamed for what it holds.
+    #[must_use]
+    pub const fn is_in_cookie(&self) -> bool {
+        self.in_cookie
     }
 
     /// The offered subprotocols without markers and tokens of any listed
@@ -78,17 +101,18 @@ impl Presented {
         &self.offer_forwarded
     }
 
-    /// The marker that the client offered, whichever place decided: a browser
+    /// The marker that the client offered, as it wrote it, whichever place decided: a browser
     /// fails the connection when the answer picks none of its subprotocols, so
-    /// the `101` names this one where upstream picks none.
+    /// the `101` names this one where upstream picks none. An entry with a prefix is never
+    /// named, since it holds the token.
     #[must_use]
     pub fn subprotocol_marker(&self) -> Option<&str> {
         self.marker.as_deref()
     }
 
-    /// The credential that decides, never empty.
-    pub(super) fn credential(&self) -> Result<&[u8], AuthError> {
-        self.credential.as_deref().map_err(|error| *error)
+    /// The credential that decides.
+    pub(super) fn credential(&self) -> Result<&Credential, AuthError> {
+        self.credential.as_ref().map_err(|error| *error)
     }
 }
 
@@ -109,81 +133,49 @@ fn look(
     head: &RequestHead,
     query: &[u8],
     offer: &[String],
-) -> Option<Result<Vec<u8>, AuthError>> {
+) -> Option<Result<Credential, AuthError>> {
+    let token = |value: Result<Vec<u8>, AuthError>| value.map(Credential::Token);
     match source {
         CredentialSource::Header(name) => {
-            single(head.headers.all(name)).map(|value| match name.as_str() {
-                "authorization" => bearer(value?),
-                _ => plain(value?),
-            })
+            single(head.headers.all(name)).map(|value| token(value.and_then(plain)))
+        }
+        CredentialSource::Authorization(scheme) => {
+            match single(head.headers.all("authorization"))? {
+                Ok(value) => scheme.read(value),
+                Err(error) => Some(Err(error)),
+            }
         }
         CredentialSource::Query(name) => single(query::values(query, name))
-            .map(|value| bounded(value?).and_then(|value| filled(&query::decode(value)))),
+            .map(|value| token(bounded(value?).and_then(|value| filled(&query::decode(value))))),
         CredentialSource::Cookie(name) => single(cookie::values(head.headers.all("cookie"), name))
-            .map(|value| bounded(value?).and_then(filled)),
-        CredentialSource::Subprotocol(marker) => {
-            let markers = offer.iter().enumerate().filter(|(_, entry)| *entry == marker);
-            single(markers).map(|place| {
-                let token = offer.get(place?.0.saturating_add(1));
-                filled(bounded(token.ok_or(AuthError::NothingBehindMarker)?.as_bytes())?)
-            })
+            .map(|value| token(bounded(value?).and_then(filled))),
+        CredentialSource::Subprotocol(marker) => offer::behind_marker(offer, marker),
+        CredentialSource::SubprotocolPrefix { prefix, encoding } => {
+            offer::behind_prefix(offer, prefix, *encoding)
         }
     }
 }
 
 /// The only one of these; `None` when there is none.
-fn single<T>(mut values: impl Iterator<Item = T>) -> Option<Result<T, AuthError>> {
+pub(super) fn single<T>(mut values: impl Iterator<Item = T>) -> Option<Result<T, AuthError>> {
     let first = values.next()?;
     Some(if values.next().is_some() { Err(AuthError::Twice) } else { Ok(first) })
 }
 
-fn bounded(value: &[u8]) -> Result<&[u8], AuthError> {
+pub(super) fn bounded(value: &[u8]) -> Result<&[u8], AuthError> {
     if value.len() > MAX_CREDENTIAL_BYTES { Err(AuthError::TooLong) } else { Ok(value) }
 }
 
-fn filled(value: &[u8]) -> Result<Vec<u8>, AuthError> {
+pub(super) fn filled(value: &[u8]) -> Result<Vec<u8>, AuthError> {
     if value.is_empty() { Err(AuthError::Empty) } else { Ok(value.to_vec()) }
 }
 
 /// A header's value. Proxies join repeated lines with a comma (RFC 9110 §5.3),
 /// so a comma means two.
-fn plain(value: &[u8]) -> Result<Vec<u8>, AuthError> {
+pub(super) fn plain(value: &[u8]) -> Result<Vec<u8>, AuthError> {
     let value = bounded(value.trim_ascii())?;
     if value.contains(&b',') {
         return Err(AuthError::Twice);
     }
     filled(value)
-}
-
-/// `Bearer <token>` (RFC 6750 §2.1); the scheme is case-insensitive (RFC 9110
-/// §11.1). The token may hold any visible ASCII, as API keys do, but no comma.
-fn bearer(value: &[u8]) -> Result<Vec<u8>, AuthError> {
-    let value = value.trim_ascii();
-    let (scheme, rest) = value.split_at_checked(6).ok_or(AuthError::NotBearer)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first() != Some(&b' ') {
-        return Err(AuthError::NotBearer);
-    }
-    let token = plain(rest)?;
-    if token.iter().all(u8::is_ascii_graphic) { Ok(token) } else { Err(AuthError::NotBearer) }
-}
-
-fn is_marker(rules: &AuthRules, entry: &str) -> bool {
-    rules
-        .sources
-        .iter()
-        .any(|source| matches!(source, CredentialSource::Subprotocol(marker) if marker == entry))
-}
-
-/// For each entry of the offer, whether it is a marker or stands behind one.
-/// An entry behind a marker counts even when it is a marker itself: better one
-/// subprotocol too few upstream than a token in it.
-fn positions_of_credentials(rules: &AuthRules, offer: &[String]) -> Vec<bool> {
-    let mut behind_marker = false;
-    offer
-        .iter()
-        .map(|entry| {
-            let marker = is_marker(rules, entry);
-            marker | std::mem::replace(&mut behind_marker, marker)
-        })
-        .collect()
 }

@@ -279,6 +279,9 @@ mod tests {
         assert_eq!(others("access_token=a;%25u=e&c"), None);
         // Were only the end cut off, there would be a credential where none was.
         assert_eq!(others("access_token;%25u&c").as_deref(), Some("c"));
+        assert_eq!(others("access_token;b=1&c").as_deref(), Some("c"));
+        assert_eq!(others("access_token;access_token&c").as_deref(), Some("c"));
+        assert_eq!(others("access_token&c"), None);
     }
 
     #[test]
@@ -291,6 +294,8 @@ mod tests {
             "+=+&%",
             "token=1&token=1&a",
             "a;token&Token=1;b",
+            "token;token",
+            "token;a=1",
         ] {
             fuzz_query(seed.as_bytes());
         }

@@ -53,14 +53,15 @@ pub fn strip(rules: &AuthRules, head: &RequestHead, query: Option<&[u8]>) -> Str
     }
     let (mut cookies, mut parameters) = (Vec::new(), Vec::new());
     for source in &rules.sources {
+        // `x_api_key`, `x.api.key` too: many an upstream takes them for `x-api-key`.
+        if let Some(name) = source.header() {
+            let same = head.headers.iter().filter(|(n, _)| same_name(n, name));
+            stripped.remove_headers.extend(same.map(|(n, _)| n.to_owned()));
+        }
         match source {
-            // `x_api_key`, `x.api.key` too: many an upstream takes them for `x-api-key`.
-            CredentialSource::Header(name) => stripped.remove_headers.extend(
-                head.headers.iter().filter(|(n, _)| same_name(n, name)).map(|(n, _)| n.to_owned()),
-            ),
             CredentialSource::Query(name) => parameters.push(name.as_str()),
             CredentialSource::Cookie(name) => cookies.push(name.as_str()),
-            CredentialSource::Subprotocol(_) => {}
+            _ => {}
         }
     }
     stripped.remove_headers.sort_unstable();
@@ -118,12 +119,7 @@ impl Stripped {
 #[must_use]
 pub fn other_spellings(head: &RequestHead, policies: &[&AuthRules]) -> Vec<String> {
     let sources = policies.iter().flat_map(|rules| &rules.sources);
-    let credentials: Vec<&str> = sources
-        .filter_map(|source| match source {
-            CredentialSource::Header(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
+    let credentials: Vec<&str> = sources.filter_map(CredentialSource::header).collect();
     let is_other = |sent: &str| {
         credentials.iter().any(|name| same_name(sent, name)) && !credentials.contains(&sent)
     };

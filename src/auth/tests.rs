@@ -7,7 +7,7 @@ use crate::host::{Clock, Hash, Signatures, Timestamp};
 use crate::quota::Network;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::Mac;
+use hmac::{KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::rc::Rc;
@@ -15,6 +15,8 @@ use std::rc::Rc;
 mod handshake;
 mod hosts;
 mod keys;
+mod offer;
+mod oracle;
 mod rfc;
 mod tokens;
 mod vectors;
@@ -68,7 +70,7 @@ pub(super) fn issuer_with(jwks: &Value, algorithms: &[Algorithm]) -> Issuer {
 
 pub(super) fn rules(issuers: Vec<Issuer>) -> AuthRules {
     AuthRules {
-        sources: vec![CredentialSource::Header("authorization".to_owned())],
+        sources: vec![CredentialSource::Authorization(Scheme::Bearer)],
         first_message: None,
         forward: false,
         issuers,

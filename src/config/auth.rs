@@ -7,7 +7,7 @@ use super::relations::Relation;
 use super::{authorize, first_message, jwt, names, secret, session};
 use crate::auth::api_key::ApiKeys;
 use crate::auth::authorize::OtherMessages;
-use crate::auth::{AuthRules, CredentialSource, IdentityHeader, folded_name};
+use crate::auth::{AuthRules, CredentialSource, Encoding, IdentityHeader, Scheme, folded_name};
 
 const KEYS: &[&str] = &[
     "credentials",
@@ -22,7 +22,24 @@ const KEYS: &[&str] = &[
     "close_at_expiry",
 ];
 
-const PLACES: &[&str] = &["header", "query", "cookie", "subprotocol", "first_message"];
+const PLACES: &[&str] =
+    &["header", "query", "cookie", "subprotocol", "subprotocol_prefix", "first_message"];
+
+/// What an entry of `credentials` can hold.
+const PLACE_KEYS: &[&str] = &[
+    "header",
+    "query",
+    "cookie",
+    "subprotocol",
+    "subprotocol_prefix",
+    "first_message",
+    "scheme",
+    "encoding",
+];
+
+const SCHEMES: &Words<Scheme> = &[("bearer", Some(Scheme::Bearer)), ("basic", Some(Scheme::Basic))];
+
+const ENCODINGS: &Words<Encoding> = &[("base64url", Some(Encoding::Base64Url))];
 
 const OTHER_MESSAGES: &Words<OtherMessages> =
     &[("reject", Some(OtherMessages::Reject)), ("pass", Some(OtherMessages::Pass))];
@@ -95,6 +112,14 @@ fn credentials<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
         auth.report(Relation::NoVerifier);
     }
     let places = node.list_of(source).unwrap_or_default();
+    same_entry(node);
+    if !auth.is_meant("api_keys") {
+        let items = node.plain_items().into_iter();
+        let schemes = items.filter_map(|item| item.member("scheme"));
+        for scheme in schemes.filter(|scheme| scheme.plain_text() == Some("basic")) {
+            scheme.report(Relation::BasicWithoutKeys);
+        }
+    }
     checked.rules.sources = places.into_iter().filter_map(Place::in_handshake).collect();
     checked.first_message = first_message::read(node);
     let items = node.plain_items().into_iter();
@@ -137,11 +162,25 @@ fn other_messages(auth: &Object<'_>, rules: &mut AuthRules) {
 }
 
 /// An entry of `credentials`.
-#[derive(PartialEq)]
 enum Place {
     Handshake(CredentialSource),
     /// By its place in the document: never the same as another.
     Later(String),
+}
+
+/// Two prefixes are compared by [`same_entry`], which looks at the beginnings.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Handshake(CredentialSource::SubprotocolPrefix { .. }),
+                Self::Handshake(CredentialSource::SubprotocolPrefix { .. }),
+            ) => false,
+            (Self::Handshake(one), Self::Handshake(other)) => one == other,
+            (Self::Later(one), Self::Later(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 impl Place {
@@ -154,15 +193,60 @@ impl Place {
 }
 
 fn source(node: &Node<'_>) -> Option<Place> {
-    let place = node.object(PLACES)?;
+    let place = node.object(PLACE_KEYS)?;
     let (kind, name) = place.one_of(PLACES)?;
-    Some(Place::Handshake(match kind {
-        "header" => CredentialSource::Header(header(name)?),
-        "query" => CredentialSource::Query(name.line()?.to_owned()),
-        "cookie" => CredentialSource::Cookie(token(name)?),
-        "subprotocol" => CredentialSource::Subprotocol(token(name)?),
+    let alone = |key, belongs: bool| place.get(key).filter(|_| !belongs);
+    let header = if kind == "header" { Some(header(name)?) } else { None };
+    let is_authorization = header.as_deref() == Some("authorization");
+    if let Some(node) = alone("scheme", is_authorization) {
+        node.report(Relation::SchemeAlone);
+    }
+    if let Some(node) = alone("encoding", kind == "subprotocol_prefix") {
+        node.report(Relation::EncodingAlone);
+    }
+    Some(Place::Handshake(match (kind, header) {
+        (_, Some(_)) if is_authorization => {
+            let scheme = place.get("scheme").map_or(Some(Scheme::Bearer), |n| n.word(SCHEMES));
+            CredentialSource::Authorization(scheme?)
+        }
+        (_, Some(name)) => CredentialSource::Header(name),
+        ("query", _) => CredentialSource::Query(name.line()?.to_owned()),
+        ("cookie", _) => CredentialSource::Cookie(token(name)?),
+        ("subprotocol", _) => CredentialSource::Subprotocol(token(name)?.to_ascii_lowercase()),
+        ("subprotocol_prefix", _) => {
+            let prefix = token(name)?.to_ascii_lowercase();
+            let encoding = place.get("encoding");
+            let encoding = encoding.map_or(Some(Encoding::AsItIs), |n| n.word(ENCODINGS))?;
+            CredentialSource::SubprotocolPrefix { prefix, encoding }
+        }
         _ => return Some(Place::Later(node.path().to_owned())),
     }))
+}
+
+/// Reports markers and prefixes of subprotocols where one entry of an offer could be both: it
+/// would hold two credentials, or one that the later place never gets.
+fn same_entry(credentials: &Node<'_>) {
+    let mut seen: Vec<(String, bool, Node<'_>)> = Vec::new();
+    for item in credentials.plain_items() {
+        let (prefix, marker) = (item.member("subprotocol_prefix"), item.member("subprotocol"));
+        let (node, is_prefix) = match (prefix, marker) {
+            (Some(node), None) => (node, true),
+            (None, Some(node)) => (node, false),
+            _ => continue,
+        };
+        let text = node.plain_text().unwrap_or_default().to_ascii_lowercase();
+        if text.is_empty() {
+            continue;
+        }
+        let both = |(other, other_is_prefix, _): &&(String, bool, Node<'_>)| {
+            *other_is_prefix && text.starts_with(other.as_str())
+                || is_prefix && other.starts_with(&text)
+        };
+        if let Some((_, _, first)) = seen.iter().find(both) {
+            node.report(Relation::SameSubprotocol { first: first.path().to_owned() });
+        }
+        seen.push((text, is_prefix, node));
+    }
 }
 
 fn header(node: &Node<'_>) -> Option<String> {
@@ -215,7 +299,7 @@ fn add_key(entry: &Object<'_>, id: &str, keys: &mut ApiKeys) {
 fn identity_headers<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
     let members = auth.get("identity_headers").and_then(Node::map).unwrap_or_default();
     for (written, node) in members {
-        let claim = node.line();
+        let claim = names::claim_of(&node);
         let Some(name) = node.take(names::identity_header(written)) else { continue };
         // Servers like CGI read `x-user-id` and `x.user.id` as one.
         let same = |other: &str| folded_name(other) == folded_name(&name);
@@ -224,7 +308,7 @@ fn identity_headers<'a>(auth: &Object<'a>, checked: &mut Checked<'a>) {
             continue;
         }
         if let Some(claim) = claim {
-            let header = IdentityHeader { name: name.clone(), claim: claim.to_owned() };
+            let header = IdentityHeader { name: name.clone(), claim };
             checked.rules.identity_headers.push(header);
         }
         checked.identity.push((name, node));

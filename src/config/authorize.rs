@@ -41,7 +41,7 @@ fn rule(node: &Node<'_>) -> Option<AuthorizeRule> {
     let write = "where it is said what is asked for, like {query: room}";
     let from = rule.require("from", write).and_then(asking);
     let grant = match rule.one_of(&["claim", "callout"])? {
-        ("claim", node) => Some(Grant::Claim(node.line()?.to_owned())),
+        ("claim", node) => Some(Grant::Claim(names::claim_of(node)?)),
         (_, node) => callout(node, from.as_ref()).map(Grant::Callout),
     };
     Some(AuthorizeRule { from: from?, grant: grant? })

@@ -4,11 +4,11 @@ use super::node::{Node, Words};
 use super::policy::{self, Checked};
 use super::relations::{NotInStream, Relation};
 use super::units::Bound;
-use super::{Config, FilterKind, Mode, Policy, Unmatched, quotas};
-use crate::auth::{CredentialSource, folded_name};
+use super::{Config, FilterKind, Mode, Policy, Unmatched, events, quotas};
+use crate::auth::folded_name;
 use std::collections::HashMap;
 
-const KEYS: &[&str] = &["filter", "mode", "unmatched", "limits", "quotas", "policies"];
+const KEYS: &[&str] = &["filter", "mode", "unmatched", "limits", "events", "quotas", "policies"];
 
 const FILTERS: &Words<FilterKind> =
     &[("http", Some(FilterKind::Http)), ("stream", Some(FilterKind::Stream))];
@@ -58,6 +58,7 @@ pub(super) fn read(root: &Node<'_>) -> Option<Config> {
         identity_headers: identity_headers(&checked),
         policies,
         mode,
+        progress: document.get("events").and_then(events::progress),
     })
 }
 
@@ -102,7 +103,7 @@ fn identity_headers(checked: &[Checked<'_>]) -> Vec<String> {
     let mut credentials: HashMap<String, usize> = HashMap::new();
     for (index, policy) in checked.iter().enumerate() {
         for source in policy.policy.auth.iter().flat_map(|auth| &auth.sources) {
-            if let CredentialSource::Header(name) = source {
+            if let Some(name) = source.header() {
                 credentials.entry(folded_name(name)).or_insert(index);
             }
         }

@@ -77,7 +77,9 @@ pub(super) enum Amount {
     Negative,
     Fraction,
     Overflow,
+    Inexact,
     AboveBound(&'static str),
+    BelowBound(&'static str),
 }
 
 /// A text that is no name of its kind.
@@ -96,6 +98,7 @@ pub(super) enum Name {
     Cluster,
     Pointer,
     PointerKey,
+    ClaimPointer,
 }
 
 /// A secret that cannot be had. The name of a variable is told only where it
@@ -242,7 +245,11 @@ impl fmt::Display for Amount {
                 "has a fraction; write a whole number, with a smaller unit if need be"
             }
             Self::Overflow => "is too large to be meant; write a smaller number",
+            Self::Inexact => {
+                "is beyond 2^53, where numbers are not exact; write it as a text, in quotes"
+            }
             Self::AboveBound(most) => return write!(f, "is too large; write at most {most}"),
+            Self::BelowBound(least) => return write!(f, "is too short; write at least {least}"),
         })
     }
 }
@@ -277,6 +284,10 @@ impl fmt::Display for Name {
             Self::PointerKey => {
                 "has a key that is no JSON pointer (RFC 6901); write one like /type before the \
                  colon"
+            }
+            Self::ClaimPointer => {
+                "begins with / and is no JSON pointer (RFC 6901) to a place in claims; write the \
+                 claim's name, or a pointer like /realm_access/roles (~0 for ~, ~1 for /)"
             }
             Self::Cluster => "is no name of a cluster; write it as Envoy's configuration does",
             Self::CookieHeader => {

@@ -21,6 +21,9 @@ const LONGEST: Bound = Bound { most: 10 * 60_000, text: "10m" };
 /// Longest `ack`, in bytes.
 const MAX_ACK_BYTES: usize = 4096;
 
+/// Most messages of the server that pass before the first of the client.
+const GREETING: Bound = Bound { most: 1000, text: "1,000" };
+
 /// The forms, and where they stand in the document.
 pub(super) struct Checked<'a> {
     /// `first_message` of the first entry that has it.
@@ -83,7 +86,7 @@ fn form(node: &Node<'_>) -> Option<Form> {
             Preset::GraphQl => Form::GraphQl,
         });
     }
-    let section = node.object(&["pointer", "when", "ack"])?;
+    let section = node.object(&["pointer", "when", "ack", "greeting"])?;
     let write = "where the credential stands in the message, like /token";
     let pointer = section.require("pointer", write).and_then(pointer);
     let when = section.get("when").map_or(Some(When::default()), when);
@@ -91,7 +94,11 @@ fn form(node: &Node<'_>) -> Option<Form> {
         Some(node) => Some(node.text().filter(|text| short(node, text))?.to_owned()),
         None => None,
     };
-    Some(Form::Pointer { pointer: pointer?, when: when?, ack })
+    let greeting = match section.get("greeting") {
+        Some(node) => u32::try_from(node.whole(GREETING)?).ok()?,
+        None => 0,
+    };
+    Some(Form::Pointer { pointer: pointer?, when: when?, ack, greeting })
 }
 
 #[derive(Clone, Copy)]

@@ -4,12 +4,14 @@ use super::fault::{Fault, Network, Shape};
 use super::node::{Node, Words};
 use super::object::Object;
 use super::relations::{NotInStream, Relation};
+use super::units::Bound;
 use super::{FilterKind, names, patterns};
 use crate::handshake::address::AddressRules;
 use crate::handshake::origin::{OriginPattern, OriginRules};
 use crate::handshake::{Compression, HandshakeRules, PlainHttp, RefuseWith, TlsRule, Upstream};
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 const KEYS: &[&str] = &[
     "origins",
@@ -22,6 +24,7 @@ const KEYS: &[&str] = &[
     "plain_http",
     "refuse_with",
     "upstream",
+    "upstream_timeout",
 ];
 
 const MISSING_ORIGIN: &Words<bool> = &[("reject", Some(false)), ("allow", Some(true))];
@@ -47,6 +50,12 @@ const REFUSE_WITH: &Words<RefuseWith> =
 const UPSTREAM: &Words<Upstream> =
     &[("http1", Some(Upstream::Http1)), ("http2", Some(Upstream::Http2))];
 
+/// Where `upstream_timeout` is not written.
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Its bound, in milliseconds.
+const LONGEST: Bound = Bound { most: 366 * 24 * 3_600_000, text: "8784h" };
+
 /// The rules, and what is needed to hold them against the rest of the policy.
 pub(super) struct Checked<'a> {
     pub(super) rules: HandshakeRules,
@@ -68,6 +77,7 @@ fn defaults() -> HandshakeRules {
         plain_http: PlainHttp::Reject,
         refuse_with: RefuseWith::Http,
         upstream: Upstream::Http1,
+        upstream_timeout: UPSTREAM_TIMEOUT,
     }
 }
 
@@ -94,6 +104,8 @@ pub(super) fn read<'a>(node: Option<&Node<'a>>, filter: FilterKind) -> Checked<'
     word(&handshake, "plain_http", PLAIN_HTTP, &mut rules.plain_http);
     word(&handshake, "refuse_with", REFUSE_WITH, &mut rules.refuse_with);
     word(&handshake, "upstream", UPSTREAM, &mut rules.upstream);
+    let timeout = handshake.get("upstream_timeout").and_then(|node| node.duration(LONGEST));
+    rules.upstream_timeout = timeout.unwrap_or(rules.upstream_timeout);
     if filter == FilterKind::Stream {
         not_in_stream(&handshake, &rules);
     }

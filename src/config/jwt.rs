@@ -3,9 +3,10 @@
 use super::fault::Fault;
 use super::node::Node;
 use super::object::Object;
-use super::relations::Relation;
-use super::units::Bound;
-use super::{secret, service};
+use super::relations::{NeverHolds, Relation};
+use super::tree::Value;
+use super::units::{self, Bound};
+use super::{names, secret, service};
 use crate::auth::jwk::{Algorithm, KeySet};
 use crate::auth::{Issuer, IssuerKeys, KeysUri};
 use std::time::Duration;
@@ -47,10 +48,10 @@ fn read_issuer(entry: &Object<'_>, issuer: &str) -> Option<Issuer> {
     let keys = keys(entry, algorithms.as_deref());
     let leeway = entry.get("leeway").and_then(|node| node.tolerance(LEEWAY));
     let required = match entry.get("required") {
-        Some(node) => lines(node).unwrap_or_default(),
+        Some(node) => node.list_of(names::claim_of).unwrap_or_default(),
         None => vec!["exp".to_owned()],
     };
-    let claims = entry.get("claims").map(claims).unwrap_or_default();
+    let claims = entry.get("claims").map(|node| claims(node, issuer)).unwrap_or_default();
     Some(Issuer {
         issuer: issuer.to_owned(),
         audiences: audiences.unwrap_or_default(),
@@ -134,10 +135,52 @@ fn no_secrets(entry: &Object<'_>) {
     }
 }
 
-fn claims(node: &Node<'_>) -> Vec<(String, Vec<String>)> {
-    let members = node.map().unwrap_or_default();
-    let read = members
-        .into_iter()
-        .map(|(claim, values)| (claim.to_owned(), lines(&values).unwrap_or_default()));
-    read.collect()
+/// Reads which claims must contain one of which values.
+fn claims(node: &Node<'_>, issuer: &str) -> Vec<(String, Vec<String>)> {
+    let mut read = Vec::new();
+    for (claim, values) in node.map().unwrap_or_default() {
+        if values.take(names::claim(claim)).is_none() {
+            continue;
+        }
+        let wanted = values.list_of(value).unwrap_or_default();
+        if let Some(why) = never_holds(claim, &wanted, issuer) {
+            values.report(Relation::ClaimNeverHolds(why));
+        }
+        read.push((claim.to_owned(), wanted));
+    }
+    read
+}
+
+/// A text, a number, true or false, as tokens write it.
+fn value(node: &Node<'_>) -> Option<String> {
+    match &node.tree.value {
+        Value::Text(_) => node.line().map(str::to_owned),
+        Value::Number(number) => node.take(units::written(number)),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => {
+            node.wrong_kind("a text, a number, true or false");
+            None
+        }
+    }
+}
+
+/// Why no token whose registered claims are well-formed (RFC 7519 §4.1) holds any of the
+/// values there, if none does.
+fn never_holds(claim: &str, wanted: &[String], issuer: &str) -> Option<NeverHolds> {
+    let mut steps = claim.strip_prefix('/').unwrap_or(claim).splitn(2, '/');
+    let name = if claim.starts_with('/') { steps.next().unwrap_or_default() } else { claim };
+    let is_date = matches!(name, "exp" | "nbf" | "iat");
+    if !is_date && !matches!(name, "iss" | "sub") {
+        return None;
+    }
+    if claim.starts_with('/') && steps.next().is_some() {
+        return Some(NeverHolds::NothingInside);
+    }
+    let is_number = |value: &String| value.parse::<f64>().is_ok();
+    if is_date && !wanted.is_empty() && !wanted.iter().any(is_number) {
+        return Some(NeverHolds::Date);
+    }
+    let other = name == "iss" && !issuer.is_empty() && !wanted.is_empty();
+    let names_it = |value: &String| value == issuer || issuer.split(' ').any(|word| word == value);
+    (other && !wanted.iter().any(names_it)).then_some(NeverHolds::Issuer)
 }

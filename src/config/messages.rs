@@ -69,6 +69,7 @@ pub(super) fn read(node: Option<&Node<'_>>, users: bool, text_only: bool) -> Mes
     (rules.rate, rules.bytes) = rates::of_messages(&section, users);
     section.get("json").and_then(|node| node.word(JSON));
     sizes(&section, &mut rules);
+    rules.max_fragments = MessageRules::default_max_fragments(rules.max_message_bytes);
     if let Some(count) = section.get("max_fragments").and_then(|node| node.count(FRAGMENTS)) {
         rules.max_fragments = u32::try_from(count).unwrap_or(rules.max_fragments);
     }

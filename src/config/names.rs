@@ -2,6 +2,7 @@
 //! name that nobody knows.
 
 use super::fault::{Name, Secret};
+use super::node::Node;
 use crate::auth::folded_name;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -45,6 +46,23 @@ pub(super) fn authority(text: &str) -> Result<(), Name> {
 pub(super) fn path(text: &str) -> Result<(), Name> {
     let good = |b: u8| b.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&b);
     if text.starts_with('/') && text.bytes().all(good) { Ok(()) } else { Err(Name::Path) }
+}
+
+/// Deepest place that a pointer into claims can name: claims are not nested more deeply.
+const MAX_CLAIM_STEPS: usize = 32;
+
+/// A claim, by its name or, where that begins with `/`, by a JSON pointer (RFC 6901 §3).
+pub(super) fn claim(text: &str) -> Result<(), Name> {
+    let Some(steps) = text.strip_prefix('/') else { return Ok(()) };
+    let escaped = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    let fits = steps.split('/').count() <= MAX_CLAIM_STEPS;
+    if escaped && fits { Ok(()) } else { Err(Name::ClaimPointer) }
+}
+
+/// Reads a claim that is named here.
+pub(super) fn claim_of(node: &Node<'_>) -> Option<String> {
+    let text = node.line()?;
+    node.take(claim(text)).map(|()| text.to_owned())
 }
 
 /// The name of one of Envoy's clusters.
@@ -187,6 +205,16 @@ mod tests {
         }
         for bad in ["", "Chat", "a b", "a.b", "ä", "a\n", "a{b=\"c\"}", &"x".repeat(65)] {
             assert_eq!(label(bad), Err(Name::Label), "{bad}");
+        }
+    }
+
+    #[test]
+    fn claims_are_names_or_pointers() {
+        for good in ["scope", "https://x/~y", "/realm_access/roles", "/a~1b/~0c/0", "/", "a/b"] {
+            assert_eq!(claim(good), Ok(()), "{good}");
+        }
+        for bad in ["/a~2", "/~", "/a/b~", &"/a".repeat(33)] {
+            assert_eq!(claim(bad), Err(Name::ClaimPointer), "{bad}");
         }
     }
 

@@ -30,6 +30,17 @@ pub(super) enum Relation {
     PollingPasses,
     /// Nothing that could verify the credentials.
     NoVerifier,
+    /// `scheme` beside another place than the header `authorization`.
+    SchemeAlone,
+    /// `encoding` beside another place than a subprotocol's prefix.
+    EncodingAlone,
+    /// The Basic scheme without `api_keys`.
+    BasicWithoutKeys,
+    /// A subprotocol could hold the credential of this place and of an earlier one.
+    SameSubprotocol {
+        /// The earlier place.
+        first: String,
+    },
     /// `max_frame` above `max_message`.
     FrameAboveMessage,
     /// `per_user` where no credential names a user.
@@ -54,6 +65,8 @@ pub(super) enum Relation {
     NeedsPush,
     /// A shared secret's algorithm where keys are published.
     SecretIsPublished,
+    /// Values that no token has in this claim.
+    ClaimNeverHolds(NeverHolds),
     /// `send: cookie` where no credential stands in a cookie.
     SendsNoCookie,
     /// The client's credential and our own in the same header.
@@ -78,6 +91,17 @@ pub(super) enum Relation {
     },
     /// What `filter: stream` can't do.
     Stream(NotInStream),
+}
+
+/// Why a claim can hold none of the values that are wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NeverHolds {
+    /// `iss` is another one.
+    Issuer,
+    /// It is a number in every token.
+    Date,
+    /// It has nothing inside.
+    NothingInside,
 }
 
 /// Why something is for `filter: http` only.
@@ -139,7 +163,8 @@ impl fmt::Display for Relation {
             Self::CookieWithAnyOrigin => f.write_str(
                 "a browser sends cookies along with a WebSocket that any web page opens \
                  (cross-site WebSocket hijacking), and handshake.origins allows every page by \
-                 \"*\", or by a wildcard right below a top-level domain; write the origins of your own pages there",
+                 \"*\", by \"null\", which a sandboxed frame of any page has, or by a wildcard right \
+                 below a top-level domain; write the origins of your own pages there",
             ),
             Self::ExactAlone => f.write_str(
                 "has no effect without `paths`, since every path is matched; write those too, or \
@@ -179,6 +204,21 @@ impl fmt::Display for Relation {
             Self::NoVerifier => f.write_str(
                 "has credentials and nothing to verify them with; write `jwt`, `api_keys` or `session`",
             ),
+            Self::SchemeAlone => f.write_str(
+                "is of the header `authorization` only, other headers are read as they are; write \
+                 {header: authorization, scheme: …}, or remove it",
+            ),
+            Self::EncodingAlone => f.write_str(
+                "is of `subprotocol_prefix` only, other places are read as they are; remove it",
+            ),
+            Self::BasicWithoutKeys => f.write_str(
+                "names an API key by its id, and there is none; write `api_keys`, or remove this",
+            ),
+            Self::SameSubprotocol { first } => write!(
+                f,
+                "begins like {first}, so one subprotocol would stand in both places; write \
+                 prefixes that differ, or keep one"
+            ),
             Self::PerUserWithoutAuth => f.write_str(
                 "has no effect without `auth`, since nobody is known by name; write that too, or \
                  remove it",
@@ -198,6 +238,18 @@ impl fmt::Display for Relation {
                 "is signed with a shared secret, which nobody publishes: whoever reads it could \
                  sign; remove it, or write keys.secret",
             ),
+            Self::ClaimNeverHolds(why) => f.write_str(match why {
+                NeverHolds::Issuer => {
+                    "can never hold: `iss` of these tokens is `issuer`; remove it, or write that"
+                }
+                NeverHolds::Date => {
+                    "can never hold: this claim is a number in every token; write one, or remove it"
+                }
+                NeverHolds::NothingInside => {
+                    "can never hold: this claim is a text or a number in every token, with nothing \
+                     inside; write a pointer to another claim"
+                }
+            }),
             Self::SendsNoCookie => f.write_str(
                 "shows the service a cookie, and no credential stands in one; write {cookie: …} \
                  into credentials, or `bearer` or `form` here",

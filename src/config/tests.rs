@@ -1,7 +1,7 @@
 //! Whole documents. What a section says about its own keys is below.
 
 use super::*;
-use crate::auth::CredentialSource;
+use crate::auth::{CredentialSource, Encoding, Scheme};
 use crate::handshake::{Compression, PlainHttp, RefuseWith, TlsRule, Upstream};
 use crate::inspect::Action;
 use proptest::prelude::*;
@@ -14,6 +14,7 @@ mod document;
 mod example;
 mod first_message;
 mod handshake;
+mod jwt;
 mod leaves;
 mod quotas;
 mod services;
@@ -143,7 +144,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(handshake.refuse_with, RefuseWith::Http);
     let client = &policy.client;
     assert_eq!((client.max_frame_bytes, client.max_message_bytes), (1 << 20, 1 << 20));
-    assert_eq!(client.max_fragments, 128);
+    assert_eq!((client.max_fragments, policy.server.max_fragments), (1024, 1024));
     assert!(client.text && client.binary && client.rules.is_none());
     assert_eq!(client.on_violation, Action::Close);
     let guarded = good(r#""handshake": {"origins": ["https://app.example.com"]}"#);
@@ -192,10 +193,35 @@ fn a_flood_of_errors_is_cut_and_counted() {
 }
 
 #[test]
+fn how_often_open_connections_are_told_of_has_bounds() {
+    let document =
+        |events: &str| format!(r#"{{"events": {events}, "policies": [{{"name": "chat"}}]}}"#);
+    let read = |events: &str| parse(&document(events)).unwrap().progress;
+    assert_eq!(read(r#"{"progress": "1h"}"#), Some(Duration::from_secs(3600)));
+    assert_eq!(read(r#"{"progress": "1000ms"}"#), Some(Duration::from_secs(1)));
+    assert_eq!(parse(r#"{"policies": [{"name": "chat"}]}"#).unwrap().progress, None);
+    for (events, expected) in [
+        (r#"{"progress": "999ms"}"#, "events.progress: is too short; write at least 1s"),
+        (r#"{"progress": "0s"}"#, "events.progress: is 0"),
+        (r#"{"progress": "9000h"}"#, "events.progress: is too large; write at most 8784h"),
+        (r#"{"progress": 3600}"#, "events.progress: is a number"),
+        (r#"{"progres": "1h"}"#, "events.progres: is no known key; did you mean"),
+        (r#"{}"#, "events"),
+        ("true", "events: is true or false; write an object"),
+    ] {
+        let told = errors(&document(events));
+        assert!(
+            told.first().is_some_and(|error| error.starts_with(expected)),
+            "{events}: {told:?}"
+        );
+    }
+}
+
+#[test]
 fn keys_of_the_document_cannot_forge_lines_of_the_log() {
     let told = errors(r#"{"a\nwsguard {\"event\":\"x\"}": 1, "policies": [{"name": "chat"}]}"#);
     let expected = "[\"a\\nwsguard {\\\"event\\\":\\\"x\\\"}\"]: is no known key; known here: \
-         filter, mode, unmatched, limits, quotas, policies";
+         filter, mode, unmatched, limits, events, quotas, policies";
     assert_eq!(told, [expected]);
     let long = format!(r#"{{"{}": 1, "policies": [{{"name": "chat"}}]}}"#, "ä".repeat(1_000));
     assert!(errors(&long)[0].len() < 300);

@@ -23,10 +23,25 @@ impl Bound {
     }
 }
 
+/// Up to here doubles hold every whole number.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A number as tokens write it: a whole one without fraction or exponent. A
+/// `google.protobuf.Struct` knows doubles only, so 7.0 is 7.
+pub(super) fn written(number: &Number) -> Result<String, Amount> {
+    let value = number.as_f64().unwrap_or(f64::NAN);
+    if value.fract() != 0.0 {
+        Ok(number.to_string())
+    } else if value.abs() < EXACT {
+        Ok(format!("{value:.0}"))
+    } else {
+        Err(Amount::Inexact)
+    }
+}
+
 /// Reads a whole number of at least 0. A `google.protobuf.Struct` knows doubles
 /// only, so 128.0 and 1.28e2 are whole numbers too, as far as doubles are exact.
 pub(super) fn whole(number: &Number) -> Result<u64, Amount> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     if let Some(value) = number.as_u64() {
         return Ok(value);
     }

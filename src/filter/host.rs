@@ -3,6 +3,7 @@
 //! don't expect, so each is called only where the host can't refuse it.
 
 use super::body::Body;
+use crate::frame::Sender;
 use crate::handshake::{HeadEdits, Headers, RequestHead};
 use crate::host::{CallAnswer, MAX_ANSWER_BYTES};
 use crate::quota::Salt;
@@ -236,6 +237,18 @@ pub(super) fn reset() {
 /// its buffer does not go on any more.
 pub(super) fn close() {
     let _ = hostcalls::close_downstream();
+}
+
+/// The end that has broken the current HTTP stream off, if one of them did; from the
+/// callback that it has ended. Envoy itself may have, for its own timeouts say.
+pub(super) fn broken_off_by() -> Option<Sender> {
+    let details = property(&["response", "code_details"])?;
+    let by_client: [&[u8]; 3] =
+        [b"downstream_remote_disconnect", b"http2.remote_reset", b"http2.remote_refuse"];
+    if by_client.iter().any(|known| details.starts_with(known)) {
+        return Some(Sender::Client);
+    }
+    details.starts_with(b"upstream_reset_after_response_started").then_some(Sender::Server)
 }
 
 /// Makes host calls be about the stream `id`; false when it has gone.

@@ -41,7 +41,7 @@ pub(super) struct HttpStream {
     /// our own answer.
     answered: Option<u16>,
     /// A refusal to send at the next tick: Envoy discards a local reply that is made inside
-    /// `on_http_response_body`.
+    /// `on_http_response_body`. One that a tick decided on is sent in the same tick.
     due: Option<Refusal>,
     /// Filter state is write-once: the first reason stands.
     reason_told: bool,
@@ -60,13 +60,23 @@ struct Plain {
 }
 
 impl HttpStream {
-    /// Whether the session is to be reset now, and why if that is news.
+    /// Whether the session is to be reset now, and why if that is news. There may be a
+    /// refusal to send afterwards ([`Self::is_refused`]).
     pub(super) fn on_tick(&mut self) -> (bool, Option<Reason>) {
         let Some(session) = &mut self.session else { return (false, None) };
         let outcome = session.on_tick();
+        if let Some(refusal) = session.take_refusal() {
+            self.due = Some(refusal);
+            return (false, None);
+        }
         let news = outcome.refused.filter(|_| !self.reason_told);
         self.reason_told |= news.is_some();
         (outcome.reset, news)
+    }
+
+    /// Whether [`Self::advance`] has a refusal to send.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.due.is_some()
     }
 
     /// Whether [`Self::push`] has something to write.
@@ -161,6 +171,10 @@ impl HttpStream {
     fn refuse(&mut self, refusal: &Refusal) -> Action {
         self.tell_reason(refusal.reason);
         self.answered = Some(refusal.status);
+        // Its places are free at once, however long the client takes to read the answer.
+        if let Some(mut session) = self.session.take() {
+            session.on_end();
+        }
         host::respond(refusal);
         Action::Pause
     }
@@ -197,6 +211,9 @@ impl HttpStream {
             return if matches!(which, Body::Request) { Action::Continue } else { Action::Pause };
         }
         let Some(session) = &mut self.session else { return Action::Continue };
+        if ends {
+            session.on_transport_end(which.sender());
+        }
         let Some(input) = host::body(which, size) else {
             // What can't be read must not go on.
             host::reset();
@@ -254,6 +271,9 @@ impl HttpStream {
             pending.on_end();
         }
         if let Some(mut session) = self.session.take() {
+            if self.downlink.is_behind() {
+                session.on_unwritten();
+            }
             session.on_end();
         }
     }
@@ -303,6 +323,11 @@ impl Context for HttpFilter {
     }
 
     fn on_done(&mut self) -> bool {
+        if let (Some(session), Some(sender)) =
+            (&mut self.stream.borrow_mut().session, host::broken_off_by())
+        {
+            session.on_transport_end(sender);
+        }
         self.end();
         true
     }

@@ -26,8 +26,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 const HURRY: Duration = Duration::from_millis(1);
 
 /// Of how many ticks of every [`SETTLE`] one looks at sessions for what no callback brings:
-/// every 500 ms.
-const TICKS: u32 = 10;
+/// every 500 ms at least, since a tick comes so long after the one before has ended.
+const TICKS: u32 = 9;
 
 thread_local! {
     /// This VM's part in the table of counts. A VM has a root context for each
@@ -263,19 +263,21 @@ impl Worker {
             old.on_tick();
             Rc::strong_count(old) > 1 || newest.as_ref().is_some_and(|new| !old.is_settled(new))
         });
-        let (mut due, mut pushes) = (Vec::new(), Vec::new());
+        let (mut due, mut pushes, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for (id, live) in self.live.borrow().iter() {
             let (ends, reason) = live.on_tick();
             if ends || reason.is_some() {
                 due.push((*id, matches!(live, Live::Stream(_)), ends, reason));
             }
-            if let Live::Http(stream) = live
-                && !ends
-                && stream.borrow().has_to_push()
-            {
+            let Live::Http(stream) = live else { continue };
+            if !ends && stream.borrow().has_to_push() {
                 pushes.push((*id, Rc::clone(stream)));
             }
+            if stream.borrow().is_refused() {
+                refused.push(*id);
+            }
         }
+        refused.into_iter().for_each(|id| self.advance_one(id));
         for (id, stream) in pushes {
             if host::enter(id) {
                 stream.borrow_mut().push();

@@ -8,11 +8,12 @@
 use super::body::Body;
 use super::host;
 use super::root::{Live, Worker};
+use crate::frame::Sender;
 use crate::host::{CallAnswer, CallId};
 use crate::reason::Reason;
 use crate::session::{Forwarded, StreamConnection};
 use proxy_wasm::traits::{Context, StreamContext};
-use proxy_wasm::types::Action;
+use proxy_wasm::types::{Action, PeerType};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -132,6 +133,13 @@ impl StreamFilter {
         action
     }
 
+    /// The TCP connection of `sender` has been closed, by that or by Envoy.
+    fn on_close(&self, sender: Sender, peer: PeerType) {
+        if let (Some(connection), PeerType::Remote) = (&self.connection, peer) {
+            connection.borrow_mut().core.on_transport_end(sender);
+        }
+    }
+
     fn end(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.worker.remove(self.id);
@@ -158,6 +166,14 @@ impl Context for StreamFilter {
 }
 
 impl StreamContext for StreamFilter {
+    fn on_downstream_close(&mut self, peer: PeerType) {
+        self.on_close(Sender::Client, peer);
+    }
+
+    fn on_upstream_close(&mut self, peer: PeerType) {
+        self.on_close(Sender::Server, peer);
+    }
+
     fn on_new_connection(&mut self) -> Action {
         let peer = host::peer();
         let Some(guard) = self.worker.guard_for(peer.connection) else {

@@ -1,11 +1,11 @@
-//! The metrics of the contract. A metric's labels stand in its Envoy name as
-//! `.label.value`, from which `stats_tags` make labels; one that does not apply
-//! is left out.
+//! What one worker counts, in the metrics of [`crate::metric`]. A label that does
+//! not apply is left out.
 
 use crate::config::Config;
 use crate::frame::Sender;
-use crate::host::{MetricId, MetricKind, Metrics};
+use crate::host::{MetricId, Metrics};
 use crate::inspect::Action;
+use crate::metric::{Family, Label, Series};
 use crate::reason::Reason;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -40,8 +40,64 @@ impl HandshakeResult {
 /// Labels of `wsguard_handshakes_total`; the policy by its place.
 type HandshakeLabels = (Option<usize>, HandshakeResult, Option<Reason>);
 
-/// Labels of `wsguard_violations_total`.
-type ViolationLabels = (usize, Sender, Reason, Action);
+/// Labels of `wsguard_violations_total`: the policy and the rule by their places.
+pub(super) type ViolationLabels = (usize, Sender, Reason, Action, Option<usize>);
+
+/// Labels of `wsguard_closes_total`.
+pub(super) type CloseLabels = (usize, Option<CloseLabel>, Option<EndedBy>);
+
+/// The close code of a WebSocket, as far as metrics tell codes apart: there are as
+/// many as clients like to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CloseLabel {
+    /// One that wsguard itself may send, or that says how most connections end.
+    Code(u16),
+    /// Another one, by its first digit.
+    Class(u16),
+}
+
+impl CloseLabel {
+    /// RFC 6455 §7.4.1: a Close without a code.
+    pub(crate) const NO_STATUS: Self = Self::Class(1);
+    /// The same: no Close at all.
+    pub(crate) const ABNORMAL: Self = Self::Code(1006);
+
+    /// Of the code in a Close.
+    pub(crate) fn of(code: u16) -> Self {
+        let ours = || Reason::ALL.iter().any(|reason| reason.close_code() == Some(code));
+        let usual = matches!(code, 1000 | 1001 | 1006 | 1011);
+        if usual || ours() { Self::Code(code) } else { Self::Class(code / 1000) }
+    }
+}
+
+impl std::fmt::Display for CloseLabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => code.fmt(f),
+            Self::Class(class) => write!(f, "{class}xxx"),
+        }
+    }
+}
+
+/// Who ended a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndedBy {
+    /// One of its ends.
+    Peer(Sender),
+    /// The filter.
+    Wsguard,
+}
+
+impl EndedBy {
+    /// Name in events and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Peer(sender) => sender.name(),
+            Self::Wsguard => "wsguard",
+        }
+    }
+}
 
 /// Ids of everything that is counted: those of the good path are looked up
 /// once, the others when they are first needed.
@@ -53,12 +109,14 @@ pub(super) struct MetricTable {
     bans_active: MetricId,
     handshakes: RefCell<HashMap<HandshakeLabels, MetricId>>,
     violations: RefCell<HashMap<ViolationLabels, MetricId>>,
+    closes: RefCell<HashMap<CloseLabels, MetricId>>,
 }
 
 #[derive(Debug)]
 struct PolicyMetrics {
     connections: MetricId,
     handshake_us: MetricId,
+    connection_seconds: MetricId,
     client: FlowMetrics,
     server: FlowMetrics,
 }
@@ -127,11 +185,12 @@ impl MetricTable {
         let policies = config.policies.iter().map(|p| PolicyMetrics::define(&p.name, host));
         Self {
             policies: policies.collect(),
-            buffered_bytes: host.define(MetricKind::Gauge, "wsguard_buffered_bytes"),
-            table_fill: host.define(MetricKind::Gauge, "wsguard_table_fill"),
-            bans_active: host.define(MetricKind::Gauge, "wsguard_bans_active"),
+            buffered_bytes: define(host, Family::BufferedBytes, &[]),
+            table_fill: define(host, Family::TableFill, &[]),
+            bans_active: define(host, Family::BansActive, &[]),
             handshakes: RefCell::default(),
             violations: RefCell::default(),
+            closes: RefCell::default(),
         }
     }
 
@@ -139,15 +198,12 @@ impl MetricTable {
         let mut known = self.handshakes.borrow_mut();
         let id = known.entry(labels).or_insert_with(|| {
             let (policy, result, reason) = labels;
-            let mut name = "wsguard_handshakes_total".to_owned();
-            if let Some(policy) = policy.and_then(|index| config.policies.get(index)) {
-                label(&mut name, "policy", &policy.name);
-            }
-            label(&mut name, "result", result.name());
-            if let Some(reason) = reason {
-                label(&mut name, "reason", reason.name());
-            }
-            host.define(MetricKind::Counter, &name)
+            let values = [
+                (Label::Policy, policy.and_then(|index| name_of(config, index))),
+                (Label::Result, Some(result.name())),
+                (Label::Reason, reason.map(Reason::name)),
+            ];
+            define(host, Family::HandshakesTotal, &values)
         });
         host.add(*id, 1);
     }
@@ -155,17 +211,44 @@ impl MetricTable {
     pub(super) fn violation(&self, config: &Config, host: &dyn Metrics, labels: ViolationLabels) {
         let mut known = self.violations.borrow_mut();
         let id = known.entry(labels).or_insert_with(|| {
-            let (policy, sender, reason, action) = labels;
-            let mut name = "wsguard_violations_total".to_owned();
-            if let Some(policy) = config.policies.get(policy) {
-                label(&mut name, "policy", &policy.name);
-            }
-            label(&mut name, "direction", sender.name());
-            label(&mut name, "reason", reason.name());
-            label(&mut name, "action", action.name());
-            host.define(MetricKind::Counter, &name)
+            let (policy, sender, reason, action, rule) = labels;
+            let rules = config.policies.get(policy).map(|policy| policy.messages(sender));
+            let rules = rules.and_then(|rules| rules.rules.as_ref());
+            let values = [
+                (Label::Policy, name_of(config, policy)),
+                (Label::Direction, Some(sender.name())),
+                (Label::Reason, Some(reason.name())),
+                (Label::Action, Some(action.name())),
+                (Label::Rule, rules.and_then(|rules| Some(rules.name(rule?)))),
+            ];
+            define(host, Family::ViolationsTotal, &values)
         });
         host.add(*id, 1);
+    }
+
+    /// A WebSocket has ended that was open for so long.
+    pub(super) fn closed(
+        &self,
+        config: &Config,
+        host: &dyn Metrics,
+        labels: CloseLabels,
+        open_seconds: u64,
+    ) {
+        let (policy, code, by) = labels;
+        let mut known = self.closes.borrow_mut();
+        let id = known.entry(labels).or_insert_with(|| {
+            let code = code.map(|code| code.to_string());
+            let values = [
+                (Label::Policy, name_of(config, policy)),
+                (Label::Code, code.as_deref()),
+                (Label::By, by.map(EndedBy::name)),
+            ];
+            define(host, Family::ClosesTotal, &values)
+        });
+        host.add(*id, 1);
+        if let Some(metrics) = self.policies.get(policy) {
+            host.record(metrics.connection_seconds, open_seconds);
+        }
     }
 
     pub(super) fn opened(&self, host: &dyn Metrics, policy: usize, handshake_us: u64) {
@@ -230,13 +313,11 @@ impl MetricTable {
 
 impl PolicyMetrics {
     fn define(policy: &str, host: &dyn Metrics) -> Self {
-        let mut handshake_us = "wsguard_handshake_us".to_owned();
-        label(&mut handshake_us, "policy", policy);
-        let mut connections = "wsguard_connections".to_owned();
-        label(&mut connections, "policy", policy);
+        let of_policy = |family| define(host, family, &[(Label::Policy, Some(policy))]);
         Self {
-            connections: host.define(MetricKind::Gauge, &connections),
-            handshake_us: host.define(MetricKind::Histogram, &handshake_us),
+            connections: of_policy(Family::Connections),
+            handshake_us: of_policy(Family::HandshakeUs),
+            connection_seconds: of_policy(Family::ConnectionSeconds),
             client: FlowMetrics::define(policy, Sender::Client, host),
             server: FlowMetrics::define(policy, Sender::Server, host),
         }
@@ -245,27 +326,48 @@ impl PolicyMetrics {
 
 impl FlowMetrics {
     fn define(policy: &str, sender: Sender, host: &dyn Metrics) -> Self {
-        let define = |kind, name: &str| {
-            let mut name = name.to_owned();
-            label(&mut name, "policy", policy);
-            label(&mut name, "direction", sender.name());
-            host.define(kind, &name)
-        };
+        let labels = [(Label::Policy, Some(policy)), (Label::Direction, Some(sender.name()))];
         let counter =
-            |name| Counter { id: define(MetricKind::Counter, name), gathered: Cell::default() };
+            |family| Counter { id: define(host, family, &labels), gathered: Cell::default() };
         Self {
-            messages_total: counter("wsguard_messages_total"),
-            bytes_total: counter("wsguard_bytes_total"),
+            messages_total: counter(Family::MessagesTotal),
+            bytes_total: counter(Family::BytesTotal),
             message_bytes: Histogram {
-                id: define(MetricKind::Histogram, "wsguard_message_bytes"),
+                id: define(host, Family::MessageBytes, &labels),
                 gathered: RefCell::new(Vec::with_capacity(GATHERED_VALUES)),
             },
         }
     }
 }
 
-fn label(name: &mut String, key: &str, value: &str) {
-    for part in [".", key, ".", value] {
-        name.push_str(part);
+fn name_of(config: &Config, policy: usize) -> Option<&str> {
+    config.policies.get(policy).map(|policy| policy.name.as_str())
+}
+
+/// Makes a metric known with those of its labels that have a value.
+fn define(host: &dyn Metrics, family: Family, labels: &[(Label, Option<&str>)]) -> MetricId {
+    let labels: Vec<(Label, &str)> = labels
+        .iter()
+        .filter_map(|(label, value)| Some((*label, value.filter(|value| !value.is_empty())?)))
+        .collect();
+    host.define(Series { family, labels: &labels })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever codes clients send, there are few labels.
+    #[test]
+    fn close_codes_are_told_apart_as_far_as_metrics_can_bear() {
+        let label = |code| CloseLabel::of(code).to_string();
+        for exact in [1000, 1001, 1002, 1006, 1007, 1008, 1009, 1011, 1013] {
+            assert_eq!(label(exact), exact.to_string());
+        }
+        for (code, class) in [(1005, "1xxx"), (1010, "1xxx"), (3000, "3xxx"), (4999, "4xxx")] {
+            assert_eq!(label(code), class);
+        }
+        let all: std::collections::BTreeSet<_> = (1000..5000).map(label).collect();
+        assert!(all.len() < 20, "{all:?}");
     }
 }

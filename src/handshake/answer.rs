@@ -9,8 +9,9 @@ use super::Headers;
 use super::deflate::{self, DeflateError, Offer};
 use super::extensions::{Extension, ExtensionError};
 use super::form::ValidHandshake;
-use super::list::{self, Repeated};
+use super::list::{self, List, Repeated};
 use super::upgrade::Protocols;
+use std::time::Duration;
 
 /// What was offered to upstream, and so what it may agree to.
 #[derive(Clone, PartialEq, Eq)]
@@ -104,11 +105,12 @@ impl Agreement {
         &self,
         headers: &Headers,
     ) -> Result<(Option<String>, Option<Deflate>), AnswerError> {
-        if Protocols::of(headers) != Protocols::WebSocketAlone {
-            return Err(AnswerError::Upgrade);
+        match Protocols::of(headers) {
+            Protocols::WebSocketAlone | Protocols::WebSocketAndCommas => {}
+            _ => return Err(AnswerError::Upgrade),
         }
-        let mut options = list::elements(headers, "connection");
-        if !options.any(|option| option.eq_ignore_ascii_case(b"upgrade")) {
+        let options = List::read(headers, "connection").map_err(|_| AnswerError::Connection)?;
+        if !options.elements.iter().any(|option| option.eq_ignore_ascii_case(b"upgrade")) {
             return Err(AnswerError::Connection);
         }
         self.judge_accept(headers)?;
@@ -164,6 +166,8 @@ pub enum AnswerError {
     Status,
     /// Bytes before the answer's head.
     Headless,
+    /// No answer within this time.
+    TimedOut(Duration),
     /// A 101 whose `Upgrade` is not `websocket` alone.
     Upgrade,
     /// A 101 whose `Connection` does not name `upgrade`.
@@ -204,6 +208,9 @@ impl std::fmt::Display for AnswerError {
             }
             Self::Headless => {
                 "upstream sent bytes before the head of its answer, or an interim answer that names an upgrade"
+            }
+            Self::TimedOut(limit) => {
+                return write!(f, "upstream did not answer the upgrade within {limit:?}");
             }
             Self::Upgrade => "upstream's 101 does not have Upgrade: websocket",
             Self::Connection => "upstream's 101 does not have Connection: Upgrade",

@@ -1,6 +1,7 @@
 //! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
 
-use super::{Headers, list};
+use super::Headers;
+use super::list::{self, MAX_EMPTY_ELEMENTS};
 
 /// Most extensions in one head. Browsers offer one, in at most a handful of
 /// variants.
@@ -16,20 +17,28 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// Reads all lines of the header, in order; none where there is no header.
+    /// Reads all lines of the header, in order; none where there is no header. Empty
+    /// elements are left out (RFC 9110 §5.6.1), but not all can be empty.
     ///
     /// # Errors
     /// [`ExtensionError`] where a line does not follow the grammar.
     pub fn parse_all(headers: &Headers) -> Result<Vec<Self>, ExtensionError> {
         let mut extensions = Vec::new();
+        let mut empty = 0_usize;
         // No element goes over the end of a line: each line is a list.
         for line in headers.all("sec-websocket-extensions") {
             let mut cursor = Cursor(line);
             loop {
-                if extensions.len() == MAX_EXTENSIONS {
+                if cursor.at_empty_element() {
+                    empty = empty.saturating_add(1);
+                } else if extensions.len() == MAX_EXTENSIONS {
                     return Err(ExtensionError::TooMany);
+                } else {
+                    extensions.push(cursor.extension()?);
                 }
-                extensions.push(cursor.extension()?);
+                if empty > MAX_EMPTY_ELEMENTS {
+                    return Err(ExtensionError::TooManyEmpty);
+                }
                 if cursor.0.is_empty() {
                     break;
                 }
@@ -38,7 +47,8 @@ impl Extension {
                 }
             }
         }
-        Ok(extensions)
+        let only_empty = extensions.is_empty() && empty > 0;
+        if only_empty { Err(ExtensionError::Name) } else { Ok(extensions) }
     }
 
     /// Its name, as written.
@@ -73,6 +83,8 @@ pub enum ExtensionError {
     Separator,
     /// More than [`MAX_EXTENSIONS`], or [`MAX_PARAMETERS`] of one.
     TooMany,
+    /// More elements without anything in them than anybody has to read past.
+    TooManyEmpty,
 }
 
 impl std::fmt::Display for ExtensionError {
@@ -82,6 +94,7 @@ impl std::fmt::Display for ExtensionError {
             Self::Parameter => "the name or value of a parameter is missing or no token",
             Self::Separator => "extensions are separated by commas, parameters by semicolons",
             Self::TooMany => "there are too many extensions or parameters",
+            Self::TooManyEmpty => "there are too many commas with nothing between them",
         })
     }
 }
@@ -90,6 +103,12 @@ impl std::fmt::Display for ExtensionError {
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
+    /// Skips whitespace; returns true where an element ends that has not begun.
+    fn at_empty_element(&mut self) -> bool {
+        self.skip_whitespace();
+        matches!(self.0.first(), None | Some(b','))
+    }
+
     /// `token *( ";" parameter )`, with whitespace around.
     fn extension(&mut self) -> Result<Extension, ExtensionError> {
         self.skip_whitespace();
@@ -184,6 +203,8 @@ pub fn fuzz_extensions(data: &[u8]) {
         Extension::parse_all(&header(vec![lines.join(&b", "[..])])).as_ref(),
         Ok(&extensions)
     );
+    let with_empty = [b",".to_vec(), lines.join(&b" ,, "[..]), b" ".to_vec()].to_vec();
+    assert_eq!(Extension::parse_all(&header(with_empty)).as_ref(), Ok(&extensions));
     assert_eq!(Extension::parse_all(&header(lines)).as_ref(), Ok(&extensions));
 }
 
@@ -225,9 +246,10 @@ mod tests {
     fn what_the_grammar_does_not_know_is_refused() {
         for (line, error) in [
             ("", ExtensionError::Name),
-            ("a,", ExtensionError::Name),
-            (",a", ExtensionError::Name),
-            ("a,,b", ExtensionError::Name),
+            (",", ExtensionError::Name),
+            (" , ,", ExtensionError::Name),
+            ("a; , b", ExtensionError::Parameter),
+            (", ;a", ExtensionError::Name),
             ("=x", ExtensionError::Name),
             ("\u{e4}", ExtensionError::Name),
             ("a;", ExtensionError::Parameter),
@@ -245,7 +267,18 @@ mod tests {
             assert_eq!(parse(&[line]), Err(error), "{line:?}");
         }
         assert_eq!(parse(&["a; b=\"1", "2\""]), Err(ExtensionError::Parameter));
-        assert_eq!(parse(&["a", ""]), Err(ExtensionError::Name));
+    }
+
+    /// RFC 9110 §5.6.1.2
+    #[test]
+    fn empty_elements_are_left_out_and_bounded() {
+        for lines in [&["a, b"][..], &["a,,b"], &[",a,b, "], &["a", "", "b"], &[" ,\ta , , b;c,"]] {
+            assert_eq!(names(lines), ["a", "b"], "{lines:?}");
+        }
+        let most = format!("a{}", ",".repeat(MAX_EMPTY_ELEMENTS));
+        assert_eq!(names(&[&most]), ["a"]);
+        assert_eq!(parse(&[&most, ""]), Err(ExtensionError::TooManyEmpty));
+        assert_eq!(parse(&[&",".repeat(1000)]), Err(ExtensionError::TooManyEmpty));
     }
 
     #[test]

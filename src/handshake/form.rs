@@ -5,7 +5,7 @@ use crate::reason::Reason;
 use super::extensions::{Extension, ExtensionError};
 use super::host::{Host, HostError};
 use super::key::Key;
-use super::list::{self, Repeated};
+use super::list::{self, List, Repeated};
 use super::upgrade::Protocols;
 use super::{Headers, RequestHead};
 
@@ -19,8 +19,22 @@ pub struct ValidHandshake {
     key: Key,
     subprotocols: Vec<String>,
     extensions: Vec<Extension>,
-    connection_needs_rewrite: bool,
+    rewrites: Rewrites,
     http2: bool,
+}
+
+/// Which headers must not go on as they came, though they are well-formed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewrites {
+    /// `Connection` names more than `upgrade` and `keep-alive`. A next hop drops every header
+    /// named there (RFC 9110 §7.6.1), so a client could have it drop what was checked or set
+    /// here: send `connection: Upgrade`. Or it has empty elements.
+    pub connection: bool,
+    /// `Upgrade` has empty elements, which not every server reads past: send
+    /// `upgrade: websocket`.
+    pub upgrade: bool,
+    /// `Sec-WebSocket-Protocol` has empty elements: send the offer.
+    pub subprotocols: bool,
 }
 
 impl ValidHandshake {
@@ -82,12 +96,10 @@ impl ValidHandshake {
         self.extensions.iter().any(Extension::is_compression)
     }
 
-    /// Whether `Connection` names more than `upgrade` and `keep-alive`. A next
-    /// hop drops every header named there (RFC 9110 §7.6.1), so a client could
-    /// have it drop what was checked or set here: send `connection: Upgrade`.
+    /// Which headers must not go on as they came.
     #[must_use]
-    pub const fn connection_needs_rewrite(&self) -> bool {
-        self.connection_needs_rewrite
+    pub const fn rewrites(&self) -> Rewrites {
+        self.rewrites
     }
 }
 
@@ -97,7 +109,7 @@ impl std::fmt::Debug for ValidHandshake {
         f.debug_struct("ValidHandshake")
             .field("host", &self.host)
             .field("extensions", &self.extensions)
-            .field("connection_needs_rewrite", &self.connection_needs_rewrite)
+            .field("rewrites", &self.rewrites)
             .finish_non_exhaustive()
     }
 }
@@ -111,7 +123,7 @@ pub fn check(head: &RequestHead) -> Result<ValidHandshake, HandshakeError> {
         return Err(HandshakeError::Method);
     }
     let host = check_host(head)?;
-    let connection_needs_rewrite = check_upgrade(&head.headers)?;
+    let mut rewrites = check_upgrade(&head.headers)?;
     check_body(&head.headers)?;
     // The version goes first of the WebSocket headers: another version may
     // have other rules for all of them (RFC 6455 §4.4).
@@ -130,10 +142,11 @@ pub fn check(head: &RequestHead) -> Result<ValidHandshake, HandshakeError> {
     if head.headers.all("sec-websocket-accept").next().is_some() {
         return Err(HandshakeError::AcceptInRequest);
     }
-    let subprotocols = read_subprotocols(&head.headers)?;
+    let (subprotocols, has_empty) = read_subprotocols(&head.headers)?;
+    rewrites.subprotocols = has_empty;
     let extensions = Extension::parse_all(&head.headers).map_err(HandshakeError::Extensions)?;
     let http2 = head.http2;
-    Ok(ValidHandshake { host, key, subprotocols, extensions, connection_needs_rewrite, http2 })
+    Ok(ValidHandshake { host, key, subprotocols, extensions, rewrites, http2 })
 }
 
 fn single<'a>(
@@ -153,25 +166,34 @@ fn check_host(head: &RequestHead) -> Result<Host, HandshakeError> {
     }
 }
 
-/// Checks `Upgrade` and `Connection`; answers whether the latter names more
-/// than it should.
-fn check_upgrade(headers: &Headers) -> Result<bool, HandshakeError> {
-    match Protocols::of(headers) {
+/// Checks `Upgrade` and `Connection`.
+fn check_upgrade(headers: &Headers) -> Result<Rewrites, HandshakeError> {
+    let upgrade = match Protocols::of(headers) {
         Protocols::Without => return Err(HandshakeError::UpgradeMissing),
         Protocols::WebSocketAmongOthers => return Err(HandshakeError::UpgradeAmbiguous),
-        Protocols::WebSocketAlone => {}
-    }
+        Protocols::TooManyEmpty => return Err(HandshakeError::TooManyEmpty),
+        Protocols::WebSocketAndCommas => true,
+        Protocols::WebSocketAlone => false,
+    };
+    let options = list(headers, "connection")?;
     let mut upgrades = false;
-    let mut others = false;
-    for option in list::elements(headers, "connection").filter(|option| !option.is_empty()) {
+    let mut connection = options.has_empty;
+    for option in options.elements {
         let option = list::token(option).ok_or(HandshakeError::ConnectionMalformed)?;
         if option.eq_ignore_ascii_case("upgrade") {
             upgrades = true;
         } else {
-            others |= !option.eq_ignore_ascii_case("keep-alive");
+            connection |= !option.eq_ignore_ascii_case("keep-alive");
         }
     }
-    if upgrades { Ok(others) } else { Err(HandshakeError::ConnectionMissing) }
+    if !upgrades {
+        return Err(HandshakeError::ConnectionMissing);
+    }
+    Ok(Rewrites { connection, upgrade, subprotocols: false })
+}
+
+fn list<'a>(headers: &'a Headers, name: &'a str) -> Result<List<'a>, HandshakeError> {
+    List::read(headers, name).map_err(|_| HandshakeError::TooManyEmpty)
 }
 
 /// A body would be read by one side as the first frames and not by the other.
@@ -185,9 +207,14 @@ fn check_body(headers: &Headers) -> Result<(), HandshakeError> {
     }
 }
 
-fn read_subprotocols(headers: &Headers) -> Result<Vec<String>, HandshakeError> {
-    let mut offer: Vec<String> = Vec::new();
-    for name in list::elements(headers, "sec-websocket-protocol") {
+/// The offer (`1#token`, RFC 6455 §11.3.4), and whether it has empty elements, too.
+fn read_subprotocols(headers: &Headers) -> Result<(Vec<String>, bool), HandshakeError> {
+    let list = list(headers, "sec-websocket-protocol")?;
+    if list.elements.is_empty() && !list.is_absent() {
+        return Err(HandshakeError::SubprotocolMalformed);
+    }
+    let mut offer: Vec<String> = Vec::with_capacity(list.elements.len().min(MAX_SUBPROTOCOLS));
+    for name in list.elements {
         let name = list::token(name).ok_or(HandshakeError::SubprotocolMalformed)?;
         if offer.iter().any(|offered| offered == name) {
             return Err(HandshakeError::SubprotocolTwice);
@@ -197,7 +224,7 @@ fn read_subprotocols(headers: &Headers) -> Result<Vec<String>, HandshakeError> {
         }
         offer.push(name.to_owned());
     }
-    Ok(offer)
+    Ok((offer, list.has_empty))
 }
 
 /// Which rule of RFC 6455 §4.2.1 an opening handshake breaks.
@@ -241,6 +268,8 @@ pub enum HandshakeError {
     SubprotocolTwice,
     /// More subprotocols than [`MAX_SUBPROTOCOLS`].
     TooManySubprotocols,
+    /// A list with more empty elements than anybody has to read past.
+    TooManyEmpty,
     /// `Sec-WebSocket-Extensions` breaks its grammar.
     Extensions(ExtensionError),
 }
@@ -285,6 +314,9 @@ impl std::fmt::Display for HandshakeError {
             Self::SubprotocolTwice => "the Sec-WebSocket-Protocol header names a subprotocol twice",
             Self::TooManySubprotocols => {
                 "the Sec-WebSocket-Protocol header names more than 32 subprotocols"
+            }
+            Self::TooManyEmpty => {
+                "a header that is a list has too many commas with nothing between them"
             }
             Self::Extensions(error) => {
                 return write!(f, "the Sec-WebSocket-Extensions header is malformed: {error}");

@@ -11,7 +11,7 @@ use super::Headers;
 pub(super) struct Repeated;
 
 /// Whether this byte may stand in a token (RFC 9110 §5.6.2).
-pub(super) const fn is_tchar(byte: u8) -> bool {
+pub(crate) const fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -60,13 +60,48 @@ fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The elements of a comma-separated list over all lines of this (lower-case)
-/// name, in order, without whitespace around them; empty ones too.
-pub(super) fn elements<'a>(
-    headers: &'a Headers,
-    name: &'a str,
-) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    headers.all(name).flat_map(|line| line.split(|b| *b == b',')).map(trim)
+/// Most empty elements of a list (`a,,b`), over all its lines. A recipient has to read past
+/// a reasonable number of them (RFC 9110 §5.6.1.2): enough for senders that merge values, not
+/// so many that they are work.
+pub(super) const MAX_EMPTY_ELEMENTS: usize = 32;
+
+/// More than [`MAX_EMPTY_ELEMENTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooManyEmpty;
+
+/// A comma-separated list over all lines of one header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct List<'a> {
+    /// Its elements in order, without whitespace around them; none is empty.
+    pub(super) elements: Vec<&'a [u8]>,
+    /// Whether there are empty ones, too: what goes on has to be written anew, since not
+    /// every recipient reads past them.
+    pub(super) has_empty: bool,
+}
+
+impl<'a> List<'a> {
+    /// Reads every line of this (lower-case) name; a list without elements where there is
+    /// none.
+    pub(super) fn read(headers: &'a Headers, name: &'a str) -> Result<Self, TooManyEmpty> {
+        let mut elements = Vec::new();
+        let mut empty = 0_usize;
+        for element in headers.all(name).flat_map(|line| line.split(|b| *b == b',')).map(trim) {
+            if !element.is_empty() {
+                elements.push(element);
+                continue;
+            }
+            empty = empty.saturating_add(1);
+            if empty > MAX_EMPTY_ELEMENTS {
+                return Err(TooManyEmpty);
+            }
+        }
+        Ok(Self { elements, has_empty: empty > 0 })
+    }
+
+    /// Whether the header is not there at all.
+    pub(super) const fn is_absent(&self) -> bool {
+        self.elements.is_empty() && !self.has_empty
+    }
 }
 
 /// The value of a header that has one, byte for byte.
@@ -97,9 +132,30 @@ mod tests {
     fn lines_and_commas_read_the_same() {
         let apart = headers(&["a", " b\t"]);
         let joined = headers(&["a, b"]);
-        let read = |h: &Headers| elements(h, "x-list").map(<[u8]>::to_vec).collect::<Vec<_>>();
-        assert_eq!(read(&apart), [b"a".to_vec(), b"b".to_vec()]);
+        let read = |h| List::read(h, "x-list").unwrap();
+        assert_eq!(read(&apart).elements, [b"a", b"b"]);
         assert_eq!(read(&apart), read(&joined));
+        assert!(!read(&apart).has_empty && !read(&apart).is_absent());
+        assert!(read(&headers(&[])).is_absent());
+    }
+
+    /// RFC 9110 §5.6.1.2
+    #[test]
+    fn empty_elements_are_left_out_and_bounded() {
+        for lines in [&["a,"][..], &[",a"], &[" ,\t, a ,,"], &["", "a"], &["a", ""], &["a", ","]] {
+            let headers = headers(lines);
+            let list = List::read(&headers, "x-list").unwrap();
+            assert_eq!((list.elements, list.has_empty), (vec![b"a".as_slice()], true), "{lines:?}");
+        }
+        for lines in [&[""][..], &[","], &[" , ,"], &["", ""]] {
+            let headers = headers(lines);
+            let list = List::read(&headers, "x-list").unwrap();
+            assert!(list.elements.is_empty() && list.has_empty && !list.is_absent(), "{lines:?}");
+        }
+        let most = headers(&[&format!("a{}", ",".repeat(MAX_EMPTY_ELEMENTS))]);
+        assert!(List::read(&most, "x-list").is_ok());
+        let more = headers(&[&",".repeat(MAX_EMPTY_ELEMENTS - 1), ""]);
+        assert_eq!(List::read(&more, "x-list"), Err(TooManyEmpty));
     }
 
     #[test]

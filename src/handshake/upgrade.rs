@@ -1,6 +1,7 @@
 //! Whether a request wants to become something else (RFC 9110 §7.8).
 
-use super::{RequestHead, list};
+use super::RequestHead;
+use super::list::List;
 
 /// What a request wants to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,24 +39,24 @@ pub(super) enum Protocols {
     Without,
     /// `websocket`, once, and nothing else.
     WebSocketAlone,
+    /// The same, among elements that are empty.
+    WebSocketAndCommas,
     /// `websocket` and something else, or again.
     WebSocketAmongOthers,
+    /// More empty elements than anybody has to read past.
+    TooManyEmpty,
 }
 
 impl Protocols {
     /// Reads every `Upgrade` line.
     pub(super) fn of(headers: &super::Headers) -> Self {
-        let mut found = false;
-        let mut others = false;
-        for element in list::elements(headers, "upgrade").filter(|element| !element.is_empty()) {
-            let is_websocket = element.eq_ignore_ascii_case(b"websocket");
-            others |= !is_websocket || found;
-            found |= is_websocket;
-        }
-        match (found, others) {
-            (false, _) => Self::Without,
-            (true, false) => Self::WebSocketAlone,
-            (true, true) => Self::WebSocketAmongOthers,
+        let Ok(list) = List::read(headers, "upgrade") else { return Self::TooManyEmpty };
+        let is_websocket = |element: &&&[u8]| element.eq_ignore_ascii_case(b"websocket");
+        match (list.elements.iter().filter(is_websocket).count(), list.elements.len()) {
+            (0, _) => Self::Without,
+            (1, 1) if list.has_empty => Self::WebSocketAndCommas,
+            (1, 1) => Self::WebSocketAlone,
+            _ => Self::WebSocketAmongOthers,
         }
     }
 }
@@ -91,7 +92,9 @@ mod tests {
             ("", Protocols::Without),
             ("upgrade: h2c", Protocols::Without),
             ("upgrade: WebSocket", Protocols::WebSocketAlone),
-            ("upgrade: websocket,", Protocols::WebSocketAlone),
+            ("upgrade: websocket,", Protocols::WebSocketAndCommas),
+            ("upgrade: ,\nupgrade: websocket", Protocols::WebSocketAndCommas),
+            ("upgrade: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,websocket", Protocols::TooManyEmpty),
             ("upgrade: websocket, h2c", Protocols::WebSocketAmongOthers),
             ("upgrade: h2c\nupgrade: websocket", Protocols::WebSocketAmongOthers),
             ("upgrade: websocket, websocket", Protocols::WebSocketAmongOthers),

@@ -5,6 +5,7 @@ use super::{
     Call, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics,
     NotCalled, SharedData, Signatures, Timestamp,
 };
+use crate::metric::Series;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -16,7 +17,7 @@ use std::time::Duration;
 pub struct Metric {
     /// Counter, gauge or histogram.
     pub kind: MetricKind,
-    /// The full name, labels included.
+    /// Name and labels, as Prometheus shows them.
     pub name: String,
     /// Sum of a counter, value of a gauge, number of records of a histogram.
     pub value: i64,
@@ -102,7 +103,8 @@ impl MemoryHost {
         self.unreachable.set(unreachable);
     }
 
-    /// Value of the metric with this full name; 0 when nobody defined it.
+    /// Value of the metric that Prometheus shows so,
+    /// `wsguard_connections{policy="chat"}` say; 0 when it was not defined.
     #[must_use]
     pub fn metric(&self, name: &str) -> i64 {
         self.metrics.borrow().iter().find(|m| m.name == name).map_or(0, |m| m.value)
@@ -175,10 +177,11 @@ impl Log for MemoryHost {
 }
 
 impl Metrics for MemoryHost {
-    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
+    fn define(&self, series: Series<'_>) -> MetricId {
         let mut metrics = self.metrics.borrow_mut();
+        let name = series.to_string();
         let index = metrics.iter().position(|m| m.name == name).unwrap_or_else(|| {
-            metrics.push(Metric { kind, name: name.to_owned(), value: 0 });
+            metrics.push(Metric { kind: series.family.kind(), name, value: 0 });
             metrics.len() - 1
         });
         MetricId(u32::try_from(index).unwrap_or(u32::MAX))

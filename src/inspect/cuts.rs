@@ -141,9 +141,8 @@ fn table(patterns: &[&Hir], reverse: bool, config: Config) -> Result<Rc<DFA<Vec<
         .which_captures(thompson::WhichCaptures::None);
     let nfa = thompson::Compiler::new().configure(nfa).build_many_from_hir(patterns);
     let nfa = nfa.map_err(|_| TooLarge)?;
-    let config = config
-        .dfa_size_limit(Some(TABLE_BYTES))
-        .determinize_size_limit(Some(TABLE_BYTES * MAKING));
+    let config =
+        config.dfa_size_limit(Some(TABLE_BYTES)).determinize_size_limit(Some(TABLE_BYTES * MAKING));
     let table = Builder::new().configure(config).build_from_nfa(&nfa);
     table.map(Rc::new).map_err(|_| TooLarge)
 }

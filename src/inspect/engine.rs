@@ -141,7 +141,12 @@ impl Engine {
 
     /// Whether a pattern matches from `start` on, with each search reading hardly more
     /// than `most_bytes`; and the steps that took.
-    pub(super) fn look_at(&self, text: &[u8], start: usize, most_bytes: usize) -> (Sighting, Steps) {
+    pub(super) fn look_at(
+        &self,
+        text: &[u8],
+        start: usize,
+        most_bytes: usize,
+    ) -> (Sighting, Steps) {
         let (mut sighting, mut steps) = (Sighting::Nothing, 0);
         for Part { search, .. } in &self.parts {
             let (told, read) = match search {
@@ -194,7 +199,8 @@ fn tables_of(
         parts.push(table);
         return Some(());
     }
-    let (one, other) = members.split_at_checked(members.len() / 2).filter(|(one, _)| !one.is_empty())?;
+    let (one, other) =
+        members.split_at_checked(members.len() / 2).filter(|(one, _)| !one.is_empty())?;
     tables_of(patterns, one, parts, left_bytes)?;
     tables_of(patterns, other, parts, left_bytes)
 }

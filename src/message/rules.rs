@@ -27,13 +27,24 @@ pub struct MessageRules {
     pub on_violation: Action,
 }
 
+/// `max_message` where it is not written, in bytes.
+const MAX_MESSAGE_BYTES: u64 = 1 << 20;
+
+/// Fewest frames that a message may be cut into where `max_fragments` is not written.
+const MIN_DEFAULT_FRAGMENTS: u32 = 128;
+
+/// Payload of the smallest frames that a message of any length may be cut into where
+/// `max_fragments` is not written, in bytes. Libraries cut at their write buffer: 4 KiB in
+/// gorilla/websocket (less a header) and Boost.Beast.
+const DEFAULT_FRAGMENT_BYTES: u64 = 1 << 10;
+
 /// What holds where nothing is written.
 impl Default for MessageRules {
     fn default() -> Self {
         Self {
-            max_frame_bytes: 1 << 20,
-            max_message_bytes: 1 << 20,
-            max_fragments: 128,
+            max_frame_bytes: MAX_MESSAGE_BYTES,
+            max_message_bytes: MAX_MESSAGE_BYTES,
+            max_fragments: Self::default_max_fragments(MAX_MESSAGE_BYTES),
             text: true,
             binary: true,
             rate: Rates::default(),
@@ -45,6 +56,14 @@ impl Default for MessageRules {
 }
 
 impl MessageRules {
+    /// `max_fragments` where it is not written: enough for a message of the largest size in
+    /// frames of 1 KiB.
+    #[must_use]
+    pub fn default_max_fragments(max_message_bytes: u64) -> u32 {
+        let frames = max_message_bytes / DEFAULT_FRAGMENT_BYTES;
+        u32::try_from(frames).unwrap_or(u32::MAX).max(MIN_DEFAULT_FRAGMENTS)
+    }
+
     /// Whether any rate is to be asked.
     #[must_use]
     pub const fn has_rates(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::auth::AuthError;
 use crate::frame::FrameError;
 use crate::frame::deflate::InflateError;
 use crate::inspect::Action;
-use crate::quota::rate::RateExceeded;
+use crate::quota::rate::{Per, RateExceeded};
 use crate::reason::Reason;
 
 /// What is wrong with a message; its sender is at fault.
@@ -33,6 +33,8 @@ pub enum Violation {
     },
     /// More fragments than `max_fragments`.
     TooManyFragments {
+        /// Announced so far.
+        bytes: u64,
         /// Allowed.
         limit: u32,
     },
@@ -44,6 +46,8 @@ pub enum Violation {
         rule: usize,
         /// What the rule asks for.
         action: Action,
+        /// Length of what was searched.
+        bytes: usize,
     },
     /// A rule's sanitizing takes more work than a message may cost.
     TooComplex {
@@ -51,7 +55,12 @@ pub enum Violation {
         bytes: usize,
     },
     /// A compressed message can't be, or would become too large to be, inflated.
-    Inflate(InflateError),
+    Inflate {
+        /// Why.
+        error: InflateError,
+        /// Its length as it came.
+        bytes: usize,
+    },
     /// More than a rate allows, of messages or of bytes.
     Rate(RateExceeded),
     /// A message that should say who the client is does not, or asks for what
@@ -77,12 +86,46 @@ impl Violation {
             Self::RuleMatched { .. } => Reason::RuleMatched,
             Self::TooComplex { .. } => Reason::MessageTooComplex,
             // RFC 7692 has no code for a stream that is none.
-            Self::Inflate(InflateError::Corrupt) => Reason::ProtocolError,
-            Self::Inflate(_) => Reason::InflatedTooBig,
+            Self::Inflate { error: InflateError::Corrupt, .. } => Reason::ProtocolError,
+            Self::Inflate { .. } => Reason::InflatedTooBig,
             Self::Rate(exceeded) => exceeded.reason(),
             Self::Credential(error) => error.reason(),
             Self::QueueFull(reason) => reason,
             Self::Overloaded => Reason::Overloaded,
+        }
+    }
+
+    /// What events say was wrong: how large the message was, too, where its size or
+    /// the work that it took may have to do with that.
+    #[must_use]
+    pub fn event_detail(self) -> String {
+        match self {
+            Self::RuleMatched { bytes, .. } => format!("{self}; {bytes} bytes were searched"),
+            Self::Inflate { bytes, .. } => format!("{self}; {bytes} compressed bytes came"),
+            Self::TooManyFragments { bytes, .. } => {
+                format!("{self}; they announce {bytes} bytes or more")
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// The place of the rule that matched.
+    #[must_use]
+    pub const fn rule(self) -> Option<usize> {
+        match self {
+            Self::RuleMatched { rule, .. } => Some(rule),
+            _ => None,
+        }
+    }
+
+    /// Whether its sender may be blamed for it. `in_cookie`: its credential stood in a cookie,
+    /// which may have been set by a page of a sibling subdomain, and be of another user.
+    #[must_use]
+    pub const fn is_blamed(self, in_cookie: bool) -> bool {
+        match self {
+            Self::Credential(error) => !in_cookie && error.is_blamed(),
+            Self::Rate(RateExceeded::Reached { per: Per::User, .. }) => !in_cookie,
+            _ => true,
         }
     }
 
@@ -124,7 +167,7 @@ impl std::fmt::Display for Violation {
             Self::MessageTooBig { bytes, limit } => {
                 write!(f, "a message of {bytes} bytes or more, allowed are {limit}")
             }
-            Self::TooManyFragments { limit } => {
+            Self::TooManyFragments { limit, .. } => {
                 write!(f, "a message in more than {limit} fragments")
             }
             Self::TypeDenied(MessageType::Text) => f.write_str("text messages are not allowed"),
@@ -133,7 +176,7 @@ impl std::fmt::Display for Violation {
             Self::TooComplex { bytes } => {
                 write!(f, "sanitizing a message of {bytes} bytes takes more work than it may")
             }
-            Self::Inflate(error) => error.fmt(f),
+            Self::Inflate { error, .. } => error.fmt(f),
             Self::Rate(exceeded) => exceeded.fmt(f),
             Self::Credential(error) => error.fmt(f),
             Self::QueueFull(_) => {

@@ -107,6 +107,16 @@ impl Salt {
         let (half, _) = digest.split_at(16);
         Subject(half.iter().fold(0, |sum, byte| sum << 8 | u128::from(*byte)))
     }
+
+    /// A secret for another purpose, which these parts name.
+    #[must_use]
+    pub fn secret(&self, purpose: &[&[u8]]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        part(&mut hash, b"secret");
+        purpose.iter().for_each(|bytes| part(&mut hash, bytes));
+        hash.finalize().into()
+    }
 }
 
 impl std::fmt::Debug for Salt {

@@ -6,8 +6,8 @@ use super::asking::Asking;
 use super::both::Both;
 use super::content::write_message;
 use super::gate::{Gate, Passage};
-use super::outbox::{Outbox, Probe};
-use super::queue::{Full, Queue, Turn};
+use super::outbox::Outbox;
+use super::queue::{Full, Hold, Queue, Turn};
 use super::verdict::{Control, Judge, Reshaping, Verdict};
 use crate::auth::{Identity, asked_by, check_message};
 use crate::config::Mode;
@@ -19,6 +19,8 @@ use crate::message::{MessageRules, MessageType, Violation};
 use crate::quota::rate::{ConnectionRates, Moment};
 use crate::reason::Reason;
 use serde::Serialize;
+
+mod controls;
 
 /// Judges what `sender` sends on one connection, for one chunk.
 pub(super) struct Bench<'a> {
@@ -36,8 +38,8 @@ pub(super) struct Bench<'a> {
     who: Who<'a>,
     /// The message in hand need not wait for the gate.
     at_once: bool,
-    /// It has to wait until a service has granted what it asks for.
-    asks: bool,
+    /// What it has to wait for, where it has to.
+    hold: Hold,
     /// It has been counted in the rates, and need not be when its turn has come.
     counted: bool,
     /// What the rates have said of it already.
@@ -48,8 +50,8 @@ pub(super) struct Bench<'a> {
     in_its_place: InItsPlace,
     /// Whole messages that went by.
     pub(super) messages: u64,
-    /// Pings and pongs that are not ours.
-    pub(super) controls: u64,
+    /// Pings of the other end that were answered.
+    pub(super) answered_pings: u64,
     /// Why bytes were first refused, or in mode report would have been.
     pub(super) refused: Option<Reason>,
 }
@@ -60,6 +62,8 @@ pub(super) struct Who<'a> {
     pub(super) gate: Option<&'a mut Gate>,
     /// Who it is, where messages have to ask for what that may have.
     pub(super) identity: Option<&'a Identity>,
+    /// Whether its credential stood in a cookie.
+    pub(super) in_cookie: bool,
     /// What services are asked about.
     pub(super) asking: &'a mut Asking,
 }
@@ -67,8 +71,9 @@ pub(super) struct Who<'a> {
 /// What goes on in the place of a message that vanishes.
 enum InItsPlace {
     Nothing,
-    /// A server's: what the client is told.
-    Answer(Vec<u8>),
+    /// This frame: what the client is told in the place of a server's message, or the
+    /// Pong to the other end's Ping in the place of one to ours.
+    Frame(Vec<u8>),
     /// A client's: a Ping, so that the server gives us a chance to answer.
     Ping,
 }
@@ -106,13 +111,13 @@ impl<'a> Bench<'a> {
             queue,
             who,
             at_once: false,
-            asks: false,
+            hold: Hold::Verified,
             counted: false,
             rated: None,
             slowed: false,
             in_its_place: InItsPlace::Nothing,
             messages: 0,
-            controls: 0,
+            answered_pings: 0,
             refused: None,
         }
     }
@@ -122,6 +127,7 @@ impl<'a> Bench<'a> {
         let who = Who {
             gate: session.gate.as_deref_mut(),
             identity: session.identity.as_deref(),
+            in_cookie: session.in_cookie,
             asking: &mut session.asking,
         };
         let about = (&session.about, session.user.as_deref());
@@ -139,13 +145,13 @@ impl<'a> Bench<'a> {
         self.guard.policy(self.policy).map(|policy| policy.messages(self.sender))
     }
 
-    fn tell(&self, violation: Violation, kind: Kind, offset: u64, detail: String) {
+    fn tell(&self, violation: Violation, kind: Kind, offset: u64) {
         let mut event = Event::new(self.guard.now(), kind, self.mode, self.about);
         event.reason = Some(violation.reason());
         event.direction = Some(self.sender);
         event.offset = Some(offset);
-        event.detail = Some(detail);
-        if let Violation::RuleMatched { rule, .. } = violation {
+        event.detail = Some(violation.event_detail());
+        if let Some(rule) = violation.rule() {
             let rules = self.rules().and_then(|rules| rules.rules.as_ref());
             event.rule = rules.map(|rules| rules.name(rule));
         }
@@ -160,7 +166,7 @@ impl<'a> Bench<'a> {
         let mut frame = Vec::new();
         write_message(MessageType::Text, &text, None, &mut frame);
         self.in_its_place = match self.sender {
-            Sender::Server => InItsPlace::Answer(frame),
+            Sender::Server => InItsPlace::Frame(frame),
             Sender::Client => {
                 self.outboxes.client.add(&frame);
                 let asked =
@@ -186,14 +192,14 @@ impl Judge for Bench<'_> {
             Action::Reply => (Kind::Replied, Verdict::Vanish),
             Action::Close => (Kind::Refused, Verdict::Stop),
         };
-        let detail = violation.to_string();
         self.slowed |= action == Action::Slow;
         if action == Action::Reply {
-            self.reply(reason, &detail);
+            self.reply(reason, &violation.to_string());
         }
-        self.guard.count_violation(self.policy, self.sender, reason, action);
-        self.tell(violation, kind, offset, detail);
-        if self.sender == Sender::Client && asked != Action::Report {
+        self.guard.count_violation(self.policy, self.sender, reason, (action, violation.rule()));
+        self.tell(violation, kind, offset);
+        let blamed = self.sender == Sender::Client && violation.is_blamed(self.who.in_cookie);
+        if blamed && asked != Action::Report {
             self.guard.strike(self.policy, reason, self.about, self.user);
         }
         // What leaves the connection open is no refusal in any mode.
@@ -206,7 +212,7 @@ impl Judge for Bench<'_> {
     fn in_its_place(&mut self, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.in_its_place, InItsPlace::Nothing) {
             InItsPlace::Nothing => {}
-            InItsPlace::Answer(frame) => out.extend_from_slice(&frame),
+            InItsPlace::Frame(frame) => out.extend_from_slice(&frame),
             InItsPlace::Ping => {
                 let key = key_of_ours(self.guard);
                 self.outboxes.server.ask_now(Some(key), out);
@@ -239,7 +245,7 @@ impl Judge for Bench<'_> {
     fn close_waits(&self) -> bool {
         match &self.who.gate {
             Some(gate) => self.holds_close(gate),
-            None => self.slowed || self.asks || !self.queue.is_empty(),
+            None => self.slowed || self.hold == Hold::Granted || !self.queue.is_empty(),
         }
     }
 
@@ -279,9 +285,12 @@ impl Judge for Bench<'_> {
                 passage = first.cut_out(is_text, message).map_or(passage, Passage::Instead);
             }
         }
-        self.at_once = matches!(passage, Passage::AtOnce);
-        if self.at_once && !self.queue.is_empty() {
-            passage = Passage::Ahead;
+        let is_behind = !self.queue.is_empty();
+        match passage {
+            Passage::AtOnce if is_behind => (self.at_once, passage) = (true, Passage::Ahead),
+            Passage::AtOnce => self.at_once = true,
+            Passage::Greeting => (self.at_once, self.hold) = (!is_behind, Hold::Nothing),
+            _ => {}
         }
         if let (Sender::Client, Some(identity)) = (self.sender, self.who.identity) {
             let desk = self.guard.desk(self.policy, self.about.ip);
@@ -289,10 +298,22 @@ impl Judge for Bench<'_> {
             asked = left.map_err(Violation::Credential)?;
         }
         // Mode report asks as well, and lets pass what asks.
-        self.asks = !asked.is_empty() && self.mode == Mode::Enforce;
+        if !asked.is_empty() && self.mode == Mode::Enforce {
+            self.hold = Hold::Granted;
+        }
         let taken = self.who.asking.push(offset, asked);
         taken.map_err(|Full| Violation::QueueFull(Reason::Overloaded))?;
         Ok(passage)
+    }
+
+    fn swallows(&self, kind: MessageType, message: &[u8]) -> bool {
+        let awaits = self.who.gate.as_ref().is_some_and(|gate| gate.awaits());
+        let rules = self.guard.policy(self.policy).and_then(|policy| policy.auth.as_ref());
+        let first = rules.and_then(|rules| rules.first_message.as_ref());
+        let is_text = kind == MessageType::Text;
+        awaits
+            && self.sender == Sender::Client
+            && first.is_some_and(|f| f.swallows(is_text, message))
     }
 
     fn may_vanish(&self) -> bool {
@@ -313,7 +334,7 @@ impl Judge for Bench<'_> {
             Some(bytes) => Turn::Counts(bytes),
             None => Turn::Close,
         };
-        let queued = self.queue.push((turn, offset), self.asks, write);
+        let queued = self.queue.push((turn, offset), self.hold, write);
         let answers = self.who.gate.is_some() || !self.who.asking.is_empty();
         let reason = if answers { Reason::Overloaded } else { Reason::MessageRate };
         queued.map_err(|Full| Violation::QueueFull(reason))
@@ -343,32 +364,18 @@ impl Judge for Bench<'_> {
 
     fn message(&mut self, payload_bytes: u64) {
         self.messages += 1;
-        (self.at_once, self.asks, self.counted) = (false, false, false);
+        (self.at_once, self.hold, self.counted) = (false, Hold::Verified, false);
         self.rated = None;
         self.guard.count_message(self.policy, self.sender, payload_bytes);
     }
 
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control {
-        if opcode == Opcode::Pong && self.outboxes.of(self.sender).is_ours(payload) {
-            return Control::Ours;
-        }
-        self.controls += u64::from(opcode != Opcode::Close);
-        // Nothing of a client goes up before the gate has opened.
-        let shut = self.sender == Sender::Client
-            && self.mode == Mode::Enforce
-            && self
-                .who
-                .gate
-                .as_ref()
-                .is_some_and(|gate| opcode != Opcode::Close || !self.holds_close(gate));
-        if shut { Control::Vanishes } else { Control::Passes }
+        self.judge_control(opcode, payload)
     }
-}
 
-/// A payload for the Pings of a connection that is no other's of late.
-pub(super) fn probe(guard: &Guard) -> Probe {
-    let nanos = guard.now().since_epoch().as_nanos();
-    u64::try_from(nanos & u128::from(u64::MAX)).unwrap_or(0).to_be_bytes()
+    fn ping_passes(&mut self, payload: &[u8]) {
+        self.outboxes.of(self.sender.other()).pass_on_ping(payload);
+    }
 }
 
 /// A masking key for a frame of ours. Its payload is nothing that a client

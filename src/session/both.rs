@@ -3,7 +3,7 @@
 use crate::frame::Sender;
 
 /// One for the client, one for the server.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Both<T> {
     pub(super) client: T,
     pub(super) server: T,

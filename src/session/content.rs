@@ -5,7 +5,7 @@ use super::gate::Passage;
 use super::verdict::{Judge, Reshaping, Stopped, Verdict};
 use crate::frame::deflate::{Inflated, Inflater, Window};
 use crate::frame::{FrameHeader, Opcode, mask};
-use crate::inspect::{Action, TooComplex};
+use crate::inspect::{Action, Match, TooComplex};
 use crate::message::budget::{Budget, Charge};
 use crate::message::{Fate, Message, MessageRules, MessageType, Violation};
 use std::rc::Rc;
@@ -137,7 +137,7 @@ impl Content {
         if judge.reads() && !vanishes {
             let left = if changed { sanitized.as_slice() } else { plain };
             match passage(message, left, judge, offset)? {
-                Passage::AsItIs | Passage::AtOnce => {}
+                Passage::AsItIs | Passage::AtOnce | Passage::Greeting => {}
                 Passage::Ahead => overtakes = true,
                 Passage::Nowhere => vanishes = true,
                 Passage::Instead(content) => {
@@ -203,7 +203,9 @@ impl Compression {
         out: &mut Vec<u8>,
     ) -> Result<Inflated, Violation> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let inflated = self.inflater.inflate(payload, limit, out).map_err(Violation::Inflate)?;
+        let inflated = self.inflater.inflate(payload, limit, out);
+        let bytes = payload.len();
+        let inflated = inflated.map_err(|error| Violation::Inflate { error, bytes })?;
         let kept = self.inflater.history_bytes();
         if kept > self.charged_bytes {
             self.charge.grow(kept - self.charged_bytes).map_err(|_| Violation::Overloaded)?;
@@ -273,10 +275,12 @@ fn verdict(
     }
     // What was held has been judged as it came.
     let known = !message.is_compressed() && !message.is_fresh();
-    let judged = match known {
-        true => judge_rules(plain, rules),
-        false => judge_plain(message.kind(), plain, rules),
+    let judged = if known { Ok(()) } else { judge_utf8(message.kind(), plain) };
+    let ruled = || {
+        let exempt = rules.rules.is_some() && judge.swallows(message.kind(), plain);
+        if exempt { Ok(()) } else { judge_rules(plain, rules) }
     };
+    let judged = judged.and_then(|()| ruled());
     match judged.map_err(|violation| judge.violation(violation, offset)) {
         Ok(()) => Ok(Verdict::Pass),
         Err(Verdict::Stop) => Err(Stopped),
@@ -306,7 +310,9 @@ fn judge_utf8(kind: MessageType, plain: &[u8]) -> Result<(), Violation> {
 /// Looks for what the rules look for, in bytes that need be no text.
 pub(super) fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Violation> {
     match rules.rules.as_ref().and_then(|rules| rules.find(plain)) {
-        Some(found) => Err(Violation::RuleMatched { rule: found.rule, action: found.action }),
+        Some(Match { rule, action }) => {
+            Err(Violation::RuleMatched { rule, action, bytes: plain.len() })
+        }
         None => Ok(()),
     }
 }
@@ -316,8 +322,8 @@ pub(super) fn judge_rules(plain: &[u8], rules: &MessageRules) -> Result<(), Viol
 fn judge_again(kind: MessageType, left: &[u8], rules: &MessageRules) -> Result<(), Violation> {
     match judge_plain(kind, left, rules) {
         Err(Violation::RuleMatched { action: Action::Report, .. }) | Ok(()) => Ok(()),
-        Err(Violation::RuleMatched { rule, .. }) => {
-            Err(Violation::RuleMatched { rule, action: Action::Close })
+        Err(Violation::RuleMatched { rule, bytes, .. }) => {
+            Err(Violation::RuleMatched { rule, action: Action::Close, bytes })
         }
         Err(violation) => Err(violation),
     }

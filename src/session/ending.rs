@@ -1,13 +1,15 @@
 //! How a connection ends: a Close to each end, or a reset where nobody answers.
 
 use super::bench::key_of_ours;
+use super::closes::SentClose;
 use super::forward::Forward;
 use super::{CLOSE_TIMEOUT, Forwarded, Outcome, Phase, Session, close_code};
 use crate::config::Mode;
-use crate::event::{Closed, Event, Kind, PerDirection};
+use crate::event::{Closed, Event, Kind, PerDirection, Traffic};
 use crate::frame::{Sender, close};
-use crate::guard::HandshakeResult;
+use crate::guard::{EndedBy, HandshakeResult};
 use crate::reason::Reason;
+use std::time::Duration;
 
 /// What `closed` says of a connection that ended before what it held had gone on.
 const CUT_SHORT: &str = "messages that had waited for their turn did not go on";
@@ -16,21 +18,25 @@ impl Session {
     /// To be called on every tick: whether to reset the connection now, and why
     /// if that is news. There may be something to push afterwards.
     pub fn on_tick(&mut self) -> Outcome {
+        self.tell_progress();
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         let reset = match &self.phase {
             Phase::Open(_) => return self.live_tick(),
             Phase::Unseen(_) => return self.unseen_tick(),
+            Phase::Opening(_) => return self.opening_tick(),
             Phase::Closing { since, .. } => {
                 self.guard.monotonic().saturating_sub(*since) >= CLOSE_TIMEOUT
             }
             Phase::Answered(answered) => answered.is_over(self.guard.monotonic()),
-            Phase::Opening(_) | Phase::NoTunnel => false,
+            Phase::NoTunnel => false,
         };
         Outcome { reset, ..goes_on }
     }
 
     /// To be called once, when the connection has ended in whatever way.
     pub fn on_end(&mut self) {
+        // What passes unseen may hold a Close.
+        let unseen = matches!(self.phase, Phase::Unseen(_));
         let since = match std::mem::replace(&mut self.phase, Phase::NoTunnel) {
             Phase::Open(since) | Phase::Unseen(since) => since,
             Phase::Closing { opened, .. } => opened,
@@ -41,20 +47,44 @@ impl Session {
             Phase::Opening(_) | Phase::NoTunnel | Phase::Answered(_) => return,
         };
         let now = self.guard.now();
-        let ours = self.ended_for.and_then(Reason::close_code);
+        let we_ended = self.ended_for.is_some();
+        let by = self.closes.ended_by(we_ended);
+        let open_for = self.guard.monotonic().saturating_sub(since);
+        let code = (!unseen).then(|| self.closes.label(we_ended));
+        self.guard.count_closed((self.policy, code, by), open_for);
         let mut event = Event::new(now, Kind::Closed, self.mode(), &self.about);
         event.reason = self.ended_for;
         event.detail = self.is_cut_short().then(|| CUT_SHORT.to_owned());
         event.closed = Some(Closed {
-            messages: self.messages,
-            bytes: PerDirection {
-                client: self.client.stream_bytes(),
-                server: self.server.stream_bytes(),
-            },
-            duration: self.guard.monotonic().saturating_sub(since),
-            code: ours.or_else(|| self.first_close.and_then(|close| close.code)),
+            traffic: self.traffic(open_for),
+            code: self.closes.code(we_ended),
+            by: by.map(EndedBy::name),
         });
         self.guard.tell(Some(self.policy), event);
+    }
+
+    /// Says that the transport of this end has ended, or was broken off by it.
+    pub fn on_transport_end(&mut self, sender: Sender) {
+        self.closes.gone(sender);
+    }
+
+    /// Says that what [`Self::push`] has given has not all been written, and will not.
+    pub const fn on_unwritten(&mut self) {
+        self.closes.lost(Sender::Client);
+    }
+
+    /// A Close may have gone to `receiver`.
+    pub(super) fn note_sent(&mut self, receiver: Sender, close: Option<SentClose>) {
+        if let Some(close) = close {
+            let code = self.flow(receiver.other()).close_seen().and_then(|close| close.code);
+            self.closes.sent(receiver, close, code);
+        }
+    }
+
+    /// What has come so far of a connection that has been open for so long.
+    pub(super) const fn traffic(&self, duration: Duration) -> Traffic {
+        let (client, server) = (self.client.stream_bytes(), self.server.stream_bytes());
+        Traffic { messages: self.messages, bytes: PerDirection { client, server }, duration }
     }
 
     /// Whether something whose turn had not come, or could not be taken, has not
@@ -100,6 +130,7 @@ impl Session {
         let key = self.key_towards(receiver);
         let mut forward = forward;
         forward.insert(|out| close::write(code, "", key, out));
+        self.closes.sent(receiver, SentClose::Ours(code), None);
         Outcome { refused, ..Outcome::forward(forward.finish()) }
     }
 

@@ -5,6 +5,7 @@ use super::admission;
 use super::content::write_message;
 use super::expiry::Expiry;
 use super::forward::Forward;
+use super::pings::Payload;
 use super::{Forwarded, Outcome, Phase, Session};
 use crate::auth::first_message::{FirstMessageRules, Forwarding, Reading};
 use crate::auth::{
@@ -12,7 +13,7 @@ use crate::auth::{
     check_asked,
 };
 use crate::config::Mode;
-use crate::frame::Sender;
+use crate::frame::{Opcode, Sender};
 use crate::host::{CallAnswer, CallId};
 use crate::message::budget::{Budget, Charge, Exhausted};
 use crate::message::{MessageType, Violation};
@@ -36,11 +37,15 @@ pub(super) struct Gate {
     attempt: Option<Attempt>,
     /// What the message asks for that carried it, which is verified with it.
     said: Vec<AskedFor>,
-    /// What it is told once that is done.
+    /// How many messages of the server have passed as its greeting.
+    greeted: u32,
+    /// What the client is told once that is done.
     ack: Option<Vec<u8>>,
     /// What its other messages so far ask for, which a claim must grant.
     asked: BTreeSet<AskedFor>,
     charge: Charge,
+    /// The client's last Pong to a Ping of the server's, which has not gone up.
+    owed_pong: Option<Payload>,
     /// Mode report: it has been told what enforce would have done.
     reported: bool,
 }
@@ -52,6 +57,8 @@ pub(super) enum Passage {
     AsItIs,
     /// It goes on at once.
     AtOnce,
+    /// It goes on at once, but behind others of its kind that wait for a rate.
+    Greeting,
     /// It goes on at once, and others that came before it are held.
     Ahead,
     /// It goes on with this content.
@@ -65,8 +72,17 @@ impl Gate {
     pub(super) fn new(awaited: AwaitedCredential, budget: &Rc<Budget>) -> Result<Self, Exhausted> {
         let mut charge = Charge::new(budget);
         charge.grow(awaited.bytes())?;
-        let (said, asked) = (Vec::new(), BTreeSet::new());
-        Ok(Self { awaited, attempt: None, said, ack: None, asked, charge, reported: false })
+        Ok(Self {
+            awaited,
+            attempt: None,
+            said: Vec::new(),
+            greeted: 0,
+            ack: None,
+            asked: BTreeSet::new(),
+            charge,
+            owed_pong: None,
+            reported: false,
+        })
     }
 
     /// Whether the credential is still to come.
@@ -113,13 +129,18 @@ impl Gate {
         forward: &Forwarding,
     ) -> Result<(), Violation> {
         let said = match (asked_by(rules, message), forward) {
-            (Err(AuthError::UnreadMessage), Forwarding::Swallow { .. }) => Vec::new(),
+            (Err(AuthError::UnreadMessage), Forwarding::Swallow) => Vec::new(),
             (said, _) => said.map_err(Violation::Credential)?,
         };
         let bytes = said.iter().map(|(_, value)| value.len() + size_of::<AskedFor>()).sum();
         self.charge.grow(bytes).map_err(|_| Violation::Overloaded)?;
         self.said = said;
         Ok(())
+    }
+
+    /// Keeps a Pong of the client until it is known who that is.
+    pub(super) const fn owe_pong(&mut self, payload: Payload) {
+        self.owed_pong = Some(payload);
     }
 
     /// Mode report: what the client sends is not read any more. A credential that has
@@ -146,8 +167,7 @@ impl Gate {
         message: &[u8],
     ) -> Result<(Passage, Vec<AskedFor>), Violation> {
         if sender == Sender::Server {
-            let passes = kind == MessageType::Text && first.passes_before(message);
-            return Ok((if passes { Passage::AtOnce } else { Passage::AsItIs }, Vec::new()));
+            return Ok((self.read_server(first, kind, message), Vec::new()));
         }
         let is_text = kind == MessageType::Text;
         let passage = if !self.awaits() {
@@ -160,7 +180,7 @@ impl Gate {
                     first.cut_out(is_text, message).map_or(Passage::AsItIs, Passage::Instead)
                 }
                 Reading::Malformed(error) => return Err(Violation::Credential(error)),
-                Reading::Credential { credential, forward } => {
+                Reading::Credential { credential, forward, ack } => {
                     if let Err(violation) = self.keep_said(rules, message, &forward) {
                         // It is decided: in mode report nothing more is told of it.
                         self.reported = true;
@@ -168,23 +188,32 @@ impl Gate {
                         return Err(violation);
                     }
                     self.attempt = Some(Attempt::new(Presented::of_message(credential)));
-                    return Ok((self.forwarding(forward), Vec::new()));
+                    self.ack = ack;
+                    let passage = match forward {
+                        Forwarding::AsItIs => Passage::AsItIs,
+                        Forwarding::Instead(content) => Passage::Instead(content),
+                        Forwarding::Swallow => Passage::Nowhere,
+                    };
+                    return Ok((passage, Vec::new()));
                 }
             }
         };
         Ok((passage, self.keep_asked(rules, message)?))
     }
 
-    /// What becomes of the message that carries the credential.
-    fn forwarding(&mut self, forward: Forwarding) -> Passage {
-        match forward {
-            Forwarding::AsItIs => Passage::AsItIs,
-            Forwarding::Instead(content) => Passage::Instead(content),
-            Forwarding::Swallow { ack } => {
-                self.ack = ack;
-                Passage::Nowhere
-            }
+    /// What becomes of a message of the server.
+    fn read_server(
+        &mut self,
+        first: &FirstMessageRules,
+        kind: MessageType,
+        message: &[u8],
+    ) -> Passage {
+        if self.greeted < first.greeting() {
+            self.greeted += 1;
+            return Passage::Greeting;
         }
+        let passes = kind == MessageType::Text && first.passes_before(message);
+        if passes { Passage::AtOnce } else { Passage::AsItIs }
     }
 }
 
@@ -310,7 +339,15 @@ impl Session {
         }
         self.expiry = Expiry::of(Some(&identity), policy.auth.as_ref());
         self.user = identity.user.clone();
-        let ack = self.gate.take().and_then(|gate| gate.ack);
+        let (ack, pong) = match self.gate.take() {
+            Some(gate) => (gate.ack, gate.owed_pong),
+            None => (None, None),
+        };
+        if let Some(pong) = pong {
+            let mut frame = Vec::new();
+            pong.write(Opcode::Pong, self.key_towards(Sender::Server), &mut frame);
+            self.outboxes.server.add(&frame);
+        }
         self.tell_opened(Some(&identity.key_id), Some(identity.authenticated_at), None);
         if let (Some(ack), Mode::Enforce) = (ack, policy.mode) {
             let mut frame = Vec::new();

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub struct Lifetime {
     /// How long no whole message may come, of either end.
     pub idle: Duration,
-    /// Whether a ping or pong counts as a message does.
+    /// Whether a ping that has been answered counts as a message does.
     pub ping_counts: bool,
     /// How long a connection may be open.
     pub max: Option<Duration>,
@@ -29,7 +29,7 @@ pub struct Lifetime {
 impl Default for Lifetime {
     fn default() -> Self {
         let idle = Duration::from_secs(300);
-        Self { idle, ping_counts: false, max: None, push: false, heartbeat: None }
+        Self { idle, ping_counts: true, max: None, push: false, heartbeat: None }
     }
 }
 
@@ -51,14 +51,23 @@ pub(super) struct Life {
     asked: Duration,
     /// When the first Close went by.
     half_closed: Option<Duration>,
+    /// When `progress` was last told, or was due.
+    progressed: Duration,
     /// Mode report: what was told already.
     reported: bool,
 }
 
 impl Life {
     pub(super) const fn begin(now: Duration) -> Self {
-        let (active, asked) = (now, now);
-        Self { opened: now, active, is_active: false, asked, half_closed: None, reported: false }
+        Self {
+            opened: now,
+            active: now,
+            is_active: false,
+            asked: now,
+            half_closed: None,
+            progressed: now,
+            reported: false,
+        }
     }
 
     /// A whole message came, or what counts as one.
@@ -81,6 +90,20 @@ impl Life {
 }
 
 impl Session {
+    /// Tells that the connection lives on, as often as the document says.
+    pub(super) fn tell_progress(&mut self) {
+        let Some(every) = self.guard.config().progress else { return };
+        let now = self.guard.monotonic();
+        let is_open = matches!(self.phase, Phase::Open(_) | Phase::Unseen(_));
+        if !is_open || now.saturating_sub(self.life.progressed) < every {
+            return;
+        }
+        self.life.progressed = now;
+        let mut event = Event::new(self.guard.now(), Kind::Progress, self.mode(), &self.about);
+        event.progress = Some(self.traffic(now.saturating_sub(self.life.opened)));
+        self.guard.tell(Some(self.policy), event);
+    }
+
     /// The tick of an open connection whose bytes pass unseen: that its
     /// credential has ended can be told all the same.
     pub(super) fn unseen_tick(&mut self) -> Outcome {
@@ -200,7 +223,7 @@ impl Session {
     /// Counts it, and tells it where `closed` is not enough: what ends by its age
     /// or for silence is no attack.
     fn tell_end(&self, reason: Reason, (action, kind): (Action, Kind), detail: Option<String>) {
-        self.guard.count_violation(self.policy, Sender::Client, reason, action);
+        self.guard.count_violation(self.policy, Sender::Client, reason, (action, None));
         let known = match reason {
             _ if detail.is_some() => "",
             Reason::AuthDeadline => "no credential has come in time",

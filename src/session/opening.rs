@@ -20,6 +20,7 @@ use crate::host::Timestamp;
 use crate::message::Violation;
 use crate::reason::Reason;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What is kept of the handshake until upstream answers.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub(super) struct Pending {
     upstream: Upstream,
     key_id: Option<String>,
     authenticated_at: Option<Timestamp>,
+    /// When the request went to upstream, by the steady clock.
+    since: Duration,
+    /// Mode report: that no answer came in time has been told.
+    overdue: bool,
     /// The handshake has been counted as refused or reported already.
     pub(super) counted: bool,
     /// The client has sent bytes, which in mode report have gone on: what
@@ -46,6 +51,7 @@ impl Pending {
         policy: &Policy,
         handshake: &ValidHandshake,
         identity: Option<&Identity>,
+        now: Duration,
     ) -> Self {
         let upstream = policy.handshake.upstream;
         let accept = agreement.accept().filter(|_| !handshake.is_http2()).map(str::to_owned);
@@ -60,6 +66,8 @@ impl Pending {
             upstream,
             key_id: identity.map(|identity| identity.key_id.clone()),
             authenticated_at: identity.map(|identity| identity.authenticated_at),
+            since: now,
+            overdue: false,
             counted: false,
             early: false,
         }
@@ -206,6 +214,35 @@ impl Session {
         self.ended_for = refused;
         self.refusal = Some(self.refusal_of_answer(&pending, error));
         Outcome { forwarded: Forward::new(input, out).finish(), reset: true, refused }
+    }
+
+    /// The tick of a session whose upstream has not answered: whether it has had its
+    /// time. Then the client is told so, and mode report only tells.
+    pub(super) fn opening_tick(&mut self) -> Outcome {
+        let unchanged = Outcome::forward(Forwarded::Unchanged);
+        let limit = self.policy().map(|policy| policy.handshake.upstream_timeout);
+        let (Phase::Opening(pending), Some(limit)) = (&mut self.phase, limit) else {
+            return unchanged;
+        };
+        let waited = self.guard.monotonic().saturating_sub(pending.since);
+        if pending.overdue || waited < limit {
+            return unchanged;
+        }
+        let Phase::Opening(mut pending) = std::mem::replace(&mut self.phase, Phase::NoTunnel)
+        else {
+            return unchanged;
+        };
+        let error = AnswerError::TimedOut(limit);
+        let refused = Some(error.reason());
+        self.tell_refused_answer(&pending, error);
+        if self.mode() == Mode::Report {
+            (pending.overdue, pending.counted) = (true, true);
+            self.phase = Phase::Opening(pending);
+            return Outcome { refused, ..unchanged };
+        }
+        self.ended_for = refused;
+        self.refusal = Some(self.refusal_of_answer(&pending, error));
+        Outcome { reset: true, refused, ..unchanged }
     }
 
     /// Says that its handshake is counted now, by whoever ends it before upstream

@@ -2,9 +2,10 @@
 //! write where bytes pass, so frames of ours wait for the next ones in that
 //! direction, or with `push` for the filter to ask.
 
-use crate::frame::{FrameHeader, Opcode, close, mask};
+use super::closes::SentClose;
+use super::pings::{Payload, Pings, Pong, Secret};
+use crate::frame::{Opcode, Sender, close};
 use crate::message::budget::{Budget, Charge};
-use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
 /// Most bytes that wait for one end. A client that goes on breaking rules while
@@ -28,46 +29,39 @@ pub(super) struct Outbox {
     charge: Charge,
     /// A Close has gone there or is due: it is the last frame.
     sealed: bool,
-    /// Payload of our Pings that go there, by which their Pongs are known.
-    probe: Probe,
-    /// Pings that have gone there since anything came from there.
+    /// The one that is due.
+    due_close: Option<SentClose>,
+    /// Pings that have gone there, ours and the other end's.
+    pings: Pings,
+    /// Those of ours since anything came from there.
     unanswered: u32,
-    /// Pings that have gone there, less the Pongs to them: what else looks like
-    /// one is the other end's own, or a flood of them would count nowhere.
-    awaited: u32,
     /// What is put in can go there at once.
     open: bool,
     /// Bytes that were written there unasked since it last showed that it reads.
     unread_bytes: usize,
-    /// Payload of the Ping whose Pong will show it; nobody can know it who does
-    /// not read.
-    proof: Option<Probe>,
-    /// How many there were.
-    proofs: u64,
-    random: RandomState,
+    /// The number of the Ping whose Pong will show it, as will one to a later Ping of
+    /// ours.
+    proof: Option<u64>,
 }
 
-/// Payload of a Ping of ours.
-pub(super) type Probe = [u8; 8];
+/// Length of a Ping of ours that is not masked.
+const PING_BYTES: usize = 10;
 
 impl Outbox {
-    /// With nothing in it. `probe` should be another one for each connection.
-    pub(super) fn new(budget: &Rc<Budget>, probe: Probe) -> Self {
+    /// With nothing in it. `secret` should be another one for each.
+    pub(super) fn new(budget: &Rc<Budget>, secret: Secret) -> Self {
         let charge = Charge::new(budget);
-        let random = RandomState::new();
         Self {
             due: Vec::new(),
             holds_released: false,
             charge,
             sealed: false,
-            probe,
+            due_close: None,
+            pings: Pings::new(secret),
             unanswered: 0,
-            awaited: 0,
             open: false,
             unread_bytes: 0,
             proof: None,
-            proofs: 0,
-            random,
         }
     }
 
@@ -106,19 +100,25 @@ impl Outbox {
         self.holds_released
     }
 
-    /// Puts a frame in that `write` appends, if there is room for it.
+    /// Puts a frame in, if there is room for it.
     pub(super) fn add(&mut self, frame: &[u8]) {
-        let fits = self.due.len().saturating_add(frame.len()) <= MAX_DUE_BYTES;
-        let is_read = self.unread_bytes < MAX_UNREAD_BYTES;
-        if !self.sealed && fits && is_read && self.charge.grow(frame.len()).is_ok() {
+        if self.takes(frame.len()) {
             self.due.extend_from_slice(frame);
         }
     }
 
-    /// Puts frames of the other end in, whose turn it is: they are bounded where
-    /// they waited.
-    pub(super) fn release(&mut self, frames: &[u8]) {
+    /// Charges so many bytes of ours, if there is room for them.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let fits = self.due.len().saturating_add(bytes) <= MAX_DUE_BYTES;
+        let is_read = self.unread_bytes < MAX_UNREAD_BYTES;
+        !self.sealed && fits && is_read && self.charge.grow(bytes).is_ok()
+    }
+
+    /// Puts frames of `sender` in, the other end, whose turn it is: they are bounded
+    /// where they waited.
+    pub(super) fn release(&mut self, sender: Sender, frames: &[u8]) {
         self.put(frames);
+        self.pings.pass_on_frame(sender, frames);
         self.holds_released |= !self.sealed;
     }
 
@@ -134,50 +134,59 @@ impl Outbox {
 
     /// What has been put in last is a Close of the other end's.
     pub(super) const fn end(&mut self) {
-        self.sealed = true;
+        if !self.sealed {
+            self.sealed = true;
+            self.due_close = Some(SentClose::Relayed);
+        }
     }
 
     /// Puts the last frame in: a Close, unless one has gone there already.
     pub(super) fn close(&mut self, code: u16, reason: &str, key: Option<[u8; 4]>) {
         if !std::mem::replace(&mut self.sealed, true) {
             close::write(code, reason, key, &mut self.due);
+            self.due_close = Some(SentClose::Ours(code));
         }
     }
 
     /// A Close has gone there: whatever is left can't follow it.
     pub(super) fn seal(&mut self) {
         self.sealed = true;
+        self.due_close = None;
         self.due = Vec::new();
         self.holds_released = false;
         self.charge.release();
     }
 
-    /// Appends all that is due.
-    pub(super) fn take_into(&mut self, out: &mut Vec<u8>) {
+    /// Appends all that is due; the Close among it, if there is one.
+    pub(super) fn take_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
         out.extend_from_slice(&self.due);
         self.due = Vec::new();
         self.holds_released = false;
         self.charge.release();
+        self.due_close.take()
     }
 
     /// The same, to be written unasked.
-    pub(super) fn push_into(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn push_into(&mut self, out: &mut Vec<u8>) -> Option<SentClose> {
         self.unread_bytes = self.unread_bytes.saturating_add(self.due.len());
-        self.take_into(out);
+        let close = self.take_into(out);
         if self.unread_bytes >= PROVE_BYTES && self.proof.is_none() && !self.sealed {
-            self.proofs = self.proofs.wrapping_add(1);
-            self.proof = Some(self.random.hash_one(self.proofs).to_be_bytes());
-            self.encode_ping(None, out);
+            write_ping(&mut self.pings, None, out);
+            self.proof = Some(self.pings.last());
         }
+        close
     }
 
     /// Puts a Ping in, whose Pong shows that somebody is there, and is a chance to
-    /// write in the other direction.
+    /// write in the other direction. Where there is no room for it, the end has left
+    /// others unanswered.
     pub(super) fn ask(&mut self) {
-        if !self.sealed {
-            let mut ping = Vec::new();
-            self.write_ping(None, &mut ping);
-            self.add(&ping);
+        if self.sealed {
+            return;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.takes(PING_BYTES) {
+            write_ping(&mut self.pings, None, &mut self.due);
         }
     }
 
@@ -191,41 +200,40 @@ impl Outbox {
     /// Appends a Ping to `out`, which goes there, unless one is not answered yet.
     pub(super) fn ask_now(&mut self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
         if !self.sealed && self.unanswered == 0 {
-            self.write_ping(key, out);
+            self.unanswered = 1;
+            write_ping(&mut self.pings, key, out);
         }
     }
 
-    /// Whether a Pong with this payload that came from there answers a Ping of
-    /// ours, however late; each answers one.
-    pub(super) fn is_ours(&mut self, payload: &[u8]) -> bool {
-        if self.proof.is_some_and(|proof| proof == payload) {
-            self.proof = None;
-            self.unread_bytes = 0;
-            return true;
-        }
-        let ours = self.awaited > 0 && self.probe == payload;
-        self.awaited -= u32::from(ours);
-        ours
+    /// A Ping of the other end goes there now, behind all that has been put in.
+    pub(super) fn pass_on_ping(&mut self, payload: &[u8]) {
+        self.pings.pass_on(payload);
     }
 
-    fn write_ping(&mut self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
-        self.unanswered = self.unanswered.saturating_add(1);
-        self.awaited = self.awaited.saturating_add(1);
-        self.encode_ping(key, out);
-    }
-
-    fn encode_ping(&self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
-        // Of several Pings the last alone may be answered (RFC 6455 §5.5.3).
-        let probe = self.proof.unwrap_or(self.probe);
-        let opcode = Opcode::Ping;
-        let payload_bytes = u64::try_from(probe.len()).unwrap_or(0);
-        FrameHeader { fin: true, compressed: false, opcode, mask: key, payload_bytes }.encode(out);
-        let begin = out.len();
-        out.extend_from_slice(&probe);
-        if let (Some(key), Some(copy)) = (key, out.get_mut(begin..)) {
-            mask::apply(copy, key, 0);
+    /// Finds out what a Pong with this payload answers that came from there, however
+    /// late.
+    pub(super) fn answer(&mut self, payload: &[u8]) -> Pong {
+        let pong = self.pings.answer(payload);
+        match (pong, self.proof) {
+            (Pong::Ours { number, .. }, Some(proof)) if number >= proof => {
+                self.proof = None;
+                self.unread_bytes = 0;
+            }
+            // It has read that Ping, but anybody could know the payload of this one;
+            // and it need not answer both.
+            (Pong::PassedOn { behind }, Some(proof)) if behind >= proof && !self.sealed => {
+                write_ping(&mut self.pings, None, &mut self.due);
+                self.proof = Some(self.pings.last());
+            }
+            _ => {}
         }
+        pong
     }
+}
+
+/// Appends the next Ping of ours.
+fn write_ping(pings: &mut Pings, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+    Payload::new(&pings.next()).write(Opcode::Ping, key, out);
 }
 
 #[cfg(test)]
@@ -234,7 +242,7 @@ mod tests {
 
     fn outbox() -> (Rc<Budget>, Outbox) {
         let budget = Budget::new(1 << 20);
-        let outbox = Outbox::new(&budget, [1; 8]);
+        let outbox = Outbox::new(&budget, [1; 32]);
         (budget, outbox)
     }
 
@@ -265,44 +273,70 @@ mod tests {
         assert_eq!((out.len(), budget.used_bytes()), (16_000, 0));
     }
 
+    /// The payload of the one Ping that stands in `out`.
+    fn ping(out: &[u8]) -> Vec<u8> {
+        let at = out.windows(2).position(|w| w == b"\x89\x08").unwrap();
+        out[at + 2..at + PING_BYTES].to_vec()
+    }
+
+    fn is_ours(outbox: &mut Outbox, payload: &[u8]) -> bool {
+        matches!(outbox.answer(payload), Pong::Ours { .. })
+    }
+
     #[test]
     fn one_ping_at_a_time_asks_for_a_chance_to_write() {
         let (_, mut outbox) = outbox();
         let mut out = Vec::new();
         outbox.ask_now(None, &mut out);
         outbox.ask_now(None, &mut out);
-        assert_eq!(out, b"\x89\x08\x01\x01\x01\x01\x01\x01\x01\x01");
-        assert!(outbox.is_ours(&[1; 8]) && !outbox.is_ours(b"another"));
+        assert_eq!(out.len(), PING_BYTES);
+        assert!(is_ours(&mut outbox, &ping(&out)) && !is_ours(&mut outbox, b"another"));
         assert_eq!(outbox.unanswered(), 1);
         outbox.answered();
         assert_eq!(outbox.unanswered(), 0);
     }
 
-    #[test]
-    fn an_end_that_does_not_read_is_written_no_more_until_it_does() {
-        let (_, mut outbox) = outbox();
+    /// Writes to an end that never reads, until no more is written.
+    fn fill(outbox: &mut Outbox) -> Vec<u8> {
         let mut out = Vec::new();
         for _ in 0..1000 {
             outbox.add(&[0; 1000]);
             outbox.push_into(&mut out);
         }
-        let ping = |out: &[u8]| {
-            let at = out.windows(2).position(|w| w == b"\x89\x08").unwrap();
-            out[at + 2..at + 10].to_vec()
-        };
         assert!((64_000..67_000).contains(&out.len()), "{}", out.len());
-        let first = ping(&out);
-        assert!(!outbox.is_ours(b"guessed!") && outbox.is_ours(&first));
-        out.clear();
-        for _ in 0..1000 {
-            outbox.add(&[0; 1000]);
-            outbox.push_into(&mut out);
-        }
-        assert!((64_000..67_000).contains(&out.len()), "{}", out.len());
-        assert!(!outbox.is_ours(&first), "it has been answered");
-        // Whoever is asked meanwhile by another Ping may answer that one alone.
+        out
+    }
+
+    #[test]
+    fn an_end_that_does_not_read_is_written_no_more_until_it_does() {
+        let (_, mut outbox) = outbox();
+        let first = ping(&fill(&mut outbox));
+        assert!(!is_ours(&mut outbox, b"guessed!") && is_ours(&mut outbox, &first));
+        let second = ping(&fill(&mut outbox));
+        assert!(!is_ours(&mut outbox, &first), "it has been answered");
+        // A Ping for which there is no room is missed all the same.
+        outbox.ask();
+        assert_eq!((outbox.unanswered(), outbox.is_empty()), (1, true));
+        // An end that is asked meanwhile by another Ping may answer that one alone.
         let mut beat = Vec::new();
-        outbox.write_ping(None, &mut beat);
-        assert_eq!(ping(&beat), ping(&out));
+        outbox.answered();
+        outbox.ask_now(None, &mut beat);
+        assert!(ping(&beat) != second && is_ours(&mut outbox, &ping(&beat)));
+        fill(&mut outbox);
+    }
+
+    /// The payload of that one can be known without reading it.
+    #[test]
+    fn an_end_that_answers_the_other_ends_later_ping_alone_is_asked_again() {
+        let (_, mut outbox) = outbox();
+        fill(&mut outbox);
+        outbox.pass_on_ping(b"");
+        assert!(matches!(outbox.answer(b""), Pong::PassedOn { .. }));
+        outbox.add(&[0; 1000]);
+        let mut out = Vec::new();
+        outbox.push_into(&mut out);
+        assert_eq!(out.len(), PING_BYTES, "no proof, and so nothing else");
+        assert!(is_ours(&mut outbox, &ping(&out)));
+        fill(&mut outbox);
     }
 }

@@ -31,8 +31,19 @@ pub(super) struct Waiting {
     pub(super) turn: Turn,
     /// Where in the stream their last one began.
     pub(super) offset: u64,
-    /// What they ask for has not been granted yet.
-    pub(super) asks: bool,
+    /// What they wait for besides.
+    pub(super) hold: Hold,
+}
+
+/// What messages wait for besides their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Until the client has been verified, where it has to be.
+    Verified,
+    /// The same, and until what they ask for has been granted.
+    Granted,
+    /// Nothing: they are the server's greeting.
+    Nothing,
 }
 
 /// What has to be done when their turn has come.
@@ -61,11 +72,12 @@ impl Queue {
     }
 
     /// Puts frames in that `write` appends, the last of which began `offset` bytes
-    /// into the stream; with `asks` they go nowhere before [`Self::grant`].
+    /// into the stream. Those that are held until granted go nowhere before
+    /// [`Self::grant`].
     pub(super) fn push(
         &mut self,
         (turn, offset): (Turn, u64),
-        asks: bool,
+        hold: Hold,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Full> {
         let mut frames = Vec::new();
@@ -78,7 +90,7 @@ impl Queue {
         }
         self.charge.grow(bytes).map_err(|_| Full)?;
         self.bytes = self.bytes.saturating_add(bytes);
-        self.waiting.push_back(Waiting { frames, turn, offset, asks });
+        self.waiting.push_back(Waiting { frames, turn, offset, hold });
         Ok(())
     }
 
@@ -89,9 +101,10 @@ impl Queue {
 
     /// What asks and came with this `offset` has been granted what it asks for.
     pub(super) fn grant(&mut self, offset: u64) {
-        let asks = |waiting: &&mut Waiting| waiting.asks && waiting.offset == offset;
+        let asks =
+            |waiting: &&mut Waiting| waiting.hold == Hold::Granted && waiting.offset == offset;
         if let Some(waiting) = self.waiting.iter_mut().find(asks) {
-            waiting.asks = false;
+            waiting.hold = Hold::Verified;
         }
     }
 
@@ -124,7 +137,7 @@ mod tests {
         let budget = Budget::new(4 << 20);
         let mut queue = Queue::new(&budget);
         for n in 0..3u8 {
-            queue.push((Turn::Counts(u64::from(n)), 0), false, |out| out.push(n)).unwrap();
+            queue.push((Turn::Counts(u64::from(n)), 0), Hold::Verified, |out| out.push(n)).unwrap();
         }
         assert!(budget.used_bytes() >= 3);
         for n in 0..3u8 {
@@ -133,11 +146,12 @@ mod tests {
         }
         assert!(queue.take().is_none() && budget.used_bytes() == 0);
         // One message may be as large as the policy allows.
-        queue.push((Turn::Counted, 0), false, |out| out.resize(2 << 20, 0)).unwrap();
-        assert_eq!(queue.push((Turn::Counted, 0), false, |out| out.push(0)), Err(Full));
+        queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(2 << 20, 0)).unwrap();
+        assert_eq!(queue.push((Turn::Counted, 0), Hold::Verified, |out| out.push(0)), Err(Full));
         queue.discard();
-        let fits = (0..5000)
-            .take_while(|_| queue.push((Turn::Counted, 0), false, |out| out.push(0)).is_ok());
+        let fits = (0..5000).take_while(|_| {
+            queue.push((Turn::Counted, 0), Hold::Verified, |out| out.push(0)).is_ok()
+        });
         assert_eq!(fits.count(), MAX_WAITING);
         drop(queue);
         assert_eq!(budget.used_bytes(), 0);
@@ -149,7 +163,7 @@ mod tests {
         let budget = Budget::new(1000);
         let mut queue = Queue::new(&budget);
         for _ in 0..100 {
-            queue.push((Turn::Counted, 0), false, |out| out.resize(300, 0)).unwrap();
+            queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(300, 0)).unwrap();
             if budget.used_bytes() > 700 {
                 queue.take().unwrap();
             }
@@ -161,7 +175,10 @@ mod tests {
     fn a_full_worker_takes_no_more() {
         let budget = Budget::new(1000);
         let mut queue = Queue::new(&budget);
-        assert_eq!(queue.push((Turn::Counted, 0), false, |out| out.resize(2000, 0)), Err(Full));
+        assert_eq!(
+            queue.push((Turn::Counted, 0), Hold::Verified, |out| out.resize(2000, 0)),
+            Err(Full)
+        );
         assert!(queue.is_empty() && budget.used_bytes() == 0);
     }
 }

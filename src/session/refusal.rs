@@ -1,6 +1,7 @@
 //! How a refused handshake is told: a problem document (RFC 9457), or a
 //! WebSocket that opens and closes at once.
 
+use crate::auth::Scheme;
 use crate::frame::close;
 use crate::quota::rate::whole_seconds;
 use crate::reason::Reason;
@@ -46,7 +47,7 @@ impl Refusal {
             line("cache-control", "no-store"),
         ];
         match status {
-            401 => headers.push(line("www-authenticate", challenge(reason))),
+            401 => headers.push(line("www-authenticate", &challenges(reason, [Scheme::Bearer]))),
             // RFC 9110 §15.5.22 and RFC 6455 §4.4.
             426 => {
                 headers.push(line("upgrade", "websocket"));
@@ -70,6 +71,18 @@ impl Refusal {
         let line = self.headers.iter_mut().find(|(name, _)| name == "retry-after");
         if let (Some((_, value)), Some(wait)) = (line, wait) {
             *value = whole_seconds(wait).to_string();
+        }
+        self
+    }
+
+    /// Names these schemes where its status asks for a challenge; a 401 must have one (RFC
+    /// 9110 §15.5.2), so without any of them Bearer stays.
+    #[must_use]
+    pub fn challenge(mut self, schemes: impl Iterator<Item = Scheme>) -> Self {
+        let line = self.headers.iter_mut().find(|(name, _)| name == "www-authenticate");
+        let named = challenges(self.reason, schemes);
+        if let (Some((_, value)), false) = (line, named.is_empty()) {
+            *value = named;
         }
         self
     }
@@ -99,12 +112,12 @@ fn line(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-/// RFC 6750 §3: a request without credentials is told no error code.
-const fn challenge(reason: Reason) -> &'static str {
-    match reason {
-        Reason::CredentialsMissing => "Bearer realm=\"wsguard\"",
-        _ => "Bearer realm=\"wsguard\", error=\"invalid_token\"",
-    }
+/// The challenges of a 401, as a list (RFC 9110 §11.6.1). A request without credentials is
+/// told no error code (RFC 6750 §3).
+fn challenges(reason: Reason, schemes: impl IntoIterator<Item = Scheme>) -> String {
+    let invalid = reason != Reason::CredentialsMissing;
+    let named: Vec<_> = schemes.into_iter().map(|scheme| scheme.challenge(invalid)).collect();
+    named.join(", ")
 }
 
 #[cfg(test)]
@@ -142,6 +155,23 @@ mod tests {
         assert_eq!(after(Reason::HandshakeRate, wait).as_deref(), Some("62"));
         assert_eq!(after(Reason::HandshakeRate, None).as_deref(), Some(RETRY_AFTER));
         assert_eq!(after(Reason::OriginDenied, wait), None);
+    }
+
+    #[test]
+    fn a_401_names_every_scheme() {
+        let named = |reason, schemes: &[Scheme]| {
+            let refusal = Refusal::http(reason, "because").challenge(schemes.iter().copied());
+            header(&refusal, "www-authenticate").map(str::to_owned)
+        };
+        let (missing, invalid) = (Reason::CredentialsMissing, Reason::CredentialsInvalid);
+        assert_eq!(named(missing, &[]).unwrap(), r#"Bearer realm="wsguard""#);
+        let both = [Scheme::Basic, Scheme::Bearer];
+        let basic = r#"Basic realm="wsguard", charset="UTF-8""#;
+        assert_eq!(named(missing, &both).unwrap(), format!(r#"{basic}, Bearer realm="wsguard""#));
+        assert_eq!(named(invalid, &both[..1]).unwrap(), basic);
+        let bearer = r#"Bearer realm="wsguard", error="invalid_token""#;
+        assert_eq!(named(invalid, &both[1..]).unwrap(), bearer);
+        assert_eq!(named(Reason::OriginDenied, &both), None);
     }
 
     #[test]

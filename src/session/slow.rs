@@ -1,7 +1,7 @@
 //! Messages that wait for a rate (`slow`) or behind others, and their turn.
 
 use super::bench::Bench;
-use super::queue::Turn;
+use super::queue::{Hold, Turn};
 use super::verdict::{Judge, Verdict};
 use super::{Forwarded, Outcome, Session};
 use crate::config::Mode;
@@ -18,7 +18,7 @@ impl Session {
     pub(super) fn release(&mut self, sender: Sender) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         let shut = self.gate.is_some() && self.mode() == Mode::Enforce;
-        if shut || self.queues.of(sender).is_empty() {
+        if self.queues.of(sender).is_empty() {
             return goes_on;
         }
         let guard = Rc::clone(&self.guard);
@@ -26,8 +26,10 @@ impl Session {
         let rules = policy.messages(sender);
         let mut moment = Moment::default();
         while let Some(first) = self.queues.of(sender).first() {
+            if first.hold == Hold::Granted || shut && first.hold != Hold::Nothing {
+                return goes_on;
+            }
             let taken = match first.turn {
-                _ if first.asks => return goes_on,
                 Turn::Counts(bytes) => {
                     let who = (self.about.ip, self.user.as_deref());
                     let taken = (self.taken.of(sender), &mut moment);
@@ -54,7 +56,7 @@ impl Session {
                 }
             }
             let outbox = self.outboxes.of(sender.other());
-            outbox.release(&first.frames);
+            outbox.release(sender, &first.frames);
             if first.turn == Turn::Close {
                 outbox.end();
                 self.life.half_close(guard.monotonic());

@@ -15,7 +15,7 @@
 //! - **Waiting**: the head is held until somebody else has answered who the
 //!   client is. What the client sends meanwhile is refused.
 //! - **Answer**: the head has gone on with its edits. What the client sends
-//!   before the answer is refused. Upstream has [`ANSWER_TIMEOUT`].
+//!   before the answer is refused. Upstream has `handshake.upstream_timeout`.
 //! - **Answered**: upstream refused by itself. Its answer goes on, marked
 //!   `connection: close`; nothing of the client does. The connection ends with
 //!   the answer's last byte where `Content-Length` tells it, with upstream's own
@@ -49,9 +49,6 @@ mod early;
 mod parts;
 mod trouble;
 mod waiting;
-
-/// How long upstream may take to answer the upgrade: as Envoy's routes do.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,6 +132,9 @@ impl StreamConnection {
         out: &mut Vec<u8>,
     ) -> Outcome {
         let outcome = self.route(sender, input, ends, out);
+        if ends {
+            self.on_transport_end(sender);
+        }
         if ends && sender == Sender::Server {
             self.upstream_ended.get_or_insert(self.guard.monotonic());
         }
@@ -159,6 +159,13 @@ impl StreamConnection {
         }
     }
 
+    /// Says that this end has ended its TCP connection.
+    pub fn on_transport_end(&mut self, sender: Sender) {
+        if let Some(session) = &mut self.session {
+            session.on_transport_end(sender);
+        }
+    }
+
     /// To be called on every tick: whether to close the connection now, and why
     /// if that is news.
     pub fn on_tick(&mut self) -> Outcome {
@@ -173,11 +180,10 @@ impl StreamConnection {
             State::Request(held) if past(held.since, HEAD_TIMEOUT) => {
                 self.give_up(Trouble::RequestTimeout)
             }
-            State::Answer(held) if past(held.since, ANSWER_TIMEOUT) => {
-                self.give_up(Trouble::AnswerTimeout)
-            }
             State::Answered(answered) => Outcome { reset: answered.is_over(now), ..unchanged() },
-            State::Tunnel => self.session.as_mut().map_or_else(unchanged, Session::on_tick),
+            State::Answer(_) | State::Tunnel => {
+                self.session.as_mut().map_or_else(unchanged, Session::on_tick)
+            }
             _ => unchanged(),
         };
         self.settle(outcome)

@@ -35,6 +35,9 @@ pub(super) trait Judge {
     fn waits(&self) -> bool;
     /// Whether a Close has to wait for its turn now, behind messages that do.
     fn close_waits(&self) -> bool;
+    /// Whether a whole message says who its sender is, and goes nowhere: no rule about
+    /// what reaches the receiver concerns it.
+    fn swallows(&self, kind: MessageType, message: &[u8]) -> bool;
     /// Whether what has to wait may vanish when its turn has come.
     fn may_vanish(&self) -> bool;
     /// Lets frames that `write` appends, the last of which began `offset` bytes
@@ -68,6 +71,8 @@ pub(super) trait Judge {
     ) -> Result<Passage, Violation>;
     /// A whole control frame, with its unmasked payload.
     fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Control;
+    /// A Ping with this payload goes on now.
+    fn ping_passes(&mut self, payload: &[u8]);
 }
 
 /// How a compressed message that breaks no rule goes on, where it must not go on as
@@ -100,7 +105,8 @@ pub(super) enum Control {
     Passes,
     /// It goes nowhere, and counts.
     Vanishes,
-    /// It answers a Ping of ours: it goes nowhere, and is nobody's.
+    /// It answers a Ping of ours: it goes nowhere, and is nobody's. What
+    /// [`Judge::in_its_place`] appends goes on instead.
     Ours,
 }
 

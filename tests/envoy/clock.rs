@@ -153,8 +153,7 @@ fn a_wall_clock_that_jumps_by_an_hour_bans_frees_and_ends_nobody() {
     }
     // What was counted before counts, and no more than that.
     says("after", 5, 1);
-    let dropped =
-        "wsguard_violations_total.policy.chat.direction.client.reason.message_rate.action.drop";
+    let dropped = r#"wsguard_violations_total{policy="chat",direction="client",reason="message_rate",action="drop"}"#;
     wait_for("the rest to be dropped", || (counter(&envoy, dropped) == 4).then_some(()));
     bad(STRUCK);
     assert_eq!(clients.with_key(STRUCK, good), "banned");

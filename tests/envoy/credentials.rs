@@ -96,7 +96,7 @@ pub fn claims(over: &Value) -> Value {
 }
 
 /// A good token, for ten minutes.
-fn good_token() -> String {
+pub fn good_token() -> String {
     mint(&json!({"claims": claims(&json!({}))}))
 }
 
@@ -107,7 +107,7 @@ pub fn now() -> u64 {
 }
 
 /// An issuer of tokens by any of the minted keys.
-fn issuer() -> Value {
+pub fn issuer() -> Value {
     json!({
         "issuer": ISSUER,
         "algorithms": [

@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What every event line has.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
+    "v",
     "ts",
     "event",
     "policy",
@@ -32,7 +33,7 @@ const FIELDS: [&str; 17] = [
 ];
 
 /// What `closed` has besides.
-const OF_CLOSED: [&str; 4] = ["messages", "bytes", "duration_ms", "code"];
+const OF_CLOSED: [&str; 5] = ["messages", "bytes", "duration_ms", "code", "by"];
 
 /// Holds that the event has the fields of every line and `more`, no others, and
 /// these values, and that the README explains each field.
@@ -111,7 +112,7 @@ fn event_lines_have_the_fields_of_the_contract() {
     let (hello, bad) = (text("hello").len(), text("a bad word").len());
     let of_refused = json!({
         "direction": "client", "rule": "no-bad", "offset": hello,
-        "detail": "the message matches a rule",
+        "detail": "the message matches a rule; 10 bytes were searched",
     });
     let refused = envoy.event("refused", Some("rule_matched"));
     has_fields(&refused, &[], &[&of_good(), &same, &of_refused]);
@@ -243,6 +244,27 @@ fn closed_tells_how_the_server_ended_it() {
         );
         assert_eq!(closed["bytes"]["client"], answer.len(), "{closed}");
     }
+}
+
+#[test]
+fn a_connection_that_lives_on_is_told_of() {
+    let upstream = Recorder::start(Script::Accept(b"\x81\x02hi".to_vec()));
+    let mut document = document();
+    document["events"] = json!({"progress": "1s"});
+    let envoy = Envoy::start(&bootstrap(&document, upstream.address));
+    let mut client = Client::open(envoy.address(), &good());
+    client.send(&text("hello"));
+    let told = wait_for("two events of progress", || {
+        let events = envoy.events().into_iter();
+        let told: Vec<_> = events.filter(|event| event["event"] == "progress").collect();
+        (told.len() >= 2).then_some(told)
+    });
+    for event in &told {
+        let traffic = json!({"reason": null, "messages": {"client": 1, "server": 1}});
+        has_fields(event, &OF_CLOSED[..3], &[&of_good(), &traffic]);
+    }
+    let open_for = |event: &Value| event["duration_ms"].as_u64().unwrap();
+    assert!(open_for(&told[0]) >= 1000 && open_for(&told[1]) >= open_for(&told[0]) + 1000);
 }
 
 #[test]

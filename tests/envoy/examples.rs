@@ -6,7 +6,7 @@ use super::support::{Envoy, wasm};
 use super::upstream::{Recorder, Script};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::collections::BTreeSet;

@@ -35,10 +35,12 @@ pub fn prompt(document: &Value, upstream: SocketAddr) -> Value {
 
 /// A counter or gauge by the name that wsguard gives it; 0 when there is none.
 pub fn counter(envoy: &Envoy, name: &str) -> usize {
-    let page = envoy.get(&format!("/stats?filter={}", name.replace('.', "\\.")));
-    let value = |line: &str| {
-        line.trim_start_matches("wasmcustom.").strip_prefix(name)?.strip_prefix(": ")?.parse().ok()
-    };
+    assert!(!name.contains('.'), "{name} is no name as Prometheus shows it");
+    let family = name.split_once('{').map_or(name, |(family, _)| family);
+    let page = envoy.get(&format!("/stats/prometheus?filter={family}"));
+    // Where there are no labels Envoy writes empty braces.
+    let name = if family == name { format!("{name}{{}}") } else { name.to_owned() };
+    let value = |line: &str| line.strip_prefix(&name)?.strip_prefix(' ')?.parse().ok();
     page.lines().find_map(value).unwrap_or(0)
 }
 

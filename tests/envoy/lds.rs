@@ -1,7 +1,7 @@
 //! Listeners that come from a file which Envoy watches, as a control plane's
 //! would: what an update does to them.
 
-use super::support::{Envoy, cluster, socket_address, wait_for};
+use super::support::{Envoy, cluster, socket_address, stats_tags, wait_for};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ impl Lds {
         let envoy = Envoy::start(&json!({
             "node": {"id": "test", "cluster": "test"},
             "admin": {"address": socket_address("127.0.0.1", 0)},
+            "stats_config": stats_tags(),
             "static_resources": {"clusters": [cluster(upstream)]},
             "dynamic_resources": {"lds_config": {
                 "resource_api_version": "V3",

@@ -2,7 +2,7 @@
 //! ends it. With `push`, and by clients of other projects, in `push`.
 
 use super::client::{Client, Request, frame, text};
-use super::frames::pair::{Server, Upstream, close};
+use super::frames::pair::{Server, Upstream, close, plain};
 use super::support::{Envoy, bootstrap, wait_for};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -106,10 +106,12 @@ fn pings_are_life_where_the_policy_says_so() {
     let envoy = Envoy::start(&bootstrap(&document, upstream.address()));
     let (mut client, mut server) = upstream.open(envoy.address(), &Request::upgrade("/pinging"));
     let begin = Instant::now();
-    let ping = frame(0x89, b"p");
+    let (ping, pong) = (frame(0x89, b"p"), plain(0x8A, b"p"));
     while begin.elapsed() < LONG_IDLE * 3 / 2 {
         client.send(&ping);
         server.expect(&ping);
+        server.send(&pong);
+        assert_eq!(client.frame().unwrap().first, 0x8A);
         std::thread::sleep(Duration::from_millis(200));
     }
     let last = Instant::now();
@@ -148,6 +150,6 @@ fn half_closed_peers_are_not_kept() {
     wait_for("all three ends to be told", || {
         ((closed(&json!(1000)), closed(&Value::Null)) == (2, 1)).then_some(())
     });
-    let gauge = || super::frames::counter(&envoy, "wsguard_connections.policy.chat");
+    let gauge = || super::frames::counter(&envoy, r#"wsguard_connections{policy="chat"}"#);
     wait_for("none to count", || (gauge() == 0).then_some(()));
 }

@@ -31,6 +31,7 @@ mod examples;
 mod first_message;
 mod frames;
 mod handshake;
+mod holds;
 mod http2;
 mod lifetimes;
 mod metrics;

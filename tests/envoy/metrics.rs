@@ -5,7 +5,10 @@ use super::client::{Client, Request, frame, text};
 use super::examples;
 use super::support::{Envoy, bootstrap, wait_for};
 use super::upstream::{Recorder, Script};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use wsguard::host::MetricKind;
+use wsguard::metric::{Family, Label};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -18,11 +21,59 @@ fn gauge(envoy: &Envoy, name: &str) -> Option<u64> {
     page(envoy).lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{} ")?.parse().ok())
 }
 
+/// The statistics of a proxy of Istio's (`tools/packaging/common/envoy_bootstrap.json`),
+/// where `extraStatTags` names our labels.
+fn istios_stats() -> String {
+    let regexes = [
+        ("cluster_name", r"^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)"),
+        ("tcp_prefix", r"^tcp\.((.*?)\.)\w+?$"),
+        ("response_code", r"_rq(_(\d{3}))$"),
+        ("response_code_class", r"_rq(_(\dxx))$"),
+        ("mongo_prefix", r"^mongo\.(.+?)\.(collection|cmd|cx_|op_|delays_|decoding_)(.*?)$"),
+    ];
+    let others = [
+        ("cache", r"(cache\.(.+?)\.)"),
+        ("component", r"(component\.(.+?)\.)"),
+        ("tag", r"(tag\.(.+?);\.)"),
+        ("wasm_filter", r"(wasm_filter\.(.+?)\.)"),
+        ("authz_enforce_result", r"rbac(\.(allowed|denied))"),
+        ("authz_dry_run_action", r"(\.istio_dry_run_(allow|deny)_)"),
+        ("authz_dry_run_result", r"(\.shadow_(allowed|denied))"),
+    ];
+    let extra = Label::ALL.map(|label| (label.name(), format!(r"({}=\.=(.*?);\.;)", label.name())));
+    let of_istio = |known: &[(&str, &str)]| -> Vec<Value> {
+        known.iter().map(|(name, regex)| json!({"tag_name": name, "regex": regex})).collect()
+    };
+    let extra = extra.map(|(name, regex)| json!({"tag_name": name, "regex": regex}));
+    let tags = [of_istio(&regexes), extra.to_vec(), of_istio(&others)].concat();
+    let included = ["cluster_manager", "listener_manager", "server", "wasm"];
+    let patterns: Vec<Value> = included.iter().map(|prefix| json!({"prefix": prefix})).collect();
+    let stats = json!({
+        "use_all_default_tags": false,
+        "stats_tags": tags,
+        "stats_matcher": {"inclusion_list": {"patterns": patterns}},
+    });
+    format!("stats_config: {stats}\n")
+}
+
 #[test]
 fn the_example_names_metrics_and_labels_as_the_contract_does() {
     let upstream = Recorder::start(Script::Accept(b"\x81\x02hi".to_vec()));
-    let text_ = examples::text("http.yaml", upstream.address);
-    let envoy = Envoy::start_with(&text_, &[("DASHBOARD_KEY", KEY)]);
+    let example = examples::text("http.yaml", upstream.address);
+    names_metrics_and_labels(&example);
+}
+
+#[test]
+fn istios_own_tags_make_the_same_labels() {
+    let upstream = Recorder::start(Script::Accept(b"\x81\x02hi".to_vec()));
+    let example = examples::text("http.yaml", upstream.address);
+    let own = examples::section("http.yaml", "stats_config");
+    assert!(example.contains(&own), "{own}");
+    names_metrics_and_labels(&example.replace(&own, &istios_stats()));
+}
+
+fn names_metrics_and_labels(bootstrap: &str) {
+    let envoy = Envoy::start_with(bootstrap, &[("DASHBOARD_KEY", KEY)]);
     let good =
         Request::upgrade("/ws").with("origin", "https://app.example.com").with("x-api-key", KEY);
     Client::ask(envoy.address(), &good.clone().set("origin", "https://evil.example"));
@@ -33,46 +84,47 @@ fn the_example_names_metrics_and_labels_as_the_contract_does() {
     let sent = [text("hello"), frame(0x89, b""), frame(0x82, b"binary")].concat();
     client.send(&sent);
     while client.frame().is_some() {}
+    drop(client);
+    let mut client = Client::open(envoy.address(), &good);
+    client.send(&text("<script>"));
+    while client.frame().is_some() {}
+    drop(client);
 
     for line in [
-        r#"wsguard_handshakes_total{policy="chat",result="accepted"} 1"#,
+        r#"wsguard_handshakes_total{policy="chat",result="accepted"} 2"#,
         r#"wsguard_handshakes_total{policy="chat",result="refused",reason="origin_denied"} 1"#,
         r#"wsguard_handshakes_total{policy="chat",result="refused",reason="credentials_missing"} 1"#,
         r#"wsguard_handshakes_total{result="refused",reason="no_policy"} 1"#,
         // What was refused is no message; its bytes came all the same.
         r#"wsguard_messages_total{policy="chat",direction="client"} 1"#,
-        r#"wsguard_messages_total{policy="chat",direction="server"} 1"#,
-        &format!(r#"wsguard_bytes_total{{policy="chat",direction="client"}} {}"#, sent.len()),
+        r#"wsguard_messages_total{policy="chat",direction="server"} 2"#,
+        &format!(r#"wsguard_bytes_total{{policy="chat",direction="client"}} {}"#, sent.len() + 14),
+        r#"wsguard_violations_total{policy="chat",direction="client",reason="rule_matched",action="close",rule="no-scripts"} 1"#,
+        r#"wsguard_closes_total{policy="chat",code="1008",by="wsguard"} 1"#,
+        r#"wsguard_closes_total{policy="chat",code="1003",by="wsguard"} 1"#,
+        r#"wsguard_connection_seconds_count{policy="chat"} 2"#,
         r#"wsguard_violations_total{policy="chat",direction="client",reason="type_denied",action="close"} 1"#,
-        r#"wsguard_handshake_us_count{policy="chat"} 1"#,
+        r#"wsguard_handshake_us_count{policy="chat"} 2"#,
         r#"wsguard_message_bytes_count{policy="chat",direction="client"} 1"#,
-        r#"wsguard_message_bytes_count{policy="chat",direction="server"} 1"#,
+        r#"wsguard_message_bytes_count{policy="chat",direction="server"} 2"#,
         r#"wsguard_connections{policy="chat"} 0"#,
         "wsguard_buffered_bytes{} 0",
     ] {
         envoy.metric(line);
     }
-    for (name, kind) in [
-        ("handshakes_total", "counter"),
-        ("messages_total", "counter"),
-        ("bytes_total", "counter"),
-        ("violations_total", "counter"),
-        ("connections", "gauge"),
-        ("table_fill", "gauge"),
-        ("buffered_bytes", "gauge"),
-        ("handshake_us", "histogram"),
-        ("message_bytes", "histogram"),
-    ] {
-        envoy.metric(&format!("# TYPE wsguard_{name} {kind}"));
-        let readme = include_str!("../../README.md");
-        assert!(readme.contains(&format!("| `wsguard_{name}` | {kind} |")), "{name}");
+    for family in Family::ALL {
+        let kind = match family.kind() {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
+        };
+        envoy.metric(&format!("# TYPE {} {kind}", family.name()));
     }
     // A label that no tag has taken would still stand in a name.
     let page = page(&envoy);
-    let names = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    for label in ["policy", "direction", "result", "reason", "action"] {
-        assert!(names.clone().all(|name| !name.contains(label)), "{page}");
-    }
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names: BTreeSet<_> = types.map(|line| line.split_once(' ').unwrap().0).collect();
+    assert_eq!(names, Family::ALL.iter().map(|family| family.name()).collect());
 }
 
 #[test]

@@ -22,16 +22,6 @@ fn policy(name: &str, connections: Value) -> Value {
     })
 }
 
-/// A bootstrap whose metrics have their labels.
-fn labelled(document: &Value, upstream: SocketAddr) -> Value {
-    let mut bootstrap = bootstrap(document, upstream);
-    bootstrap["stats_config"] = json!({"stats_tags": [{
-        "tag_name": "policy",
-        "regex": r"^wasmcustom\.wsguard_\w+(\.policy\.([a-z0-9_-]+))",
-    }]});
-    bootstrap
-}
-
 fn status(address: SocketAddr, request: &Request) -> (u16, String) {
     let (_, answer) = Client::ask(address, request);
     (answer.status, answer.reason())
@@ -54,7 +44,7 @@ fn listeners_share_counts_and_policies_do_not() {
             known, watched, told,
         ],
     });
-    let mut bootstrap = labelled(&document, upstream.address);
+    let mut bootstrap = bootstrap(&document, upstream.address);
     // Another document with a policy of the same name.
     let elsewhere = json!({"policies": [policy("chat", json!({"total": 2}))]});
     let mut second = listener(&elsewhere);

@@ -29,7 +29,7 @@ struct Way {
     credential: fn() -> Value,
 }
 
-const WAYS: [Way; 8] = [
+const WAYS: [Way; 9] = [
     Way {
         heading: "A token in a header",
         name: "header",
@@ -41,6 +41,12 @@ const WAYS: [Way; 8] = [
         name: "key",
         written: "{header: x-api-key}",
         credential: || json!({"header": "x-api-key"}),
+    },
+    Way {
+        heading: "Basic",
+        name: "basic",
+        written: "{header: authorization, scheme: basic}",
+        credential: || json!({"header": "authorization", "scheme": "basic"}),
     },
     Way {
         heading: "A cookie or session",
@@ -140,7 +146,7 @@ fn start(origin: &str, more: &Value, upstream: SocketAddr) -> Envoy {
             "handshake": {"refuse_with": "close"},
             "auth": {
                 "credentials": [(way.credential)()],
-                "api_keys": [{"id": "tests", "key": {"env": "TEST_API_KEY"}}],
+                "api_keys": [{"id": "dashboard", "key": {"env": "TEST_API_KEY"}}],
             },
             "lifetime": {"push": true},
         });
@@ -179,5 +185,5 @@ fn every_example_belongs_to_a_way() {
     }
     let not_for_pages: Vec<_> =
         WAYS.iter().filter(|way| example(way.heading, "js").is_none()).map(|w| w.name).collect();
-    assert_eq!(not_for_pages, ["header", "key"]);
+    assert_eq!(not_for_pages, ["header", "key", "basic"]);
 }

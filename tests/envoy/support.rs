@@ -14,7 +14,7 @@ mod bootstrap;
 
 pub use bootstrap::{
     balanced, behind_a_proxy, bootstrap, bootstrap_of, cluster, listener, socket_address,
-    stream_listener, trust_a_proxy,
+    stats_tags, stream_listener, trust_a_proxy,
 };
 
 /// When a test gives up on what must happen: far more than it takes on a machine
@@ -88,17 +88,27 @@ impl Envoy {
 
     /// The same from a text in YAML or JSON, with environment variables.
     pub fn start_with(bootstrap: &str, environment: &[(&str, &str)]) -> Self {
-        Self::launch(bootstrap, environment, WORKERS)
+        Self::launch(bootstrap, environment, WORKERS, &[])
     }
 
     /// Starts Envoy with so many worker threads.
     pub fn start_on(workers: u8, bootstrap: &Value) -> Self {
-        Self::launch(&bootstrap.to_string(), &[], workers)
+        Self::launch(&bootstrap.to_string(), &[], workers, &[])
     }
 
-    fn launch(bootstrap: &str, environment: &[(&str, &str)], workers: u8) -> Self {
+    /// Starts Envoy with more arguments.
+    pub fn start_with_arguments(bootstrap: &Value, arguments: &[&str]) -> Self {
+        Self::launch(&bootstrap.to_string(), &[], WORKERS, arguments)
+    }
+
+    fn launch(
+        bootstrap: &str,
+        environment: &[(&str, &str)],
+        workers: u8,
+        arguments: &[&str],
+    ) -> Self {
         let dir = TempDir::new().unwrap();
-        let child = Self::spawn(&dir, bootstrap, environment, workers);
+        let child = Self::spawn(&dir, bootstrap, environment, workers, arguments);
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self { child, admin, dir, may_trap: false };
         let path = envoy.dir.path().join("admin");
@@ -140,14 +150,20 @@ impl Envoy {
     /// The same from a text in YAML or JSON, with environment variables.
     pub fn refuses_with(bootstrap: &str, environment: &[(&str, &str)]) -> String {
         let dir = TempDir::new().unwrap();
-        let mut child = Self::spawn(&dir, bootstrap, environment, WORKERS);
+        let mut child = Self::spawn(&dir, bootstrap, environment, WORKERS, &[]);
         let status = wait_for("Envoy to refuse", || child.try_wait().unwrap());
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
         assert!(!status.success(), "Envoy ended well:\n{log}");
         log
     }
 
-    fn spawn(dir: &TempDir, bootstrap: &str, environment: &[(&str, &str)], workers: u8) -> Child {
+    fn spawn(
+        dir: &TempDir,
+        bootstrap: &str,
+        environment: &[(&str, &str)],
+        workers: u8,
+        arguments: &[&str],
+    ) -> Child {
         let config = dir.path().join("bootstrap.yaml");
         std::fs::write(&config, bootstrap).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
@@ -161,6 +177,7 @@ impl Envoy {
             .arg(&config)
             .arg("--admin-address-path")
             .arg(dir.path().join("admin"))
+            .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -32,6 +32,8 @@ pub enum Script {
     Accept(Vec<u8>),
     /// A proper 101 with one more header line.
     AcceptWith(&'static str),
+    /// The same, and these bytes behind it.
+    AcceptSaying(&'static str, &'static [u8]),
     /// These bytes in the place of an answer.
     Raw(&'static [u8]),
     /// A proper 101, but only once something has come behind the request, or its
@@ -99,13 +101,14 @@ fn serve(head: String, mut stream: TcpStream, script: &Script, shared: &Mutex<Ve
         seen.len() - 1
     };
     let extra = match script {
-        Script::AcceptWith(line) => format!("{line}\r\n"),
+        Script::AcceptWith(line) | Script::AcceptSaying(line, _) => format!("{line}\r\n"),
         _ => String::new(),
     };
     let accepted = accepted(&head, &extra);
     let answer = match script {
         Script::Raw(bytes) => bytes.to_vec(),
         Script::Accept(first) => [accepted.as_bytes(), first].concat(),
+        Script::AcceptSaying(_, first) => [accepted.as_bytes(), first].concat(),
         Script::AcceptWith(_) => accepted.into_bytes(),
         Script::Late => {
             let _ = stream.peek(&mut [0]);

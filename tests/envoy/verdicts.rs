@@ -101,8 +101,8 @@ fn actions_between(client: Maker, server: Maker) {
     for action in ACTIONS {
         for direction in ["client", "server"] {
             let name = format!(
-                "wsguard_violations_total.policy.{action}.direction.{direction}.\
-                 reason.rule_matched.action.{action}"
+                "wsguard_violations_total{{policy=\"{action}\",direction=\"{direction}\",\
+                 reason=\"rule_matched\",action=\"{action}\",rule=\"bad\"}}"
             );
             wait_for(&name, || (counter(&envoy, &name) == WAYS.len()).then_some(()));
         }

@@ -135,9 +135,11 @@ def connect(port, text):
     connection.flush()
     until(lambda: client.answer is not None)
     if client.answer[":status"] == "200":
-        client.websocket.send_text(text.encode())
-        connection.send(1, client.websocket)
-        connection.flush()
+        # A refusal may have come with the answer.
+        if not client.websocket.close_rcvd:
+            client.websocket.send_text(text.encode())
+            connection.send(1, client.websocket)
+            connection.flush()
         until(lambda: client.echoed is not None or client.websocket.close_rcvd or client.ended)
         if not client.websocket.close_rcvd:
             client.websocket.send_close(4001, "enough")

@@ -110,7 +110,7 @@ fn a_101_that_nobody_asked_for_is_refused_in_enforce_and_told_in_report() {
     }
     let (refused, event) = unasked(&guard, &host, Some(1));
     assert_eq!((refused, &event["event"]), (None, &json!("reported")));
-    let name = "wsguard_handshakes_total.policy.watched.result.reported.reason.upstream_handshake";
+    let name = r#"wsguard_handshakes_total{policy="watched",result="reported",reason="upstream_handshake"}"#;
     assert_eq!(host.metric(name), 1);
 }
 
@@ -177,8 +177,7 @@ fn bytes_of_upstreams_before_its_head_reach_no_client() {
                 (&json!("refused"), &json!("server"))
             );
             assert_eq!(told[0]["reason"], "upstream_handshake");
-            let counted =
-                "wsguard_handshakes_total.policy.chat.result.refused.reason.upstream_handshake";
+            let counted = r#"wsguard_handshakes_total{policy="chat",result="refused",reason="upstream_handshake"}"#;
             assert_eq!(host.metric(counted), 1);
             assert_eq!(hand(&mut session, Sender::Client, b"into the tunnel").bytes, b"");
             let late = session.on_response(101, &switching(&[]));

@@ -315,7 +315,7 @@ fn what_waits_counts_as_held_and_nothing_of_it_is_left() {
     pending.on_end();
     drop(pending);
     assert_eq!(held(), 0);
-    let abandoned = "wsguard_handshakes_total.policy.chat.result.abandoned";
+    let abandoned = r#"wsguard_handshakes_total{policy="chat",result="abandoned"}"#;
     assert_eq!(worker.host.metric(abandoned), 1, "{:?}", worker.host.metrics());
     let (_first, ..) =
         worker.waits(&arrival(&[("x-session", "a"), ("x-pad", &"x".repeat(40_000))]));

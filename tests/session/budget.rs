@@ -80,8 +80,7 @@ fn over_the_limit_it_is_overloaded_and_what_needs_no_holding_goes_on() {
     assert!((10..20).contains(&refused), "{refused} of 20");
     assert!(rig.buffered() <= LIMIT);
     assert_eq!(rig.client(&text("in one piece")).bytes, text("in one piece"));
-    let metric =
-        "wsguard_violations_total.policy.chat.direction.client.reason.overloaded.action.close";
+    let metric = r#"wsguard_violations_total{policy="chat",direction="client",reason="overloaded",action="close"}"#;
     assert_eq!(rig.host.metric(metric), refused);
     others.truncate(0);
     assert_eq!(rig.buffered(), 0);

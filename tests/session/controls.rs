@@ -86,8 +86,8 @@ fn pings_and_pongs_vanish_and_a_close_goes_on_without_its_reason() {
         }
         for direction in ["client", "server"] {
             let counted = format!(
-                "wsguard_violations_total.policy.chat.direction.{direction}.\
-                 reason.rule_matched.action.{action}"
+                "wsguard_violations_total{{policy=\"chat\",direction=\"{direction}\",\
+                 reason=\"rule_matched\",action=\"{action}\",rule=\"bad\"}}"
             );
             assert!(rig.host.metric(&counted) > 0);
         }

@@ -28,13 +28,13 @@ fn a_connection_is_told_from_its_opening_to_its_end() {
     assert_eq!(
         lines[0].1,
         format!(
-            r#"wsguard {{"ts":"2026-11-22T10:00:00.003Z","event":"opened",{about},"key_id":null,"authenticated_at":null}}"#
+            r#"wsguard {{"v":1,"ts":"2026-11-22T10:00:00.003Z","event":"opened",{about},"key_id":null,"authenticated_at":null}}"#
         )
     );
     assert_eq!(
         lines[1].1,
         format!(
-            r#"wsguard {{"ts":"2026-11-22T10:00:02.003Z","event":"closed",{about},"messages":{{"client":1,"server":1}},"bytes":{{"client":19,"server":4}},"duration_ms":2000,"code":1000}}"#
+            r#"wsguard {{"v":1,"ts":"2026-11-22T10:00:02.003Z","event":"closed",{about},"messages":{{"client":1,"server":1}},"bytes":{{"client":19,"server":4}},"duration_ms":2000,"code":1000,"by":"client"}}"#
         )
     );
 }
@@ -83,8 +83,7 @@ fn a_flood_is_told_in_part_and_counted_whole() {
     assert_eq!((&told[0]["policy"], &told[0]["mode"]), (&json!("chat"), &json!("enforce")));
     hand(&mut session, Sender::Client, &text("bad"));
     assert_eq!(events(&host).len(), 1, "told once");
-    let counted =
-        "wsguard_violations_total.policy.chat.direction.client.reason.rule_matched.action.report";
+    let counted = r#"wsguard_violations_total{policy="chat",direction="client",reason="rule_matched",action="report",rule="r"}"#;
     assert_eq!(host.metric(counted), 251);
 }
 
@@ -125,37 +124,47 @@ fn the_metrics_have_the_names_of_the_contract() {
     hand(&mut session, Sender::Server, &plain(0x82, b"hi"));
     let (sent, came) = (text("hello").len() + 6 + 14, plain(0x82, b"hi").len());
     let mut all = vec![
-        ("wsguard_handshakes_total.policy.chat.result.accepted", 1),
-        ("wsguard_handshake_us.policy.chat", 1),
-        ("wsguard_messages_total.policy.chat.direction.client", 2),
-        ("wsguard_messages_total.policy.chat.direction.server", 1),
-        ("wsguard_bytes_total.policy.chat.direction.client", i64::try_from(sent).unwrap()),
-        ("wsguard_bytes_total.policy.chat.direction.server", i64::try_from(came).unwrap()),
-        ("wsguard_message_bytes.policy.chat.direction.client", 2),
-        ("wsguard_message_bytes.policy.chat.direction.server", 1),
+        (r#"wsguard_handshakes_total{policy="chat",result="accepted"}"#, 1),
+        (r#"wsguard_handshake_us{policy="chat"}"#, 1),
+        (r#"wsguard_connection_seconds{policy="chat"}"#, 1),
+        (r#"wsguard_closes_total{policy="chat",code="1003",by="wsguard"}"#, 1),
+        (r#"wsguard_messages_total{policy="chat",direction="client"}"#, 2),
+        (r#"wsguard_messages_total{policy="chat",direction="server"}"#, 1),
+        (r#"wsguard_bytes_total{policy="chat",direction="client"}"#, i64::try_from(sent).unwrap()),
+        (r#"wsguard_bytes_total{policy="chat",direction="server"}"#, i64::try_from(came).unwrap()),
+        (r#"wsguard_message_bytes{policy="chat",direction="client"}"#, 2),
+        (r#"wsguard_message_bytes{policy="chat",direction="server"}"#, 1),
         ("wsguard_buffered_bytes", 0),
-        ("wsguard_connections.policy.chat", 0),
+        (r#"wsguard_connections{policy="chat"}"#, 0),
         ("wsguard_table_fill", 0),
         ("wsguard_bans_active", 0),
     ];
     hand(&mut session, Sender::Client, &masked(0x82, b""));
-    all[4].1 += 6;
+    let bytes = r#"wsguard_bytes_total{policy="chat",direction="client"}"#;
+    all.iter_mut().find(|(name, _)| *name == bytes).unwrap().1 += 6;
+    session.on_end();
     all.push((
-        "wsguard_violations_total.policy.chat.direction.client.reason.type_denied.action.close",
+        r#"wsguard_violations_total{policy="chat",direction="client",reason="type_denied",action="close"}"#,
         1,
     ));
 
     let mut early = admitted(&guard, &arrival(&[]));
     assert!(hand(&mut early, Sender::Client, b"x").reset);
-    all.push(("wsguard_handshakes_total.policy.chat.result.refused.reason.protocol_error", 1));
     all.push((
-        "wsguard_violations_total.policy.chat.direction.client.reason.protocol_error.action.close",
+        r#"wsguard_handshakes_total{policy="chat",result="refused",reason="protocol_error"}"#,
+        1,
+    ));
+    all.push((
+        r#"wsguard_violations_total{policy="chat",direction="client",reason="protocol_error",action="close"}"#,
         1,
     ));
     admitted(&guard, &arrival(&[])).on_response(404, &headers(&[]));
-    all.push(("wsguard_handshakes_total.policy.chat.result.upstream", 1));
+    all.push((r#"wsguard_handshakes_total{policy="chat",result="upstream"}"#, 1));
     admitted(&guard, &arrival(&[])).on_response(101, &headers(&[]));
-    all.push(("wsguard_handshakes_total.policy.chat.result.refused.reason.upstream_handshake", 1));
+    all.push((
+        r#"wsguard_handshakes_total{policy="chat",result="refused",reason="upstream_handshake"}"#,
+        1,
+    ));
     // What every message counts gathers between two ticks.
     guard.on_tick();
     for (name, value) in &all {

@@ -17,6 +17,7 @@ use wsguard::session::Opening;
 
 mod asks;
 mod gate;
+mod greeting;
 mod rates;
 
 const KEY: &str = "the-api-key-of-alice";

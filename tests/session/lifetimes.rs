@@ -3,7 +3,7 @@
 use super::rig::{Rig, assert_masked_close, masked, plain, told_client};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wsguard::frame::mask;
+use wsguard::frame::{Sender, mask};
 use wsguard::host::Timestamp;
 
 fn lifetime(rules: Value) -> Value {
@@ -54,7 +54,8 @@ fn without_push_an_idle_connection_is_reset() {
     assert!(rig.pass(SECOND));
     assert_eq!(rig.pushed(), b"");
     rig.session.on_end();
-    assert_eq!(rig.event()["reason"], "idle_timeout");
+    let closed = rig.event();
+    assert_eq!((&closed["reason"], &closed["code"]), (&json!("idle_timeout"), &Value::Null));
 }
 
 #[test]
@@ -65,11 +66,10 @@ fn five_minutes_are_idle_where_nothing_is_written() {
 }
 
 #[test]
-fn whole_messages_of_either_end_count_as_life_and_nothing_else_does() {
+fn whole_messages_of_either_end_count_as_life_and_nothing_unfinished_does() {
     for (activity, lives) in [
         ((Some(masked(0x81, b"a")), None), true),
         ((None, Some(plain(0x82, b""))), true),
-        ((Some(masked(0x89, b"")), Some(plain(0x8A, b""))), false),
         ((Some(masked(0x81, &[b'a'; 100])[..50].to_vec()), None), false),
         ((Some(masked(0x01, b"a")), None), false),
     ] {
@@ -82,14 +82,80 @@ fn whole_messages_of_either_end_count_as_life_and_nothing_else_does() {
     }
 }
 
-#[test]
-fn pings_count_where_the_policy_says_so() {
-    let mut rig = open(json!({"idle": "10s", "ping_counts": true}));
-    for _ in 0..5 {
-        rig.client(&masked(0x89, b""));
-        assert!(!rig.pass(8 * SECOND));
+/// A Ping of an end, and the other end's Pong.
+fn ping_pong(rig: &mut Rig, sender: Sender, payload: &[u8]) {
+    match sender {
+        Sender::Client => {
+            assert_eq!(rig.client(&masked(0x89, payload)).bytes, masked(0x89, payload));
+            assert_eq!(rig.server(&plain(0x8A, payload)).bytes, plain(0x8A, payload));
+        }
+        Sender::Server => {
+            assert_eq!(rig.server(&plain(0x89, payload)).bytes, plain(0x89, payload));
+            assert_eq!(rig.client(&masked(0x8A, payload)).bytes, masked(0x8A, payload));
+        }
     }
-    assert!(rig.pass(3 * SECOND));
+}
+
+/// As every proxy counts, unless the policy says otherwise.
+#[test]
+fn a_ping_of_either_end_counts_once_it_is_answered() {
+    for sender in [Sender::Client, Sender::Server] {
+        let mut rig = open(json!({"idle": "10s"}));
+        for round in 0..5u8 {
+            ping_pong(&mut rig, sender, &[round]);
+            assert!(!rig.pass(8 * SECOND));
+        }
+        assert!(rig.pass(3 * SECOND), "{sender:?}");
+        let mut rig = open(json!({"idle": "10s", "ping_counts": false}));
+        rig.pass(6 * SECOND);
+        ping_pong(&mut rig, sender, b"");
+        assert!(rig.pass(6 * SECOND), "{sender:?}");
+    }
+}
+
+#[test]
+fn a_ping_without_a_pong_and_a_pong_without_a_ping_count_nothing() {
+    for (client, server) in [
+        (masked(0x89, b"a"), Vec::new()),
+        (Vec::new(), plain(0x89, b"a")),
+        (masked(0x8A, b"a"), Vec::new()),
+        (Vec::new(), plain(0x8A, b"")),
+        (masked(0x8A, b"a"), plain(0x8A, b"a")),
+        // The answer to another one.
+        (masked(0x89, b"a"), plain(0x8A, b"b")),
+        // Both ask, and neither answers.
+        (masked(0x89, b"a"), plain(0x89, b"a")),
+    ] {
+        let mut rig = open(json!({"idle": "10s"}));
+        rig.pass(6 * SECOND);
+        assert_eq!(rig.client(&client).bytes, client);
+        assert_eq!(rig.server(&server).bytes, server);
+        assert!(rig.pass(6 * SECOND), "{client:?} {server:?}");
+    }
+}
+
+/// An answer that comes twice is one answer.
+#[test]
+fn a_ping_counts_once() {
+    let mut rig = open(json!({"idle": "10s"}));
+    ping_pong(&mut rig, Sender::Client, b"a");
+    rig.pass(6 * SECOND);
+    assert_eq!(rig.server(&plain(0x8A, b"a")).bytes, plain(0x8A, b"a"));
+    assert!(rig.pass(6 * SECOND));
+}
+
+#[test]
+fn report_counts_pings_the_same() {
+    let mut document = lifetime(json!({"idle": "10s"}));
+    document["mode"] = json!("report");
+    let mut rig = Rig::open(&document);
+    for _ in 0..3 {
+        ping_pong(&mut rig, Sender::Server, b"");
+        rig.pass(8 * SECOND);
+    }
+    assert!(rig.events().is_empty());
+    rig.pass(8 * SECOND);
+    assert_eq!(rig.event()["reason"], "idle_timeout");
 }
 
 #[test]
@@ -181,8 +247,7 @@ fn whatever_a_client_sends_shows_that_it_is_there() {
 
 #[test]
 fn a_heartbeats_pong_is_life_but_no_activity() {
-    let mut rig =
-        open(json!({"heartbeat": "3s", "push": true, "idle": "10s", "ping_counts": true}));
+    let mut rig = open(json!({"heartbeat": "3s", "push": true, "idle": "10s"}));
     for _ in 0..3 {
         assert!(!rig.pass(3 * SECOND));
         let pong = pong(&mut rig);

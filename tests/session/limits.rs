@@ -123,8 +123,7 @@ fn a_rule_that_only_reports_lets_the_message_pass_byte_for_byte() {
             (Some("reported"), Some("watch"))
         );
     }
-    let reported =
-        "wsguard_violations_total.policy.chat.direction.client.reason.rule_matched.action.report";
+    let reported = r#"wsguard_violations_total{policy="chat",direction="client",reason="rule_matched",action="report",rule="watch"}"#;
     assert_eq!(rig.host.metric(reported), 5);
     assert_eq!(rig.client(&text("a secret")).refused, None, "no refusal is told to access logs");
     rig.events();

@@ -13,7 +13,7 @@ use wsguard::quota::{Quotas, Salt};
 use wsguard::reason::Reason;
 use wsguard::session::{Admission, Arrival, Session, admit};
 
-const GAUGE: &str = "wsguard_connections.policy.chat";
+const GAUGE: &str = r#"wsguard_connections{policy="chat"}"#;
 
 /// A worker, and its part in the table.
 struct Worker {

@@ -48,10 +48,9 @@ fn each_message_is_reported_for_what_it_breaks_and_passes() {
             assert_eq!(reported(&rig.events()), [(*reason, "client")], "once, in round {round}");
         }
     }
-    let counted =
-        "wsguard_violations_total.policy.chat.direction.client.reason.rule_matched.action.report";
+    let counted = r#"wsguard_violations_total{policy="chat",direction="client",reason="rule_matched",action="report",rule="no-scripts"}"#;
     assert_eq!(rig.host.metric(counted), 4);
-    assert_eq!(rig.host.metric(&counted.replace(".report", ".close")), 0);
+    assert_eq!(rig.host.metric(&counted.replace("\"report\"", "\"close\"")), 0);
     assert_eq!(rig.buffered(), 0);
 }
 
@@ -135,11 +134,13 @@ fn bytes_before_the_answer_are_reported_once_and_what_follows_passes_unseen() {
     let seen = events(&host);
     assert_eq!((seen.len(), &seen[0]["event"]), (1, &json!("opened")));
     assert_eq!(
-        host.metric("wsguard_handshakes_total.policy.chat.result.reported.reason.protocol_error"),
+        host.metric(
+            r#"wsguard_handshakes_total{policy="chat",result="reported",reason="protocol_error"}"#
+        ),
         1
     );
     assert_eq!(
-        host.metric("wsguard_handshakes_total.policy.chat.result.accepted"),
+        host.metric(r#"wsguard_handshakes_total{policy="chat",result="accepted"}"#),
         0,
         "counted once"
     );
@@ -156,7 +157,7 @@ fn an_extension_that_is_not_known_is_told_once_and_what_follows_passes_unseen() 
     assert_eq!(told.len(), 1);
     assert_eq!((&told[0]["event"], &told[0]["reason"]), (&json!("opened"), &json!(null)));
     assert!(told[0]["detail"].as_str().unwrap().contains("messages pass unseen"));
-    assert_eq!(host.metric("wsguard_handshakes_total.policy.chat.result.accepted"), 1);
+    assert_eq!(host.metric(r#"wsguard_handshakes_total{policy="chat",result="accepted"}"#), 1);
     let compressed = masked(0xC1, b"<script>");
     assert_eq!(hand(&mut session, Sender::Client, &compressed).bytes, compressed);
     assert_eq!(events(&host), Vec::<Value>::new());

@@ -193,7 +193,11 @@ pub fn events(host: &MemoryHost) -> Vec<Value> {
     let parse =
         |line: String| serde_json::from_str(line.strip_prefix("wsguard ").unwrap()).unwrap();
     let lines = host.take_lines().into_iter().map(|(_, line)| line);
-    lines.filter(|line| !line.contains(" by cluster ")).map(parse).collect()
+    let told: Vec<Value> = lines.filter(|line| !line.contains(" by cluster ")).map(parse).collect();
+    for detail in told.iter().filter_map(|event| event["detail"].as_str()) {
+        assert!(!detail.contains("  ") && !detail.contains('\n'), "{detail:?}");
+    }
+    told
 }
 
 /// A frame; `first` is FIN, RSV and opcode, `key` the mask where it is one of

@@ -276,7 +276,8 @@ fn the_actions_are_counted_by_name() {
         let mut rig = Rig::open(&ruled(action, false));
         rig.client(&masked(0x81, b"a <script>"));
         let metric = format!(
-            "wsguard_violations_total.policy.chat.direction.client.reason.rule_matched.action.{kind}"
+            "wsguard_violations_total{{policy=\"chat\",direction=\"client\",\
+             reason=\"rule_matched\",action=\"{kind}\",rule=\"bad\"}}"
         );
         assert_eq!(rig.host.metric(&metric), 1);
     }

@@ -13,11 +13,17 @@ fn pointer(when: &[(&str, Value)], ack: Option<&str>) -> FirstMessageRules {
         pointer: Pointer::parse("/token").unwrap(),
         when: When(when),
         ack: ack.map(str::to_owned),
+        greeting: 0,
     })
 }
 
 fn credential(text: &str, forward: Forwarding) -> Reading {
-    Reading::Credential { credential: text.as_bytes().to_vec(), forward }
+    Reading::Credential { credential: text.as_bytes().to_vec(), forward, ack: None }
+}
+
+/// The same, for which the client is told `ready`.
+fn acknowledged(text: &str, forward: Forwarding) -> Reading {
+    credential(text, forward).with_ack(Some("ready"))
 }
 
 fn instead(text: &str) -> Forwarding {
@@ -30,14 +36,11 @@ const MISSING: Reading = Reading::Malformed(AuthError::MessageMissing);
 #[test]
 fn a_json_message_is_the_credential_where_it_says_so() {
     let rules = pointer(&[("/type", "auth".into())], Some("ready"));
-    let swallow = Forwarding::Swallow { ack: Some(b"ready".to_vec()) };
+    let swallow = Forwarding::Swallow;
     for (message, reading) in [
-        (r#"{"type":"auth","token":"t"}"#, credential("t", swallow.clone())),
-        (r#" { "token" : "Bearer t", "type" : "\u0061uth" } "#, credential("t", swallow)),
-        (
-            r#"{"type":"auth","token":""}"#,
-            credential("", Forwarding::Swallow { ack: Some(b"ready".to_vec()) }),
-        ),
+        (r#"{"type":"auth","token":"t"}"#, acknowledged("t", swallow.clone())),
+        (r#" { "token" : "Bearer t", "type" : "\u0061uth" } "#, acknowledged("t", swallow)),
+        (r#"{"type":"auth","token":""}"#, acknowledged("", Forwarding::Swallow)),
         (r#"{"type":"join","token":"t"}"#, Reading::Other),
         (r#"{"token":"t"}"#, Reading::Other),
         (r#"{"type":"auth"}"#, MISSING),
@@ -61,8 +64,13 @@ fn a_json_message_is_the_credential_where_it_says_so() {
 #[test]
 fn without_when_every_message_with_the_place_is_the_credential() {
     let rules = pointer(&[], None);
-    let swallow = Forwarding::Swallow { ack: None };
-    assert_eq!(rules.read(true, br#"{"token":"t","x":1}"#), credential("t", swallow));
+    let message = br#"{"token":"t","x":1}"#;
+    assert_eq!(rules.read(true, message), credential("t", Forwarding::Swallow));
+    assert!(rules.swallows(true, message) && !rules.swallows(false, message));
+    assert!(!rules.swallows(true, br#"{"x":1}"#));
+    let open = FirstMessageRules { forward: true, ..rules.clone() };
+    assert_eq!(open.read(true, message), credential("t", Forwarding::AsItIs));
+    assert!(!open.swallows(true, message) && open.cut_out(true, message).is_none());
     assert_eq!(rules.read(true, br#"{"x":1}"#), Reading::Other);
     assert_eq!(rules.read(true, br#"{"token":1}"#), FORM);
 }

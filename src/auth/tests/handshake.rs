@@ -1,15 +1,19 @@
 //! Where credentials stand in the opening handshake, and what upstream sees.
 
 use super::*;
+use crate::auth::presented::Credential;
 use crate::handshake::HeadEdits;
 use CredentialSource as Source;
 
-fn sources(sources: &[Source]) -> AuthRules {
+pub(super) fn sources(sources: &[Source]) -> AuthRules {
     AuthRules { sources: sources.to_vec(), ..rules(Vec::new()) }
 }
 
 fn header(name: &str) -> Source {
-    Source::Header(name.to_owned())
+    match name {
+        "authorization" => Source::Authorization(Scheme::Bearer),
+        name => Source::Header(name.to_owned()),
+    }
 }
 
 fn query(name: &str) -> Source {
@@ -20,16 +24,24 @@ fn cookie(name: &str) -> Source {
     Source::Cookie(name.to_owned())
 }
 
-fn subprotocol(name: &str) -> Source {
+pub(super) fn subprotocol(name: &str) -> Source {
     Source::Subprotocol(name.to_owned())
 }
 
-fn offer(entries: &[&str]) -> Vec<String> {
+pub(super) fn prefix(prefix: &str, encoding: Encoding) -> Source {
+    Source::SubprotocolPrefix { prefix: prefix.to_owned(), encoding }
+}
+
+pub(super) fn offer(entries: &[&str]) -> Vec<String> {
     entries.iter().map(|entry| (*entry).to_owned()).collect()
 }
 
-fn found(presented: &Presented) -> Result<String, AuthError> {
-    presented.credential().map(|credential| String::from_utf8(credential.to_vec()).unwrap())
+pub(super) fn found(presented: &Presented) -> Result<String, AuthError> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    presented.credential().map(|credential| match credential {
+        Credential::Token(token) => text(token),
+        Credential::ApiKey { id, key } => format!("{} {}", text(id), text(key)),
+    })
 }
 
 fn from_headers(source: Source, lines: &[(&str, &str)]) -> Result<String, AuthError> {
@@ -41,20 +53,17 @@ fn from_query(text: &str) -> Result<String, AuthError> {
     found(&Presented::collect(&rules, &head(&[]), Some(text.as_bytes()), &[]))
 }
 
-fn from_offer(entries: &[&str]) -> Result<String, AuthError> {
-    let rules = sources(&[subprotocol("bearer")]);
-    found(&Presented::collect(&rules, &head(&[]), None, &offer(entries)))
-}
-
 #[test]
 fn authorization_is_the_bearer_scheme() {
     let from = |value: &str| from_headers(header("authorization"), &[("Authorization", value)]);
     for value in ["Bearer abc", "bearer abc", "BEARER   abc", " Bearer abc "] {
         assert_eq!(from(value), Ok("abc".to_owned()), "{value}");
     }
-    for value in ["", "abc", "Bearer", "Bearerabc", "Basic abc", "Bearer\tabc", "Bearer a b", "é"]
-    {
+    for value in ["", "Bearer", "Bearer\tabc", "Bearer a b", "é"] {
         assert_eq!(from(value), Err(AuthError::NotBearer), "{value}");
+    }
+    for value in ["abc", "Bearerabc", "Basic abc", "Digest a=b, c=\"d\""] {
+        assert_eq!(from(value), Err(AuthError::Missing), "{value}");
     }
     for value in ["Bearer a, Bearer b", "Bearer a,b", "Bearer a,"] {
         assert_eq!(from(value), Err(AuthError::Twice), "{value}");
@@ -100,36 +109,49 @@ fn cookies_are_read_over_all_lines() {
 }
 
 #[test]
-fn a_subprotocol_marker_announces_its_token() {
-    assert_eq!(from_offer(&["bearer", "x.y.z"]), Ok("x.y.z".to_owned()));
-    assert_eq!(from_offer(&["ag-ui", "bearer", "t", "v2"]), Ok("t".to_owned()));
-    assert_eq!(from_offer(&["ag-ui", "bearer"]), Err(AuthError::NothingBehindMarker));
-    assert_eq!(from_offer(&["bearer", "a", "bearer", "b"]), Err(AuthError::Twice));
-    assert_eq!(from_offer(&["bearer", "bearer"]), Err(AuthError::Twice));
-    assert_eq!(from_offer(&["Bearer", "a"]), Err(AuthError::Missing));
-    assert_eq!(from_offer(&[]), Err(AuthError::Missing));
+fn basic_names_an_api_key_by_its_id() {
+    let mut rules = sources(&[Source::Authorization(Scheme::Basic), header("authorization")]);
+    rules.issuers = vec![issuer()];
+    rules.api_keys.add_plain("CP-1", b"a-key-of-charger-1").unwrap();
+    rules.api_keys.add_plain("CP-2", b"a-key-of-charger-2").unwrap();
+    let from = |value: &str| {
+        let presented = Presented::collect(&rules, &head(&[("authorization", value)]), None, &[]);
+        authenticate(&rules, presented, at(NOW), &NoHost).map(|identity| identity.user.unwrap())
+    };
+    let basic =
+        |pair: &str| from(&format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)));
+    assert_eq!(basic("CP-1:a-key-of-charger-1").as_deref(), Ok("key:CP-1"));
+    assert_eq!(basic("CP-2:a-key-of-charger-2").as_deref(), Ok("key:CP-2"));
+    let good = token(json!({}));
+    for pair in [
+        "CP-1:a-key-of-charger-2",
+        "cp-1:a-key-of-charger-1",
+        "CP-1:A-key-of-charger-1",
+        ":a-key-of-charger-1",
+        "CP-1:x",
+        &format!("CP-1:{good}"),
+        &format!("alice:{good}"),
+    ] {
+        assert_eq!(basic(pair), Err(AuthError::UnknownCredential), "{pair}");
+    }
+    assert_eq!(basic("CP-1:"), Err(AuthError::Empty));
+    assert_eq!(from("Basic x"), Err(AuthError::NotBasic));
+    // The other scheme has its own entry, and knows keys without their ids.
+    assert!(from(&format!("Bearer {good}")).is_ok());
+    assert_eq!(from("Bearer a-key-of-charger-1").as_deref(), Ok("key:CP-1"));
+    assert_eq!(from("Digest a=b"), Err(AuthError::Missing));
 }
 
 #[test]
-fn markers_and_tokens_leave_the_offer() {
-    let left = |forward: bool, entries: &[&str]| {
-        let sources = sources(&[subprotocol("bearer"), subprotocol("key")]);
-        let rules = AuthRules { forward, ..sources };
-        let presented = Presented::collect(&rules, &head(&[]), None, &offer(entries));
-        let parts = (presented.offer_left().join(","), presented.offer_forwarded().join(","));
-        (parts.0, parts.1, presented.subprotocol_marker().map(str::to_owned))
-    };
-    let is = |left: &str, forwarded: &str, marker: Option<&str>| {
-        (left.to_owned(), forwarded.to_owned(), marker.map(str::to_owned))
-    };
-    assert_eq!(left(false, &["a", "bearer", "t", "b"]), is("a,b", "", Some("bearer")));
-    assert_eq!(left(true, &["a", "bearer", "t", "b"]), is("a,b", "bearer,t", Some("bearer")));
-    assert_eq!(left(false, &["key", "k", "a", "bearer", "t"]), is("a", "", Some("key")));
-    assert_eq!(left(false, &["bearer", "t", "a", "bearer", "u"]), is("a", "", Some("bearer")));
-    assert_eq!(left(false, &["bearer", "key", "t", "a"]), is("a", "", Some("bearer")));
-    assert_eq!(left(false, &["a", "bearer"]), is("a", "", Some("bearer")));
-    assert_eq!(left(false, &["a", "b"]), is("a,b", "", None));
-    assert_eq!(left(true, &["a"]), is("a", "", None));
+fn a_credential_is_known_to_stand_in_a_cookie() {
+    let rules = sources(&[header("authorization"), cookie("session")]);
+    let in_cookie =
+        |lines: &[(&str, &str)]| Presented::collect(&rules, &head(lines), None, &[]).is_in_cookie();
+    assert!(in_cookie(&[("cookie", "session=x")]));
+    assert!(in_cookie(&[("cookie", "session=x; session=y")]));
+    assert!(in_cookie(&[("cookie", "session="), ("authorization", "Basic YTpi")]));
+    assert!(!in_cookie(&[("cookie", "session=x"), ("authorization", "Bearer a")]));
+    assert!(!in_cookie(&[("cookie", "other=x")]));
 }
 
 #[test]
@@ -143,10 +165,10 @@ fn the_first_place_that_is_there_decides_good_or_bad() {
     assert_eq!(collect(&both[1..], Some("token=b")), Ok("b".to_owned()));
     assert_eq!(collect(&both[1..], None), Ok("c".to_owned()));
     assert_eq!(collect(&both[1..], Some("token=")), Err(AuthError::Empty));
-    assert_eq!(
-        collect(&[("authorization", "Basic x")], Some("token=b")),
-        Err(AuthError::NotBearer)
-    );
+    assert_eq!(collect(&[("authorization", "Basic x")], Some("token=b")), Ok("b".to_owned()));
+    assert_eq!(collect(&[("authorization", "")], Some("token=b")), Err(AuthError::NotBearer));
+    let joined = [("authorization", "Basic x, Bearer y")];
+    assert_eq!(collect(&joined, Some("token=b")), Err(AuthError::Twice));
     assert_eq!(collect(&[], Some("a=b")), Err(AuthError::Missing));
 }
 
@@ -165,7 +187,7 @@ fn what_is_too_long_is_refused_unread_in_every_place() {
         assert_eq!(from_headers(header("k"), &[("k", token)]), Err(AuthError::TooLong));
         assert_eq!(session(token), Err(AuthError::TooLong));
         assert_eq!(from_query(&format!("token={token}")), Err(AuthError::TooLong));
-        assert_eq!(from_offer(&["bearer", token]), Err(AuthError::TooLong));
+        assert_eq!(super::offer::from_offer(&["bearer", token]), Err(AuthError::TooLong));
     }
     // As sent: what would be short when decoded is refused all the same.
     assert_eq!(from_query(&format!("token={}", "%41".repeat(6000))), Err(AuthError::TooLong));

@@ -47,7 +47,7 @@ impl Signatures for Decoding {
             let signature = p384::ecdsa::DerSignature::try_from(signature).ok()?;
             return Some(hash == Hash::Sha384 && key.verify(text, &signature).is_ok());
         }
-        let key = rsa::RsaPublicKey::from_public_key_der(spki).ok()?;
+        let key = rsa::PublicKey::from_public_key_der(spki).ok()?;
         let signature = rsa::pkcs1v15::Signature::try_from(signature).ok()?;
         Some(match hash {
             Hash::Sha256 => rsa::pkcs1v15::VerifyingKey::<sha2::Sha256>::new(key)

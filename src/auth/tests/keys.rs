@@ -120,6 +120,10 @@ fn ed25519_keys_are_points_that_cannot_verify_everything() {
     assert_eq!(error_of_x(&neutral), is("x", KeyError::NotOnCurve));
     assert_eq!(error_of_x(&[0; 32]), is("x", KeyError::NotOnCurve), "order 4");
     assert_eq!(error_of_x(&[2; 31]), is("x", KeyError::Length { bytes: 32 }));
+    // 2^255 - 19 + 3, the point of y = 3 written otherwise.
+    let mut high = [0xff; 32];
+    (high[0], high[31]) = (0xf0, 0x7f);
+    assert_eq!(error_of_x(&high), is("x", KeyError::NotOnCurve), "not reduced");
     for crv in ["X25519", "Ed448", "P-256"] {
         assert_eq!(error(with(okp(), json!({"crv": crv}))), is("crv", KeyError::UnknownCurve));
     }
@@ -235,6 +239,74 @@ fn a_token_without_kid_is_not_tried_on_any_number_of_keys() {
     assert_eq!(try_token(issuer, &token(json!({}))).err(), Some(AuthError::KidNeeded));
     let issuer = issuer_with(&json!({"keys": keys[..8]}), &[Algorithm::HS256]);
     assert_eq!(try_token(issuer, &token(json!({}))).err(), Some(AuthError::Signature));
+}
+
+/// Keys of so many bits, no two alike, with a `kid` or without.
+fn rsa_keys(count: u8, bits: usize, named: bool) -> Value {
+    let key = |number: u8| {
+        let mut modulus = vec![0xff; bits / 8];
+        modulus[1] = number;
+        let kid = if named { json!(number.to_string()) } else { Value::Null };
+        with(rsa(), json!({"n": b64(modulus), "kid": kid}))
+    };
+    (0..count).map(key).collect()
+}
+
+#[test]
+fn a_token_without_kid_is_tried_on_no_more_than_a_millisecond_of_keys() {
+    let tried = |algorithm: Algorithm, count: u8, bits: usize| {
+        let keys = json!({"keys": rsa_keys(count, bits, true)});
+        let keys = KeySet::from_jwks(&keys, &[algorithm]).unwrap();
+        keys.verify((algorithm, None), b"text", &vec![1; bits / 8], &NoHost).err()
+    };
+    for (bits, most) in [(2_048, 2), (3_072, 1), (4_096, 1), (8_192, 1)] {
+        assert_eq!(tried(Algorithm::PS256, most, bits), Some(AuthError::Signature), "{bits}");
+        let more = tried(Algorithm::PS256, most + 1, bits);
+        assert_eq!(more, Some(AuthError::KidNeeded), "{bits}");
+    }
+    // The host takes less time for them.
+    for (bits, most) in [(2_048, 8), (4_096, 8), (8_192, 2)] {
+        assert_eq!(tried(Algorithm::RS256, most, bits), Some(AuthError::Signature), "{bits}");
+        assert_eq!(tried(Algorithm::RS256, most + 1, bits), Some(AuthError::KidNeeded), "{bits}");
+    }
+}
+
+#[test]
+fn keys_that_only_tokens_without_kid_can_mean_are_no_more_than_such_a_token_is_tried_on() {
+    let refused = |keys: Value, algorithm: Algorithm| errors(keys, &[algorithm]);
+    let needed = |algorithm| vec![("keys".to_owned(), KeyError::KidNeeded(algorithm))];
+    let eight = rsa_keys(8, 4_096, false);
+    assert_eq!(refused(eight.clone(), Algorithm::PS256), needed(Algorithm::PS256));
+    assert_eq!(refused(eight.clone(), Algorithm::RS256), []);
+    assert_eq!(refused(rsa_keys(8, 4_096, true), Algorithm::PS256), []);
+    assert_eq!(refused(rsa_keys(2, 2_048, false), Algorithm::PS256), []);
+    assert_eq!(refused(rsa_keys(9, 2_048, false), Algorithm::RS256), needed(Algorithm::RS256));
+    let secrets = |count: usize| (0..count).map(|i| oct(64 + i)).collect::<Value>();
+    assert_eq!(refused(secrets(8), Algorithm::HS256), []);
+    assert_eq!(refused(secrets(9), Algorithm::HS256), needed(Algorithm::HS256));
+    // One without is enough: only tokens that name none can mean it.
+    let mut mixed = rsa_keys(8, 4_096, true);
+    mixed[3] = with(mixed[3].clone(), json!({"kid": null}));
+    assert_eq!(refused(mixed, Algorithm::PS256), needed(Algorithm::PS256));
+    // A key's `alg` keeps it out of the others' trials.
+    let only = |key: &Value| with(key.clone(), json!({"alg": "RS256"}));
+    let mut few: Vec<Value> = eight.as_array().unwrap().iter().map(only).collect();
+    few[0] = with(few[0].clone(), json!({"alg": "PS256"}));
+    assert_eq!(refused(json!(few), Algorithm::PS256), []);
+}
+
+#[test]
+fn an_exponent_that_costs_more_counts_more() {
+    let keys = |e: &[u8]| {
+        let with_e = |key: &Value| with(key.clone(), json!({"e": b64(e)}));
+        let keys: Value =
+            rsa_keys(2, 2_048, false).as_array().unwrap().iter().map(with_e).collect();
+        errors(keys, &[Algorithm::PS256])
+    };
+    assert_eq!(keys(&[1, 0, 1]), []);
+    assert_eq!(keys(&[3]), []);
+    let needed = ("keys".to_owned(), KeyError::KidNeeded(Algorithm::PS256));
+    assert_eq!(keys(&[1, 0xff, 0xff, 0xff, 0xff]), [needed]);
 }
 
 #[test]

@@ -26,7 +26,11 @@ fn check(jwk: Value, algorithm: Algorithm, (header, signature): (&str, &str)) {
     let rules = rules(vec![issuer]);
     let token = format!("{header}.{PAYLOAD}.{signature}");
     for host in [&NoHost as &dyn Signatures, &Decoding] {
-        let identity = present(&rules, &token, at(1_300_819_379), host).unwrap();
+        let verdict = present(&rules, &token, at(1_300_819_379), host);
+        if verdict == Err(AuthError::Unverifiable) && !cfg!(feature = "own-ecdsa") {
+            continue;
+        }
+        let identity = verdict.unwrap();
         assert_eq!(identity.claims["http://example.com/is_root"], json!(true));
         assert_eq!(identity.expires, Some(at(1_300_819_410)));
         assert_eq!(identity.user, None);

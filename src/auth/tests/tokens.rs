@@ -87,9 +87,15 @@ fn required_claims_are_there_and_not_null() {
     assert_eq!(refusal(strict(), json!({"sub": null})), lacks(Claim::Sub));
     assert_eq!(refusal(strict(), json!({})), lacks(Claim::Other));
     assert_eq!(refusal(strict(), json!({"room": 1})), None);
-    // Nothing asks for exp here, and the token never expires.
-    let eternal = try_token(strict(), &token(json!({"room": 1, "exp": null}))).unwrap();
-    assert_eq!(eternal.expires, None);
+    // Nothing asks for exp here, and the token never expires; null is no date.
+    let eternal = format!(r#"{{"iss":"{ISSUER}","sub":"alice","room":1}}"#);
+    let eternal = sign(r#"{"alg":"HS256"}"#, &eternal);
+    assert_eq!(try_token(strict(), &eternal).unwrap().expires, None);
+    for name in ["exp", "nbf", "iat"] {
+        let null = format!(r#"{{"iss":"{ISSUER}","sub":"alice","room":1,"{name}":null}}"#);
+        let refused = try_token(strict(), &sign(r#"{"alg":"HS256"}"#, &null)).err();
+        assert_eq!(refused, Some(AuthError::ClaimValue(Claim::of(name))));
+    }
 }
 
 #[test]
@@ -143,6 +149,56 @@ fn wanted_claims_hold_one_of_their_values() {
         assert_eq!(refusal(wanting(), json!({"scope": scope})), denied, "{scope}");
     }
     assert_eq!(refusal(wanting(), json!({})), Some(AuthError::MissingClaim(Claim::Scope)));
+}
+
+#[test]
+fn wanted_claims_are_named_by_pointer_too_and_of_any_plain_kind() {
+    let refused = |name: &str, values: &[&str], claims: Value| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        refusal(Issuer { claims: vec![(name.to_owned(), values)], ..issuer() }, claims)
+    };
+    for (name, values, claims) in [
+        ("/realm_access/roles", &["chat"][..], json!({"realm_access": {"roles": ["a", "chat"]}})),
+        ("/realm_access/roles/1", &["chat"], json!({"realm_access": {"roles": ["a", "chat"]}})),
+        ("/a~1b/c~0d", &["x"], json!({"a/b": {"c~d": "w x"}})),
+        ("https://example.com/roles", &["x"], json!({"https://example.com/roles": ["x"]})),
+        ("email_verified", &["true"], json!({"email_verified": true})),
+        ("email_verified", &["true"], json!({"email_verified": "true"})),
+        ("disabled", &["false"], json!({"disabled": false})),
+        ("level", &["3", "4"], json!({"level": 4})),
+        ("level", &["1.5"], json!({"level": 1.5})),
+        ("flags", &["7"], json!({"flags": ["a", true, 7]})),
+        ("flags", &["true"], json!({"flags": [1, true]})),
+    ] {
+        assert_eq!(refused(name, values, claims.clone()), None, "{name} {claims}");
+    }
+    for (name, values, claims) in [
+        ("/realm_access/roles", &["chat"][..], json!({"realm_access": {"roles": ["a"]}})),
+        ("/realm_access/roles", &["chat"], json!({"realm_access": {"roles": {"chat": true}}})),
+        ("email_verified", &["true"], json!({"email_verified": false})),
+        ("email_verified", &["true"], json!({"email_verified": "True"})),
+        ("email_verified", &["true"], json!({"email_verified": 1})),
+        ("email_verified", &["true"], json!({"email_verified": [[true]]})),
+        ("level", &["3"], json!({"level": 30})),
+        ("level", &["3"], json!({"level": 3.0})),
+        ("level", &["3"], json!({"level": "03"})),
+    ] {
+        let denied = Some(AuthError::ClaimDenied);
+        assert_eq!(refused(name, values, claims.clone()), denied, "{name} {claims}");
+    }
+    for (name, claims) in [
+        ("/realm_access/roles", json!({"realm_access": ["roles"]})),
+        ("/realm_access/roles", json!({"realm_access": {"roles": null}})),
+        ("/realm_access/roles", json!({"/realm_access/roles": "chat"})),
+        ("email_verified", json!({"email_verified": null})),
+    ] {
+        let missing = Some(AuthError::MissingClaim(Claim::Other));
+        assert_eq!(refused(name, &["chat", "null"], claims.clone()), missing, "{name} {claims}");
+    }
+    let required = || Issuer { required: vec!["/realm_access/roles".to_owned()], ..issuer() };
+    assert_eq!(refusal(required(), json!({"realm_access": {"roles": []}})), None);
+    let missing = Some(AuthError::MissingClaim(Claim::Other));
+    assert_eq!(refusal(required(), json!({"realm_access": {}})), missing);
 }
 
 #[test]
@@ -269,6 +325,30 @@ fn malformed_tokens_are_named_as_such() {
         assert_eq!(try_token(issuer(), &token).err(), Some(expected), "{token}");
     }
     assert!(try_token(issuer(), &good).is_ok());
+}
+
+#[test]
+fn claims_that_are_not_read_have_their_types_too() {
+    for name in ["jti", "nonce"] {
+        for good in ["\"a\"", "\"\"", "null"] {
+            let claims = format!(r#"{{"iss":"{ISSUER}","exp":{},"{name}":{good}}}"#, NOW + 60);
+            assert!(try_token(issuer(), &sign(r#"{"alg":"HS256"}"#, &claims)).is_ok(), "{claims}");
+        }
+        for value in [json!(1), json!(["a"]), json!({}), json!(true)] {
+            let wrong = Some(AuthError::ClaimValue(Claim::of(name)));
+            assert_eq!(refusal(issuer(), json!({name: value})), wrong, "{name} {value}");
+        }
+    }
+}
+
+#[test]
+fn a_token_that_brings_a_key_along_is_refused_though_its_signature_is_good() {
+    let payload = format!(r#"{{"iss":"{ISSUER}","exp":{}}}"#, NOW + 60);
+    let signed = |more: &str| sign(&format!(r#"{{"alg":"HS256",{more}}}"#), &payload);
+    let refused = |more: &str| try_token(issuer(), &signed(more)).err();
+    assert_eq!(refused(r#""jwk":{"kty":"oct","k":"AAAA"}"#), Some(AuthError::OwnKey));
+    assert_eq!(refused(r#""x5c":"AAAA""#), Some(AuthError::Header));
+    assert_eq!(refused(r#""x5c":["AAAA"],"x5t":"a","jku":"https://evil.example""#), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The members of a policy that takes API keys by this list of credentials.
-fn places(credentials: &str) -> String {
+pub(super) fn places(credentials: &str) -> String {
     format!(
         r#""auth": {{"credentials": {credentials},
             "api_keys": [{{"id": "a", "key": {{"env": "A_KEY"}}}}]}}"#
@@ -11,13 +11,13 @@ fn places(credentials: &str) -> String {
 }
 
 /// The members of a policy with one issuer, the members of which are these.
-fn with_issuer(members: &Value) -> String {
+pub(super) fn with_issuer(members: &Value) -> String {
     let auth = json!({"credentials": [{"header": "authorization"}], "jwt": [issuer(members)]});
     format!(r#""auth": {auth}"#)
 }
 
 #[track_caller]
-fn bad_issuer(members: &Value, path: &str, says: &str) {
+pub(super) fn bad_issuer(members: &Value, path: &str, says: &str) {
     bad(&with_issuer(members), &format!("auth.jwt[0].{path}"), says);
 }
 
@@ -32,13 +32,82 @@ fn credentials_stand_in_named_places() {
         [
             CredentialSource::Header("x-api-key".to_owned()),
             CredentialSource::Query("Token".to_owned()),
-            CredentialSource::Subprotocol("Bearer".to_owned()),
+            CredentialSource::Subprotocol("bearer".to_owned()),
         ]
+    );
+    assert_eq!(
+        sources(
+            r#"[{"header": "Authorization"}, {"header": "authorization", "scheme": "basic"},
+                {"subprotocol_prefix": "openai-insecure-api-key."},
+                {"subprotocol_prefix": "Base64url.bearer.", "encoding": "base64url"}]"#
+        ),
+        [
+            CredentialSource::Authorization(Scheme::Bearer),
+            CredentialSource::Authorization(Scheme::Basic),
+            CredentialSource::SubprotocolPrefix {
+                prefix: "openai-insecure-api-key.".to_owned(),
+                encoding: Encoding::AsItIs,
+            },
+            CredentialSource::SubprotocolPrefix {
+                prefix: "base64url.bearer.".to_owned(),
+                encoding: Encoding::Base64Url,
+            },
+        ]
+    );
+    assert_eq!(
+        sources(r#"[{"header": "authorization", "scheme": "bearer"}]"#),
+        [CredentialSource::Authorization(Scheme::Bearer)]
     );
     for (credentials, path, says) in [
         ("[]", "", "is an empty list"),
+        (
+            r#"[{"header": "x-key", "scheme": "basic"}]"#,
+            "[0].scheme",
+            "is of the header `authorization` only",
+        ),
+        (r#"[{"query": "k", "scheme": "bearer"}]"#, "[0].scheme", "only"),
+        (
+            r#"[{"header": "authorization", "scheme": "digest"}]"#,
+            "[0].scheme",
+            "is no known word; write `bearer` or `basic`",
+        ),
+        (r#"[{"header": "authorization", "scheme": null}]"#, "[0].scheme", "null"),
+        (r#"[{"subprotocol": "a", "encoding": "base64url"}]"#, "[0].encoding", "only"),
+        (r#"[{"subprotocol_prefix": "a.", "encoding": "hex"}]"#, "[0].encoding", "`base64url`"),
+        (r#"[{"subprotocol_prefix": ""}]"#, "[0].subprotocol_prefix", "is an empty text"),
+        (r#"[{"subprotocol_prefix": "a,"}]"#, "[0].subprotocol_prefix", "holds characters"),
+        (
+            r#"[{"header": "authorization"}, {"header": "Authorization", "scheme": "bearer"}]"#,
+            "[1]",
+            "says the same as policies[0].auth.credentials[0]",
+        ),
+        (
+            r#"[{"subprotocol": "bearer"}, {"subprotocol": "Bearer"}]"#,
+            "[1]",
+            "says the same as policies[0].auth.credentials[0]",
+        ),
+        (
+            r#"[{"subprotocol_prefix": "a."}, {"subprotocol_prefix": "A.", "encoding": "base64url"}]"#,
+            "[1].subprotocol_prefix",
+            "begins like policies[0].auth.credentials[0].subprotocol_prefix",
+        ),
+        (
+            r#"[{"subprotocol_prefix": "a.b."}, {"query": "q"}, {"subprotocol_prefix": "a."}]"#,
+            "[2].subprotocol_prefix",
+            "begins like",
+        ),
+        (
+            r#"[{"subprotocol": "Bearer"}, {"subprotocol_prefix": "bear"}]"#,
+            "[1].subprotocol_prefix",
+            "begins like",
+        ),
+        (
+            r#"[{"subprotocol_prefix": "bear"}, {"subprotocol": "bearer"}]"#,
+            "[1].subprotocol",
+            "begins like",
+        ),
         (r#"{"header": "a"}"#, "", "is an object (keys and values); write a list"),
-        ("[{}]", "[0]", "says none of them; write `header`, `query`, `cookie`, `subprotocol` or"),
+        ("[{}]", "[0]", "says none of them; write `header`, `query`, `cookie`, `subprotocol`,"),
         (r#"[{"header": "a", "query": "b"}]"#, "[0]", "says more than one of them; write only"),
         (r#"[{"headers": "a"}]"#, "[0].headers", "did you mean `header`?"),
         (r#"[{"ticket": "a"}]"#, "[0].ticket", "is no known key; known here: header, query"),
@@ -61,45 +130,6 @@ fn credentials_stand_in_named_places() {
 }
 
 #[test]
-fn published_keys_are_had_from_a_place_that_is_told_in_full() {
-    let with = |uri: Value| with_issuer(&json!({"keys": {"jwks_uri": uri}}));
-    let place = json!({"cluster": "issuer", "host": "issuer.example.com", "path": "/jwks.json"});
-    let but = |key: &str, value: Value| {
-        let mut uri = place.clone();
-        uri[key] = value;
-        with(uri)
-    };
-    let uri = |text: &str| {
-        let auth = good(text).auth.unwrap();
-        auth.issuers[0].keys_uri().unwrap().clone()
-    };
-    let read = uri(&with(place.clone()));
-    assert_eq!((read.cluster.as_str(), read.host.as_str()), ("issuer", "issuer.example.com"));
-    assert_eq!(read.path, "/jwks.json");
-    assert_eq!((read.refresh.as_secs(), read.timeout.as_secs()), (600, 2));
-    let read = uri(&but("refresh", json!("90s")));
-    assert_eq!((read.refresh.as_secs(), read.timeout.as_secs()), (90, 2));
-    let at = "auth.jwt[0].keys.jwks_uri";
-    for (text, below, says) in [
-        (with(json!(0)), "", "is a number; write an object"),
-        (with(json!({"cluster": "a", "host": "b"})), ".path", "is missing"),
-        (with(json!({"cluster": "a", "path": "/"})), ".host", "is missing"),
-        (with(json!({"host": "a", "path": "/"})), ".cluster", "is missing"),
-        (but("host", json!("https://a")), ".host", "is no host"),
-        (but("path", json!("jwks")), ".path", "begins with /"),
-        (but("path", json!("/a b")), ".path", "begins with /"),
-        (but("refresh", json!("0s")), ".refresh", "is 0"),
-        (but("refresh", json!("25h")), ".refresh", "at most 24h"),
-        (but("timeout", json!("31s")), ".timeout", "at most 30s"),
-        (but("timeout", json!(2)), ".timeout", "with its unit"),
-    ] {
-        bad(&text, &format!("{at}{below}"), says);
-    }
-    let secret = json!({"algorithms": ["HS256"], "keys": {"jwks_uri": place}});
-    bad_issuer(&secret, "algorithms[0]", "nobody publishes");
-}
-
-#[test]
 fn a_cookie_needs_origins_of_ones_own() {
     let with = |handshake: &str| format!("{handshake} {}", places(r#"[{"cookie": "session"}]"#));
     good(&with(r#""handshake": {"origins": ["https://app.example.com"]},"#));
@@ -110,7 +140,9 @@ fn a_cookie_needs_origins_of_ones_own() {
     for none in ["", r#""handshake": {},"#] {
         bad(&with(none), "auth.credentials[0]", "cross-site WebSocket hijacking");
     }
-    for any in [r#"["*"]"#, r#"["https://app.example.com", "*"]"#, r#"["https://*.com"]"#] {
+    for any in
+        [r#"["*"]"#, r#"["https://app.example.com", "*"]"#, r#"["https://*.com"]"#, r#"["null"]"#]
+    {
         let handshake = format!(r#""handshake": {{"origins": {any}}},"#);
         bad(&with(&handshake), "auth.credentials[0]", "allows every page by \"*\"");
     }
@@ -132,6 +164,14 @@ fn credentials_and_verifiers_need_one_another() {
         r#""auth": {"credentials": [{"header": "authorization"}]}"#,
         "auth",
         "has credentials and nothing to verify them with; write `jwt`, `api_keys` or `session`",
+    );
+    let jwt = json!([issuer(&json!({}))]);
+    bad(
+        &format!(
+            r#""auth": {{"credentials": [{{"header": "authorization", "scheme": "basic"}}], "jwt": {jwt}}}"#
+        ),
+        "auth.credentials[0].scheme",
+        "names an API key by its id, and there is none",
     );
     bad(
         r#""auth": {"credentials": [{"query": "token"}], "jwts": []}"#,
@@ -183,72 +223,6 @@ fn api_keys_have_an_id_and_one_key() {
     ] {
         bad(&with(keys), &format!("auth.api_keys{path}"), says);
     }
-}
-
-#[test]
-fn an_issuer_says_what_it_signs_with() {
-    let read = good(&with_issuer(&json!({}))).auth.unwrap().issuers.remove(0);
-    assert!(read.audiences.is_empty() && read.claims.is_empty());
-    assert_eq!((read.required, read.leeway.as_secs()), (vec!["exp".to_owned()], 30));
-    let read = good(&with_issuer(&json!({"leeway": "0s", "required": ["sub"]})));
-    let read = read.auth.unwrap().issuers.remove(0);
-    assert_eq!((read.required, read.leeway.as_secs()), (vec!["sub".to_owned()], 0));
-    for (members, path, says) in [
-        (json!({"issuer": ""}), "issuer", "is an empty text"),
-        (json!({"issuer": "a "}), "issuer", "begins or ends with white space"),
-        (json!({"audiences": []}), "audiences", "is an empty list"),
-        (json!({"audiences": "chat"}), "audiences", "is a text; write a list"),
-        (json!({"audiences": ["a", "a"]}), "audiences[1]", "says the same as"),
-        (json!({"algorithms": []}), "algorithms", "is an empty list"),
-        (json!({"algorithms": ["none"]}), "algorithms[0]", "is no known word; write `RS256`"),
-        (json!({"algorithms": ["RS256", "rs256"]}), "algorithms[1]", "is no known word"),
-        (json!({"algorithms": ["RS256", "RS256"]}), "algorithms[1]", "says the same as"),
-        (json!({"leeway": 30}), "leeway", "is a number; write a number with its unit, like"),
-        (json!({"leeway": "30"}), "leeway", "is no duration; write a number with one unit"),
-        (json!({"leeway": "1h"}), "leeway", "is too large; write at most 10m"),
-        (json!({"required": []}), "required", "is an empty list"),
-        (json!({"required": ["exp", "exp"]}), "required[1]", "says the same as"),
-        (json!({"claims": {}}), "claims", "is empty; write a key and its value"),
-        (json!({"claims": {"scope": "a"}}), "claims.scope", "is a text; write a list"),
-        (json!({"claims": {"https://x/y": []}}), "claims[\"https://x/y\"]", "is an empty list"),
-        (json!({"keys": {}}), "keys", "says none of them; write `jwks`, `jwks_uri` or `secret`"),
-        (json!({"keys": {"jwk": {}}}), "keys.jwk", "did you mean `jwks`?"),
-        (json!({"keys": {"secret": "hunter2"}}), "keys.secret", "is a secret written out"),
-        (json!({"keys": {"secret": {"env": "NOT_SET"}}}), "keys.secret.env", "NOT_SET is not set"),
-        (json!({"keys": {"jwks": {}, "secret": {"env": "A_SECRET"}}}), "keys", "more than one"),
-    ] {
-        bad_issuer(&members, path, says);
-    }
-}
-
-#[test]
-fn issuers_are_complete_and_unique() {
-    let with = |jwt: &str| {
-        format!(r#""auth": {{"credentials": [{{"header": "authorization"}}], "jwt": {jwt}}}"#)
-    };
-    let told = errors(&policy(&with("[{}]")));
-    let missing: Vec<_> = told.iter().map(|e| e.split(" is missing").next().unwrap()).collect();
-    assert_eq!(
-        missing,
-        ["issuer:", "algorithms:", "keys:"].map(|k| format!("policies[0].auth.jwt[0].{k}"))
-    );
-    let twice = json!([issuer(&json!({})), issuer(&json!({}))]);
-    bad(
-        &with(&twice.to_string()),
-        "auth.jwt[1].issuer",
-        "says the same as policies[0].auth.jwt[0].issuer",
-    );
-    bad(&with("[]"), "auth.jwt", "is an empty list");
-    let one = issuer(&json!({})).to_string();
-    bad(&with(&one), "auth.jwt", "is an object (keys and values); write a list");
-    // A member of a key that stands twice is read by other software as the other one.
-    let key = r#"{"kty": "RSA", "kty": "oct", "e": "AQAB", "n": "AQAB"}"#;
-    let twice = one.replace(&rsa_jwk().to_string(), key);
-    bad(
-        &with(&format!("[{twice}]")),
-        "auth.jwt[0].keys.jwks.keys[0].kty",
-        "stands twice in the same object",
-    );
 }
 
 #[test]

@@ -72,6 +72,25 @@ fn fragments_are_counted_in_whole_numbers() {
 }
 
 #[test]
+fn fragments_of_1_kib_make_the_largest_message_where_nothing_is_written() {
+    for (size, most) in [
+        ("1".to_owned(), 128),
+        (r#""64KiB""#.to_owned(), 128),
+        (r#""128KiB""#.to_owned(), 128),
+        ("132095".to_owned(), 128),
+        (r#""129KiB""#.to_owned(), 129),
+        (r#""1MiB""#.to_owned(), 1024),
+        (r#""64MiB""#.to_owned(), 65_536),
+    ] {
+        let read = client(&format!(r#""max_message": {size}"#));
+        assert_eq!(read.max_fragments, most, "{size}");
+        let written = client(&format!(r#""max_message": {size}, "max_fragments": 7"#));
+        assert_eq!(written.max_fragments, 7);
+    }
+    assert_eq!(client(r#""types": ["text"]"#).max_fragments, 1024);
+}
+
+#[test]
 fn types_are_those_that_are_named() {
     let text = client(r#""types": ["text"]"#);
     assert!(text.text && !text.binary);

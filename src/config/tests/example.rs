@@ -26,7 +26,8 @@ pub(super) const EVERY_SECTION: &str = r#"{
     "compression": "inspect",
     "plain_http": "reject",
     "refuse_with": "http",
-    "upstream": "http2"
+    "upstream": "http2",
+    "upstream_timeout": "15s"
   },
   "auth": {
     "credentials": [
@@ -35,8 +36,10 @@ pub(super) const EVERY_SECTION: &str = r#"{
       {"query": "token"},
       {"cookie": "session"},
       {"subprotocol": "bearer"},
+      {"subprotocol_prefix": "base64url.bearer.authorization.k8s.io.", "encoding": "base64url"},
+      {"header": "authorization", "scheme": "basic"},
       {"first_message": {"pointer": "/token", "when": {"/type": "auth"},
-        "ack": "{\"type\":\"ready\"}"}}
+        "ack": "{\"type\":\"ready\"}", "greeting": 0}}
     ],
     "forward": false,
     "deadline": "5s",
@@ -82,7 +85,7 @@ pub(super) const EVERY_SECTION: &str = r#"{
     "on_violation": "close"
   },
   "server": {},
-  "lifetime": {"idle": "5m", "max": "12h", "ping_counts": false, "push": true, "heartbeat": "30s"},
+  "lifetime": {"idle": "5m", "max": "12h", "ping_counts": true, "push": true, "heartbeat": "30s"},
   "bans": {"threshold": 10, "window": "1m", "duration": "15m", "by": ["ip", "user"],
     "open": false, "weights": {"credentials_invalid": 2}}
 }]}"#;
@@ -155,11 +158,16 @@ fn the_built_part_of_the_example_is_read_as_it_says() {
     assert_eq!(
         auth.sources,
         [
-            CredentialSource::Header("authorization".to_owned()),
+            CredentialSource::Authorization(Scheme::Bearer),
             CredentialSource::Header("x-api-key".to_owned()),
             CredentialSource::Query("token".to_owned()),
             CredentialSource::Cookie("session".to_owned()),
             CredentialSource::Subprotocol("bearer".to_owned()),
+            CredentialSource::SubprotocolPrefix {
+                prefix: "base64url.bearer.authorization.k8s.io.".to_owned(),
+                encoding: Encoding::Base64Url,
+            },
+            CredentialSource::Authorization(Scheme::Basic),
         ]
     );
     let [issuer] = auth.issuers.as_slice() else { panic!("one issuer") };

@@ -29,9 +29,16 @@ fn it_is_a_preset_or_a_place_in_a_message() {
     assert_eq!((rules.form, rules.deadline.as_secs(), rules.forward), (Form::SocketIo, 5, false));
     assert_eq!(read(&first(r#""graphql""#)).form, Form::GraphQl);
     let message = r#"{"pointer": "/token", "when": {"/type": "auth", "/v": 1}, "ack": "{}"}"#;
-    let Form::Pointer { pointer, when, ack } = read(&first(message)).form else { panic!() };
+    let Form::Pointer { pointer, when, ack, greeting } = read(&first(message)).form else {
+        panic!()
+    };
     assert_eq!(Some(pointer), Pointer::parse("/token"));
     assert_eq!((when.0.len(), ack.as_deref()), (2, Some("{}")));
+    assert_eq!(greeting, 0);
+    for (written, greeting) in [("0", 0), ("1", 1), ("1000", 1000)] {
+        let rules = read(&first(&format!(r#"{{"pointer": "/t", "greeting": {written}}}"#)));
+        assert_eq!(rules.greeting(), greeting);
+    }
     let more = r#", "deadline": "1500ms", "forward": true"#;
     let rules = read(&with(r#"[{"first_message": "socketio"}]"#, more, PUSH));
     assert_eq!((rules.deadline.as_millis(), rules.forward), (1500, true));
@@ -49,6 +56,10 @@ fn it_is_a_preset_or_a_place_in_a_message() {
         (r#"{"pointer": "/t", "when": {"/a": null}}"#, ".when[\"/a\"]", "has no value"),
         (r#"{"pointer": "/t", "ack": ""}"#, ".ack", "is an empty text"),
         (r#"{"pointer": "/t", "ack": {"type": "ready"}}"#, ".ack", "write a text"),
+        (r#"{"pointer": "/t", "greeting": 1001}"#, ".greeting", "1,000"),
+        (r#"{"pointer": "/t", "greeting": -1}"#, ".greeting", "negative"),
+        (r#"{"pointer": "/t", "greeting": "1"}"#, ".greeting", "write a whole number"),
+        (r#"{"pointer": "/t", "greetings": 1}"#, ".greetings", "did you mean `greeting`?"),
         (r#"{"pointer": "/t", "acks": "a"}"#, ".acks", "did you mean `ack`?"),
     ] {
         bad(&first(written), &format!("auth.credentials[0].first_message{below}"), says);

@@ -18,6 +18,10 @@ fn words_are_the_contracts() {
     assert_eq!(read(r#""upstream": "http1""#).upstream, Upstream::Http1);
     assert_eq!(read(r#""upstream": "http2""#).upstream, Upstream::Http2);
     assert_eq!(read(r#""tls": "optional""#).upstream, Upstream::Http1);
+    let timeout = |members| read(members).upstream_timeout.as_millis();
+    assert_eq!(timeout(r#""tls": "optional""#), 15_000);
+    assert_eq!(timeout(r#""upstream_timeout": "500ms""#), 500);
+    assert_eq!(good("").handshake.upstream_timeout.as_secs(), 15);
     let allowed = read(r#""origins": ["https://a.example"], "missing_origin": "allow""#);
     assert!(allowed.origins.unwrap().allow_missing);
     for (member, words) in [
@@ -30,6 +34,22 @@ fn words_are_the_contracts() {
         let members = format!(r#""handshake": {{"{member}": "never"}}"#);
         bad(&members, &format!("handshake.{member}"), &format!("is no known word; write {words}"));
     }
+}
+
+#[test]
+fn upstream_has_a_time_that_is_not_nothing() {
+    for (written, says) in [
+        (r#""0s""#, "is 0"),
+        ("15", "write a number with its unit"),
+        (r#""15""#, "is no duration"),
+        (r#""8785h""#, "8784h"),
+        ("null", "has no value"),
+    ] {
+        let members = format!(r#""handshake": {{"upstream_timeout": {written}}}"#);
+        bad(&members, "handshake.upstream_timeout", says);
+    }
+    let members = r#""handshake": {"upstream_timeouts": "15s"}"#;
+    bad(members, "handshake.upstream_timeouts", "did you mean `upstream_timeout`?");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::host::{
     Call, CallId, Calls, Cas, CasMismatch, Clock, Hash, Level, Log, MetricId, MetricKind, Metrics,
     NotCalled, SharedData, Signatures, Timestamp,
 };
+use crate::metric::Series;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MetricType};
@@ -84,13 +85,13 @@ unsafe extern "C" {
 }
 
 impl Metrics for Envoy {
-    fn define(&self, kind: MetricKind, name: &str) -> MetricId {
-        let kind = match kind {
+    fn define(&self, series: Series<'_>) -> MetricId {
+        let kind = match series.family.kind() {
             MetricKind::Counter => MetricType::Counter,
             MetricKind::Gauge => MetricType::Gauge,
             MetricKind::Histogram => MetricType::Histogram,
         };
-        MetricId(hostcalls::define_metric(kind, name).unwrap_or(u32::MAX))
+        MetricId(hostcalls::define_metric(kind, &series.stat_name()).unwrap_or(u32::MAX))
     }
 
     fn add(&self, id: MetricId, offset: i64) {

@@ -30,7 +30,7 @@ fn the_example_of_rfc_6455_1_2_is_well_formed() {
     assert_eq!(valid.expected_accept(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(valid.subprotocols(), ["chat", "superchat"]);
     assert!(!valid.offers_extensions() && !valid.offers_compression());
-    assert!(!valid.connection_needs_rewrite());
+    assert_eq!(valid.rewrites(), Rewrites::default());
 }
 
 #[test]
@@ -88,9 +88,8 @@ fn upgrade_and_connection_are_lists() {
     for lines in [
         ["connection: keep-alive, Upgrade"].as_slice(),
         &["connection: keep-alive", "connection: UPGRADE"],
-        &["connection: upgrade,"],
     ] {
-        assert!(!with("connection", lines).unwrap().connection_needs_rewrite(), "{lines:?}");
+        assert!(!with("connection", lines).unwrap().rewrites().connection, "{lines:?}");
     }
     for lines in [[].as_slice(), &["connection: keep-alive"], &["connection: upgrades"]] {
         assert_eq!(with("connection", lines), Err(HandshakeError::ConnectionMissing), "{lines:?}");
@@ -108,7 +107,7 @@ fn a_connection_header_that_names_others_must_not_go_on() {
         &["connection: Upgrade", "connection: close"],
         &["connection: Upgrade, sec-websocket-protocol"],
     ] {
-        assert!(with("connection", lines).unwrap().connection_needs_rewrite(), "{lines:?}");
+        assert!(with("connection", lines).unwrap().rewrites().connection, "{lines:?}");
     }
 }
 
@@ -180,7 +179,7 @@ fn subprotocols_are_different_tokens_in_order() {
     let apart = ["sec-websocket-protocol: b", "sec-websocket-protocol: a,B"];
     assert_eq!(offer(&apart).unwrap(), joined);
     assert_eq!(offer(&[]).unwrap(), [""; 0]);
-    for value in ["", "a,", "a,,b", "a b", "a/b", "\"a\"", "\u{e4}"] {
+    for value in ["", ",", " , ,", "a b", "a/b", "a, b c", "\"a\"", "\u{e4}"] {
         let line = format!("{name}: {value}");
         assert_eq!(offer(&[&line]), Err(HandshakeError::SubprotocolMalformed), "{value}");
     }
@@ -191,6 +190,45 @@ fn subprotocols_are_different_tokens_in_order() {
     };
     assert_eq!(offer(&[&many(MAX_SUBPROTOCOLS)]).unwrap().len(), MAX_SUBPROTOCOLS);
     assert_eq!(offer(&[&many(MAX_SUBPROTOCOLS + 1)]), Err(HandshakeError::TooManySubprotocols));
+}
+
+/// RFC 9110 §5.6.1.2
+#[test]
+fn empty_elements_of_lists_are_left_out_and_do_not_go_on() {
+    for lines in [
+        &["sec-websocket-protocol: chat,"][..],
+        &["sec-websocket-protocol: , chat"],
+        &["sec-websocket-protocol: ,chat ,\t,"],
+        &["sec-websocket-protocol:", "sec-websocket-protocol: chat"],
+    ] {
+        let valid = with("sec-websocket-protocol", lines).unwrap();
+        assert_eq!(valid.subprotocols(), ["chat"], "{lines:?}");
+        assert_eq!(valid.rewrites(), Rewrites { subprotocols: true, ..Rewrites::default() });
+    }
+    for lines in
+        [&["connection: upgrade,"][..], &["connection: ", "connection: ,keep-alive,upgrade"]]
+    {
+        let rewrites = with("connection", lines).unwrap().rewrites();
+        assert_eq!(rewrites, Rewrites { connection: true, ..Rewrites::default() }, "{lines:?}");
+    }
+    for lines in [
+        &["upgrade: websocket,"][..],
+        &["upgrade: , WebSocket"],
+        &["upgrade:", "upgrade: websocket"],
+    ] {
+        let rewrites = with("upgrade", lines).unwrap().rewrites();
+        assert_eq!(rewrites, Rewrites { upgrade: true, ..Rewrites::default() }, "{lines:?}");
+    }
+    let many = ",".repeat(list::MAX_EMPTY_ELEMENTS + 1);
+    for (name, value) in
+        [("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-protocol", "chat")]
+    {
+        let error = with(name, &[&format!("{name}: {value}{many}")]).unwrap_err();
+        assert_eq!(error, HandshakeError::TooManyEmpty, "{name}");
+        assert_eq!(error.reason(), Reason::HandshakeMalformed);
+    }
+    let error = with("x", &[&format!("sec-websocket-extensions: a{many}")]).unwrap_err();
+    assert_eq!(error, HandshakeError::Extensions(ExtensionError::TooManyEmpty));
 }
 
 #[test]

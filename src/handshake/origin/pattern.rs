@@ -2,7 +2,7 @@
 
 use super::super::RequestHead;
 use super::super::host::{Host, HostPattern, HostPatternError};
-use super::{Origin, parse_scheme, significant_port};
+use super::{Origin, Sent, is_web_scheme, parse_scheme, significant_port};
 
 /// One entry of `origins`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,14 @@ enum Shape {
     Same,
     /// `scheme://host[:port]`, where the host may start with `*.`.
     Listed { scheme: String, host: HostPattern, port: Option<u16> },
+    /// A value that is no web origin, as it is sent.
+    Literal(String),
 }
 
 impl OriginPattern {
-    /// Reads `https://app.example.com`, `https://*.example.com:8443`,
-    /// `same-origin` or `*`.
+    /// Reads `https://app.example.com`, `https://*.example.com:8443`, `same-origin`, `*`,
+    /// or a value that is no web origin, as it is sent: `null`, `file://`, `app://.`,
+    /// `https://app.example.com/path`.
     ///
     /// # Errors
     /// [`OriginPatternError`], which says what to write instead.
@@ -29,51 +32,64 @@ impl OriginPattern {
             "" => return Err(OriginPatternError::Empty),
             "*" => return Ok(Self(Shape::Any)),
             "same-origin" => return Ok(Self(Shape::Same)),
-            "null" => return Err(OriginPatternError::Null),
+            "null" => return Ok(Self(Shape::Literal(text.to_owned()))),
             _ => {}
         }
-        let (scheme, host) = text.split_once("://").ok_or(OriginPatternError::NoScheme)?;
+        let (scheme, rest) = text.split_once("://").ok_or(OriginPatternError::NoScheme)?;
         let scheme = parse_scheme(scheme.as_bytes()).map_err(|_| OriginPatternError::BadScheme)?;
-        if host.strip_suffix('/').is_some_and(|host| !host.contains(['/', '?', '#'])) {
+        if !is_web_scheme(&scheme) && !rest.contains('*') {
+            return Self::literal(text);
+        }
+        let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if path == "/" {
             return Err(OriginPatternError::Slash);
         }
-        if host.contains(['/', '?', '#']) {
+        if path.contains('*') || !path.is_empty() && host.contains('*') {
             return Err(OriginPatternError::Path);
         }
         if host.ends_with('.') || host.contains(".:") {
             return Err(OriginPatternError::TrailingDot);
         }
         let (host, port) = HostPattern::with_port(host).map_err(OriginPatternError::Host)?;
+        if !path.is_empty() {
+            return Self::literal(text);
+        }
         let port = significant_port(&scheme, port);
         Ok(Self(Shape::Listed { scheme, host, port }))
     }
 
-    /// Whether this is `*`, the only one that an opaque origin (`null`) matches.
-    #[must_use]
-    pub const fn is_any(&self) -> bool {
-        matches!(self.0, Shape::Any)
+    /// A value that is compared letter by letter.
+    fn literal(text: &str) -> Result<Self, OriginPatternError> {
+        let one_value = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+        if one_value {
+            Ok(Self(Shape::Literal(text.to_owned())))
+        } else {
+            Err(OriginPatternError::SeveralValues)
+        }
     }
 
-    /// Whether this lets web pages of anybody in: `*`, or a wildcard right below
-    /// a top-level domain (`https://*.com`).
+    /// Whether this lets web pages of anybody in: `*`, a wildcard right below a top-level
+    /// domain (`https://*.com`), or `null`, which any page's sandboxed frame has.
     #[must_use]
     pub fn is_anybodys(&self) -> bool {
         match &self.0 {
             Shape::Any => true,
             Shape::Same => false,
             Shape::Listed { host, .. } => host.is_below_top_level(),
+            Shape::Literal(text) => text == "null",
         }
     }
 
     /// Whether this origin is meant, in a request with this head.
     #[must_use]
-    pub fn matches(&self, origin: &Origin, head: &RequestHead) -> bool {
+    pub fn matches(&self, sent: Sent<'_>, head: &RequestHead) -> bool {
         match &self.0 {
             Shape::Any => true,
-            Shape::Same => is_same_origin(origin, head),
-            Shape::Listed { scheme, host, port } => {
+            Shape::Same => sent.origin.is_some_and(|origin| is_same_origin(origin, head)),
+            Shape::Listed { scheme, host, port } => sent.origin.is_some_and(|origin| {
                 origin.scheme == *scheme && host.matches(&origin.host) && origin.port == *port
-            }
+            }),
+            Shape::Literal(text) => sent.value == text.as_bytes(),
         }
     }
 }
@@ -93,15 +109,15 @@ fn is_same_origin(origin: &Origin, head: &RequestHead) -> bool {
 pub enum OriginPatternError {
     /// Nothing there.
     Empty,
-    /// `null`.
-    Null,
+    /// A character that no single value has.
+    SeveralValues,
     /// No `://`.
     NoScheme,
     /// Something before `://` that is no scheme.
     BadScheme,
     /// A slash behind it.
     Slash,
-    /// A path, query or fragment behind it.
+    /// A `*` in or before a path, query or fragment.
     Path,
     /// A dot behind the host.
     TrailingDot,
@@ -113,15 +129,17 @@ impl std::fmt::Display for OriginPatternError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Empty => "is empty; write an origin like https://app.example.com",
-            Self::Null => {
-                "is no origin, every sandboxed page has it; name the pages' own origins, or * for every page"
+            Self::SeveralValues => {
+                "has a space, a comma or another character that no single origin has; write each as an item of its own"
             }
             Self::NoScheme => "has no scheme; write it like https://app.example.com",
             Self::BadScheme => {
                 "has a scheme that is none; write https:// or http:// before the host"
             }
             Self::Slash => "ends in a slash, and no origin does; remove it",
-            Self::Path => "has a path, and no origin has; write scheme, host and port only",
+            Self::Path => {
+                "has a path and a *, and no browser sends a path; write scheme, host and port only"
+            }
             Self::TrailingDot => "has a dot behind its host; remove it",
             Self::Host(HostPatternError::Wildcard) => {
                 "has a * that is not the host's first label; write it like https://*.example.com"
@@ -145,8 +163,10 @@ mod tests {
     fn a_wildcard_is_one_or_more_whole_labels_of_the_host() {
         let head = crate::handshake::fuzz::head(b"");
         let matches = |pattern: &str, origin: &str| {
-            let origin = Origin::parse(origin.as_bytes()).unwrap();
-            OriginPattern::parse(pattern).unwrap().matches(&origin, &head)
+            let value = origin.as_bytes();
+            let origin = Origin::parse(value).unwrap();
+            let sent = Sent { value, origin: Some(&origin) };
+            OriginPattern::parse(pattern).unwrap().matches(sent, &head)
         };
         assert!(matches("https://*.example.com", "https://a.example.com"));
         assert!(matches("https://*.example.com", "https://a.b.Example.com:443"));
@@ -161,13 +181,16 @@ mod tests {
             assert!(!matches("https://*.example.com", origin), "{origin}");
         }
         assert!(!matches("https://*.example.com:8443", "https://a.example.com"));
+        assert!(matches("app://*.example.com", "app://a.Example.com"));
+        assert!(!matches("app://*.example.com", "app://example.com"));
     }
 
     #[test]
-    fn only_a_star_or_one_below_a_top_level_domain_is_anybodys() {
-        assert!(OriginPattern::parse("*").unwrap().is_anybodys());
-        assert!(OriginPattern::parse("https://*.com").unwrap().is_anybodys());
-        for text in ["same-origin", "https://*.example.com"] {
+    fn a_star_null_and_a_wildcard_below_a_top_level_domain_are_anybodys() {
+        for text in ["*", "https://*.com", "app://*.com", "null"] {
+            assert!(OriginPattern::parse(text).unwrap().is_anybodys(), "{text}");
+        }
+        for text in ["same-origin", "https://*.example.com", "file://", "app://."] {
             assert!(!OriginPattern::parse(text).unwrap().is_anybodys());
         }
     }
@@ -176,12 +199,22 @@ mod tests {
     fn mistakes_say_what_to_write() {
         for (text, mend) in [
             ("", "write an origin"),
-            ("null", "or * for every page"),
             ("app.example.com", "write it like https://"),
             ("*.example.com", "write it like https://"),
             ("*://app.example.com", "write https://"),
             ("https://app.example.com/", "remove it"),
-            ("https://app.example.com/chat", "scheme, host and port only"),
+            ("https://app.example.com/*", "scheme, host and port only"),
+            ("https://*.example.com/chat", "scheme, host and port only"),
+            ("https://app.example.com/chat?*", "scheme, host and port only"),
+            ("https://app.example.com./chat", "remove it"),
+            ("https://u@app.example.com/chat", "is no origin"),
+            ("https://app.example.com/a b", "an item of its own"),
+            ("https://app.example.com/a,b", "an item of its own"),
+            ("file:// file://", "an item of its own"),
+            ("app://\u{e4}", "an item of its own"),
+            ("app://*", "like https://*.example.com"),
+            ("app://x*", "like https://*.example.com"),
+            ("about:blank", "write it like https://"),
             ("https://app.example.com.", "remove it"),
             ("https://*", "like https://*.example.com"),
             ("https://app.*.com", "like https://*.example.com"),

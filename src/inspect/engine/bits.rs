@@ -5,13 +5,11 @@
 //! themselves, the rest by links (the limited and exceptional transitions of
 //! Hyperscan's NFA).
 
-
-
+use super::alphabet::Alphabet;
 use super::looks::{Beside, Boundaries, Looks};
 use super::positions::{Edge, Positions, Reading, TooMany};
 use super::{Sighting, Steps};
 use crate::inspect::pattern::Pattern;
-use super::alphabet::Alphabet;
 use std::rc::Rc;
 
 /// Bits of a word.
@@ -106,7 +104,12 @@ impl Bits {
 
     /// Whether a pattern matches from `start` on, reading hardly more than `most_bytes`;
     /// and how many were read.
-    pub(super) fn look_at(&self, text: &[u8], start: usize, most_bytes: usize) -> (Sighting, usize) {
+    pub(super) fn look_at(
+        &self,
+        text: &[u8],
+        start: usize,
+        most_bytes: usize,
+    ) -> (Sighting, usize) {
         self.program.look_at(text, start, most_bytes)
     }
 }

@@ -5,8 +5,8 @@
 //! each. Parts that follow one another have positions that do, too, so that most of
 //! what follows is the next bit.
 
-use crate::inspect::pattern::Pattern;
 use super::looks::{Looks, bit};
+use crate::inspect::pattern::Pattern;
 use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicodeRange, Hir, HirKind, Repetition};
 use regex_syntax::utf8::{Utf8Sequence, Utf8Sequences};
 use std::collections::HashMap;
@@ -20,7 +20,6 @@ const MAX_RANGES: usize = 1 << 14;
 
 /// Most different sets of assertions at the edges of one part.
 const MAX_CONDITIONS: usize = 16;
-
 
 /// Ranges of bytes or characters, sorted, both ends counted in.
 pub(super) type Symbols = Vec<(u32, u32)>;
@@ -68,9 +67,7 @@ fn reads_characters(hir: &Hir) -> bool {
         HirKind::Class(Class::Bytes(class)) => class.is_ascii(),
         HirKind::Repetition(repetition) => reads_characters(&repetition.sub),
         HirKind::Capture(capture) => reads_characters(&capture.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-            parts.iter().all(reads_characters)
-        }
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(reads_characters),
     }
 }
 
@@ -257,7 +254,8 @@ impl Positions {
 
     fn concat(&mut self, one: &Part, other: &Part) -> Result<Part, TooMany> {
         self.link(&one.last, &other.first)?;
-        let mut whole = Part { empty: Vec::new(), first: one.first.clone(), last: other.last.clone() };
+        let mut whole =
+            Part { empty: Vec::new(), first: one.first.clone(), last: other.last.clone() };
         join(&mut whole.first, &where_empty(&one.empty, &other.first))?;
         join(&mut whole.last, &where_empty(&other.empty, &one.last))?;
         for one in &one.empty {

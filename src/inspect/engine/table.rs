@@ -46,7 +46,12 @@ impl Table {
 
     /// Whether a pattern matches from `start` on, reading no more than `most_bytes`;
     /// and how many were read.
-    pub(super) fn look_at(&self, text: &[u8], start: usize, most_bytes: usize) -> (Sighting, usize) {
+    pub(super) fn look_at(
+        &self,
+        text: &[u8],
+        start: usize,
+        most_bytes: usize,
+    ) -> (Sighting, usize) {
         match &self.here {
             Some(here) => here.look_at(text, start, most_bytes),
             None => (Sighting::Undecided, 0),

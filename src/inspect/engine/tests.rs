@@ -128,8 +128,15 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         "[abAB<éſ_ ]{1,6}".prop_map(String::into_bytes),
         prop::sample::select(vec![
-            b"\xff".to_vec(), b"\n".to_vec(), b"\r".to_vec(), b"\r\n".to_vec(), b"\xc3".to_vec(),
-            b"\xa9".to_vec(), b"\xe2\x82".to_vec(), b"\xf0\x9f\x98\x80".to_vec(), b"aaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_vec(),
+            b"\xff".to_vec(),
+            b"\n".to_vec(),
+            b"\r".to_vec(),
+            b"\r\n".to_vec(),
+            b"\xc3".to_vec(),
+            b"\xa9".to_vec(),
+            b"\xe2\x82".to_vec(),
+            b"\xf0\x9f\x98\x80".to_vec(),
+            b"aaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_vec(),
         ]),
     ];
     prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
@@ -188,19 +195,60 @@ proptest! {
 #[test]
 #[ignore]
 fn sizes() {
-    let b=["<script","javascript:","onerror\\s*=","onload\\s*=","<iframe","union\\s+select","select\\s.+\\sfrom","\\.\\./\\.\\./",r"<\w+[^>]*\bon\w+\s*=",r"\w+x","[^>]*>x","\\s+x"];
+    let b = [
+        "<script",
+        "javascript:",
+        "onerror\\s*=",
+        "onload\\s*=",
+        "<iframe",
+        "union\\s+select",
+        "select\\s.+\\sfrom",
+        "\\.\\./\\.\\./",
+        r"<\w+[^>]*\bon\w+\s*=",
+        r"\w+x",
+        "[^>]*>x",
+        "\\s+x",
+    ];
     for p in b {
         let p = parse(&format!("(?i){p}"));
         let t = std::time::Instant::now();
-        let table = Table::compile(&[&p], 16<<20).map(|t| t.bytes());
+        let table = Table::compile(&[&p], 16 << 20).map(|t| t.bytes());
         println!("{p:?} {table:?} {:?}", t.elapsed());
     }
-    let all: Vec<Pattern> = include_str!("/tmp/w/patterns.txt").lines().map(|p| parse(&format!("(?i){p}"))).collect();
+    let all: Vec<Pattern> =
+        include_str!("/tmp/w/patterns.txt").lines().map(|p| parse(&format!("(?i){p}"))).collect();
     let t = std::time::Instant::now();
     let engine = Engine::compile(&all).unwrap();
-    println!("{} {:?} {:?}", engine.steps, engine.parts.iter().map(|p| (p.members.len(), p.search.steps(), if let Search::Table(t) = &p.search { t.bytes() } else { 0 })).collect::<Vec<_>>(), t.elapsed());
-    let thousand: Vec<Pattern> = (0..1000).map(|n| parse(&format!("(?i)attack-number-{n}-of"))).collect();
+    println!(
+        "{} {:?} {:?}",
+        engine.steps,
+        engine
+            .parts
+            .iter()
+            .map(|p| (
+                p.members.len(),
+                p.search.steps(),
+                if let Search::Table(t) = &p.search { t.bytes() } else { 0 }
+            ))
+            .collect::<Vec<_>>(),
+        t.elapsed()
+    );
+    let thousand: Vec<Pattern> =
+        (0..1000).map(|n| parse(&format!("(?i)attack-number-{n}-of"))).collect();
     let t = std::time::Instant::now();
     let engine = Engine::compile(&thousand).unwrap();
-    println!("{} {:?} {:?}", engine.steps, engine.parts.iter().map(|p| (p.members.len(), p.search.steps(), if let Search::Table(t) = &p.search { t.bytes() } else { 0 })).collect::<Vec<_>>(), t.elapsed());
+    println!(
+        "{} {:?} {:?}",
+        engine.steps,
+        engine
+            .parts
+            .iter()
+            .map(|p| (
+                p.members.len(),
+                p.search.steps(),
+                if let Search::Table(t) = &p.search { t.bytes() } else { 0 }
+            ))
+            .collect::<Vec<_>>(),
+        t.elapsed()
+    );
 }

@@ -14,15 +14,15 @@ use crate::handshake::form::ValidHandshake;
 use crate::handshake::{Compression, HeadEdits, Upstream};
 use crate::quota::Permit;
 use crate::session::asking::Asking;
-use crate::session::bench::probe;
 use crate::session::both::Both;
+use crate::session::closes::Closes;
 use crate::session::expiry::Expiry;
 use crate::session::gate::Gate;
 use crate::session::lifetime::Life;
 use crate::session::opening::Pending;
 use crate::session::outbox::Outbox;
 use crate::session::queue::Queue;
-use crate::session::{Flow, Phase, Session};
+use crate::session::{Flow, Phase, Session, pings};
 use std::rc::Rc;
 
 impl Request<'_> {
@@ -65,7 +65,8 @@ impl Request<'_> {
         edit_key(handshake, policy, &mut edits);
         self.edit_target(target, policy, &mut edits);
         let deflate = edit_extensions(handshake, policy, &mut edits);
-        if passed.subprotocols != handshake.subprotocols() {
+        let rewrites = handshake.rewrites();
+        if rewrites.subprotocols || passed.subprotocols != handshake.subprotocols() {
             let name = "sec-websocket-protocol".to_owned();
             if passed.subprotocols.is_empty() {
                 edits.remove.push(name);
@@ -73,18 +74,27 @@ impl Request<'_> {
                 edits.set.push((name, passed.subprotocols.join(", ").into_bytes()));
             }
         }
-        if handshake.connection_needs_rewrite() {
+        if rewrites.connection {
             edits.set.push(("connection".to_owned(), b"Upgrade".to_vec()));
+        }
+        if rewrites.upgrade {
+            edits.set.push(("upgrade".to_owned(), b"websocket".to_vec()));
         }
         edits.set.extend(passed.identity_headers);
         let agreement = Agreement::new(handshake, passed.subprotocols, passed.marker);
         let agreement = agreement.with_deflate(deflate);
-        let pending = Pending::new(agreement, policy, handshake, passed.identity.as_ref());
+        let pending = Pending::new(
+            agreement,
+            policy,
+            handshake,
+            passed.identity.as_ref(),
+            self.guard.monotonic(),
+        );
         let about = self.about(passed.identity.as_ref());
         let permit = self.guard.count_open(policy, Some(passed.permit));
         let expiry = Expiry::of(passed.identity.as_ref(), policy.auth.as_ref());
         let held = (permit, expiry, passed.first_message);
-        self.guarded(index, (about, passed.identity), pending, edits, held)
+        self.guarded(index, (about, passed.identity, passed.in_cookie), pending, edits, held)
     }
 
     /// What goes on to upstream is the path that was judged, not another
@@ -115,7 +125,8 @@ impl Request<'_> {
         let identity = passed.as_ref().and_then(|passed| passed.identity.as_ref());
         let agreement = Agreement::new(handshake, handshake.subprotocols().to_vec(), None);
         let agreement = agreement.with_deflate(Offer::all(handshake));
-        let mut pending = Pending::new(agreement, policy, handshake, identity);
+        let mut pending =
+            Pending::new(agreement, policy, handshake, identity, self.guard.monotonic());
         pending.counted = passed.is_none();
         let mut edits = self.base_edits();
         edit_key(handshake, policy, &mut edits);
@@ -124,24 +135,28 @@ impl Request<'_> {
         // What is over a limit counts as open, and not against the limit: so
         // the next one gets the answer that it would get in mode enforce.
         let identity = identity.cloned();
+        let in_cookie = passed.as_ref().is_some_and(|passed| passed.in_cookie);
         let (permit, gate) = passed.map(|passed| (passed.permit, passed.first_message)).unzip();
         let permit = self.guard.count_open(policy, permit);
         let held = (permit, expiry, gate.flatten());
-        self.guarded(index, (about, identity), pending, edits, held)
+        self.guarded(index, (about, identity, in_cookie), pending, edits, held)
     }
 
     fn guarded(
         &self,
         index: usize,
-        (about, identity): (About, Option<Identity>),
+        (about, identity, in_cookie): (About, Option<Identity>, bool),
         pending: Pending,
         edits: HeadEdits,
         (permit, expiry, gate): (Permit, Expiry, Option<Gate>),
     ) -> Admitted {
         let rules = self.guard.policy(index).and_then(|policy| policy.auth.as_ref());
         let asks = rules.is_some_and(AuthRules::asks_in_messages);
-        let probe = probe(self.guard);
-        let outbox = || Outbox::new(self.guard.budget(), probe);
+        let outbox = |end| {
+            let secret = pings::secret(self.guard, end, about.connection);
+            Outbox::new(self.guard.budget(), secret)
+        };
+        let outboxes = Both { client: outbox(Sender::Client), server: outbox(Sender::Server) };
         let queue = || Queue::new(self.guard.budget());
         let session = Session {
             guard: Rc::clone(self.guard),
@@ -153,18 +168,19 @@ impl Request<'_> {
             about,
             user: identity.as_ref().and_then(|identity| identity.user.clone()),
             identity: identity.filter(|_| asks).map(Box::new),
+            in_cookie,
             arrived: self.arrived,
             phase: Phase::Opening(Box::new(pending)),
             client: Flow::new(Sender::Client),
             server: Flow::new(Sender::Server),
             deflate: None,
-            outboxes: Both { client: outbox(), server: outbox() },
+            outboxes,
             queues: Both { client: queue(), server: queue() },
             asking: Asking::new(self.guard.budget()),
             taken: Both::default(),
             life: Life::begin(self.guard.monotonic()),
             messages: crate::event::PerDirection::default(),
-            first_close: None,
+            closes: Closes::default(),
             refusal: None,
             ended_for: None,
         };

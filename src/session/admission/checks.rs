@@ -31,6 +31,8 @@ pub(super) struct Passed {
     /// The entry that the client's credential stood behind.
     pub(super) marker: Option<String>,
     pub(super) identity: Option<Identity>,
+    /// Its credential stands in a cookie.
+    pub(super) in_cookie: bool,
     pub(super) identity_headers: Vec<(String, Vec<u8>)>,
     /// No place of the handshake holds a credential: it comes with the first
     /// message.
@@ -50,6 +52,13 @@ impl Entered {
     }
 }
 
+/// A subprotocol that stands twice may be a credential that does, which is never a strike.
+fn malformed(policy: &Policy, error: HandshakeError) -> Denial {
+    let sources = policy.auth.iter().flat_map(|auth| &auth.sources);
+    let in_offer = sources.filter(|source| source.is_in_offer()).count() > 0;
+    Denial::from(error).blameless_if(in_offer && error == HandshakeError::SubprotocolTwice)
+}
+
 impl<'a> Request<'a> {
     /// The checks up to the credential, which is found and not verified yet.
     pub(super) fn enter(
@@ -61,7 +70,7 @@ impl<'a> Request<'a> {
         let (head, rules) = (self.head(), &policy.handshake);
         rules.addresses.judge(head.source)?;
         self.guard.check_address_ban(policy, head.source)?;
-        let handshake = form?;
+        let handshake = form.map_err(|error| malformed(policy, error))?;
         if let Some(first) = policy.auth.as_ref().and_then(|auth| auth.first_message.as_ref()) {
             first.begins_here(self.query)?;
         }
@@ -99,14 +108,14 @@ impl<'a> Request<'a> {
     ) -> Result<Option<Passed>, Denial> {
         let mut subprotocols = entered.subprotocols.clone();
         let (mut identity, mut identity_headers, mut marker) = (None, Vec::new(), None);
-        let mut first_message = None;
+        let (mut first_message, mut in_cookie) = (None, false);
         if let (Some(rules), Some(attempt)) = (&policy.auth, &mut entered.attempt) {
             let (head, path) = (self.head(), target.path.as_str());
             let wish = Wish { head, path, query: self.query, said: &[] };
             let desk = self.guard.desk(index, self.head().source);
             let denied = |attempt: &Attempt, error: AuthError| Denial {
                 identity: attempt.identity().cloned().map(Box::new),
-                ..error.into()
+                ..Denial::from(error).blameless_if(attempt.presented().is_in_cookie())
             };
             if rules.first_message.is_some() && attempt.presented().is_missing() {
                 let awaited = AwaitedCredential::of(rules, wish);
@@ -120,6 +129,7 @@ impl<'a> Request<'a> {
             }
             identity = attempt.take_identity();
             let presented = attempt.presented();
+            in_cookie = presented.is_in_cookie();
             marker = presented.subprotocol_marker().map(str::to_owned);
             subprotocols.extend_from_slice(presented.offer_forwarded());
         }
@@ -130,8 +140,21 @@ impl<'a> Request<'a> {
         let client = Client { address: self.head().source, user };
         let permit = match self.guard.take_quotas(policy, client) {
             Ok(permit) => permit,
-            Err(error) => return Err(Denial { identity: identity.map(Box::new), ..error.into() }),
+            Err(error) => {
+                // It is another's user, perhaps, that has so many.
+                let of_cookie = in_cookie && error.reason() == Reason::ConnectionsPerUser;
+                let denial = Denial::from(error).blameless_if(of_cookie);
+                return Err(Denial { identity: identity.map(Box::new), ..denial });
+            }
         };
-        Ok(Some(Passed { subprotocols, marker, identity, identity_headers, first_message, permit }))
+        Ok(Some(Passed {
+            subprotocols,
+            marker,
+            identity,
+            in_cookie,
+            identity_headers,
+            first_message,
+            permit,
+        }))
     }
 }

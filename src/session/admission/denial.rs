@@ -3,7 +3,7 @@
 use super::request::{Request, TargetError};
 use super::{Admission, Admitted};
 use crate::auth::first_message::NotFromTheStart;
-use crate::auth::{self, AuthError, CredentialSource, Identity};
+use crate::auth::{self, AuthError, AuthRules, Identity};
 use crate::config::{Mode, Policy};
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
@@ -30,6 +30,8 @@ pub(super) struct Denial {
     pub(super) identity: Option<Box<Identity>>,
     /// After how long the same may be allowed, where that is known.
     pub(super) retry_after: Option<Duration>,
+    /// Whether the client is to be blamed for it, so that it may be a strike.
+    pub(super) blamed: bool,
 }
 
 macro_rules! denial_from {
@@ -46,7 +48,6 @@ denial_from!(
     HandshakeError,
     HostError,
     PathError,
-    AuthError,
     crate::handshake::address::AddressDenied,
     crate::handshake::compression::CompressionDenied,
     crate::handshake::origin::OriginDenied,
@@ -58,7 +59,18 @@ denial_from!(
 
 impl Denial {
     pub(super) const fn new(reason: Reason, detail: String) -> Self {
-        Self { reason, detail, location: None, identity: None, retry_after: None }
+        Self { reason, detail, location: None, identity: None, retry_after: None, blamed: true }
+    }
+
+    /// The same, for which nobody is to be blamed where `is_so`.
+    pub(super) fn blameless_if(self, is_so: bool) -> Self {
+        Self { blamed: self.blamed && !is_so, ..self }
+    }
+}
+
+impl From<AuthError> for Denial {
+    fn from(error: AuthError) -> Self {
+        Self::new(error.reason(), error.to_string()).blameless_if(!error.is_blamed())
     }
 }
 
@@ -113,8 +125,8 @@ impl Request<'_> {
         };
         self.guard.count_handshake(policy, result, Some(denial.reason));
         let about = self.log_denial(policy, (kind, mode), &denial);
-        let Denial { reason, detail, location, identity, retry_after } = denial;
-        if let Some(index) = policy {
+        let Denial { reason, detail, location, identity, retry_after, blamed } = denial;
+        if let Some(index) = policy.filter(|_| blamed) {
             let user = identity.as_ref().and_then(|identity| identity.user.as_deref());
             self.guard.strike(index, reason, &about, user);
         }
@@ -132,7 +144,11 @@ impl Request<'_> {
                     let offered = nameable(rules, handshake.subprotocols());
                     Refusal::close(reason, handshake.accept_for_client(), offered)
                 }
-                _ => Refusal::http(reason, &detail).retry_after(retry_after),
+                (rules, ..) => {
+                    let auth = rules.and_then(|rules| rules.auth.as_ref());
+                    let refusal = Refusal::http(reason, &detail).retry_after(retry_after);
+                    refusal.challenge(auth.into_iter().flat_map(AuthRules::schemes))
+                }
             }),
         };
         let target = match &admission {
@@ -169,14 +185,7 @@ impl Request<'_> {
 }
 
 /// The subprotocol that a refusal by close names, so that a browser takes the
-/// handshake for complete: the marker of a credential, or one that is allowed,
-/// before whatever else was offered, which might be a token.
+/// handshake for complete.
 pub(in crate::session) fn nameable<'a>(policy: &Policy, offer: &'a [String]) -> Option<&'a str> {
-    let markers = policy.auth.iter().flat_map(|auth| &auth.sources).filter_map(|s| match s {
-        CredentialSource::Subprotocol(marker) => Some(marker),
-        _ => None,
-    });
-    let known: Vec<_> = markers.chain(policy.handshake.subprotocols.iter().flatten()).collect();
-    let found = offer.iter().find(|name| known.contains(name));
-    found.or_else(|| offer.first()).map(String::as_str)
+    auth::nameable(policy.auth.as_ref(), policy.handshake.subprotocols.as_deref(), offer)
 }

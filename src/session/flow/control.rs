@@ -88,6 +88,7 @@ impl Flow {
     ) -> Result<(), Stopped> {
         let control = judge.control(opcode, &self.control);
         if control == Control::Ours {
+            forward.insert(|out| judge.in_its_place(out));
             return Ok(());
         }
         let rate = self.take_rate(forward, judge)?;
@@ -101,6 +102,9 @@ impl Flow {
         }
         if rate == Verdict::Wait {
             return self.queue_control(&piece.header, Some(piece.header.payload_bytes), judge);
+        }
+        if opcode == Opcode::Ping {
+            judge.ping_passes(&self.control);
         }
         self.send_control(&piece.header, piece.begin, piece.after, forward);
         Ok(())

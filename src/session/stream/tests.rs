@@ -186,9 +186,11 @@ fn the_first_request_must_be_an_accepted_upgrade() {
         assert_eq!(rig.server(SWITCH), on(b""));
         rig.connection.on_end();
         assert!(rig.events().is_empty());
-        let label = if policy.is_null() { "" } else { ".policy.chat" };
-        let metric =
-            format!("wsguard_handshakes_total{label}.result.refused.reason.{}", reason.name());
+        let label = if policy.is_null() { "" } else { "policy=\"chat\"," };
+        let metric = format!(
+            "wsguard_handshakes_total{{{label}result=\"refused\",reason=\"{}\"}}",
+            reason.name()
+        );
         assert_eq!(rig.host.metric(&metric), 1, "{metric}");
     }
 }
@@ -265,8 +267,17 @@ fn an_upstream_that_does_not_answer_ends_the_connection() {
     let outcome = rig.connection.on_tick();
     assert_eq!((outcome.reset, outcome.refused), (true, Some(Reason::UpstreamHandshake)));
     assert_eq!(rig.event()["reason"], "upstream_handshake");
+    assert_eq!((rig.server(SWITCH), rig.client(HI)), (on(b""), on(b"")), "it is over");
+    assert_eq!(rig.held_bytes(), 0);
     rig.connection.on_end();
     assert_eq!(rig.handshakes(), 1, "each counts once");
+    let policy = json!({"name": "chat", "handshake": {"upstream_timeout": "2s"}});
+    let mut rig = Rig::new(json!({"policies": [policy]}));
+    rig.client(upgrade(""));
+    rig.host.advance(Duration::from_secs(1));
+    assert!(!rig.connection.on_tick().reset);
+    rig.host.advance(Duration::from_secs(1));
+    assert!(rig.connection.on_tick().reset);
 }
 
 #[test]

@@ -19,7 +19,6 @@ pub(super) enum Trouble {
     Memory(Sender),
     /// Upstream's head.
     Answer(HeadError),
-    AnswerTimeout,
     /// Upstream sent something before there was a request.
     Unasked,
     /// The client sent something before there was an answer.
@@ -62,7 +61,7 @@ impl Trouble {
             Self::RequestTimeout | Self::Body => Reason::HandshakeMalformed,
             Self::NotAnUpgrade => Reason::NotWebsocket,
             Self::Memory(_) => Reason::Overloaded,
-            Self::Answer(_) | Self::AnswerTimeout | Self::Unasked => Reason::UpstreamHandshake,
+            Self::Answer(_) | Self::Unasked => Reason::UpstreamHandshake,
             Self::Early => Reason::ProtocolError,
         }
     }
@@ -71,7 +70,7 @@ impl Trouble {
     pub(super) const fn direction(self) -> Sender {
         match self {
             Self::Memory(sender) => sender,
-            Self::Answer(_) | Self::AnswerTimeout | Self::Unasked => Sender::Server,
+            Self::Answer(_) | Self::Unasked => Sender::Server,
             _ => Sender::Client,
         }
     }
@@ -86,7 +85,6 @@ impl std::fmt::Display for Trouble {
             Self::NotAnUpgrade => "this listener takes WebSocket upgrades only",
             Self::Memory(_) => "no memory is left to hold the head",
             Self::Answer(error) => return write!(f, "upstream's answer can't be read: {error}"),
-            Self::AnswerTimeout => "upstream has not answered within 15 s",
             Self::Unasked => "upstream sent something before the request",
             Self::Early => "the client sent something before upstream's answer",
         })

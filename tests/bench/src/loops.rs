@@ -240,7 +240,8 @@ fn dear_patterns() -> Vec<Loop> {
     ];
     let timed = |(pattern, text): (&str, &str)| {
         let text = text.repeat(16 << 7).into_bytes();
-        let rule = RuleSpec { name: String::new(), pattern: pattern.to_owned(), action: Action::Close };
+        let rule =
+            RuleSpec { name: String::new(), pattern: pattern.to_owned(), action: Action::Close };
         let rules = RuleSet::compile(vec![rule]).unwrap();
         assert_eq!(rules.find(&text), None);
         let bytes = text.len();

@@ -39,8 +39,7 @@ fn hold(connections: usize, limit_bytes: usize) {
         let _ = client.stream.write_all(&bytes);
         open.push((client, server));
     }
-    let name =
-        "wsguard_violations_total.policy.chat.direction.client.reason.overloaded.action.close";
+    let name = r#"wsguard_violations_total{policy="chat",direction="client",reason="overloaded",action="close"}"#;
     let fit = WORKERS * limit_bytes / (1 << 20);
     let refused = wait_for("what does not fit to be refused", || {
         let refused = counter(&envoy, name);

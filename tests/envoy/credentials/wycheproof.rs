@@ -1,5 +1,6 @@
 //! Wycheproof's cases for the algorithms that Envoy's BoringSSL verifies, through
-//! the filter in Envoy, where both verifiers must say what the unit tests hold.
+//! the filter in Envoy, where it must say what the unit tests hold; so must the
+//! module's own verifier of RSA. For ECDSA it has none, where there is a host.
 
 use crate::client::{Client, Request};
 use crate::support::{Envoy, bootstrap, trap_wasm};
@@ -40,7 +41,8 @@ fn envoy_and_the_filter_agree_on_the_cases_of_wycheproof() {
     let mut client = Client::connect(envoy.address());
     for case in &cases {
         let good = case.verdict == Verdict::Good;
-        assert_eq!(asked(&mut client, case), format!("Some([{good}, {good}])"), "{}", case.name);
+        let alone = good && case.algorithm.starts_with("RS");
+        assert_eq!(asked(&mut client, case), format!("Some([{good}, {alone}])"), "{}", case.name);
     }
     assert!(cases.len() > 3_000, "{}", cases.len());
 }

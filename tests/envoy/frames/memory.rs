@@ -26,8 +26,7 @@ fn unfinished_messages_fill_the_account_and_nothing_else() {
         json!({"thresholds": [{"max_connections": 10_000, "max_requests": 10_000}]});
     let envoy = Envoy::start(&bootstrap);
     let held = || counter(&envoy, "wsguard_buffered_bytes");
-    let overloaded =
-        "wsguard_violations_total.policy.chat.direction.client.reason.overloaded.action.close";
+    let overloaded = r#"wsguard_violations_total{policy="chat",direction="client",reason="overloaded",action="close"}"#;
     let request = Request::upgrade("/ws");
     let unfinished = frame(0x02, &[7; 64 << 10]);
     for _round in 0..2 {

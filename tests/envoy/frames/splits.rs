@@ -54,7 +54,6 @@ fn a_pattern_split_at_each_byte_is_caught_and_upstream_sees_none_of_it() {
         assert_eq!(connection.bytes.len(), 8);
     }
     // Events have a cap; the counter has none.
-    let violations = "wsguard_violations_total.policy.chat.direction.client";
-    let name = format!("{violations}.reason.rule_matched.action.close");
-    assert_eq!(counter(&envoy, &name), played);
+    let name = r#"wsguard_violations_total{policy="chat",direction="client",reason="rule_matched",action="close",rule="no-scripts"}"#;
+    assert_eq!(counter(&envoy, name), played);
 }

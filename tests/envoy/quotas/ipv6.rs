@@ -1,8 +1,8 @@
 //! Who is one address, where clients have many.
 
-use super::{Gate, labelled, policy, status};
+use super::{Gate, bootstrap, policy, status};
 use crate::client::{Client, Request};
-use crate::support::{Envoy, behind_a_proxy, bootstrap, listener, socket_address, wait_for};
+use crate::support::{Envoy, behind_a_proxy, listener, socket_address, wait_for};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
@@ -18,7 +18,7 @@ fn ipv6_clients_count_by_prefix_and_mapped_ipv4_ones_as_ipv4() {
     let mut coarse = policy("coarse", json!({"per_ip": 2}));
     coarse["quotas"]["ipv6_prefix"] = 48.into();
     let document = json!({"policies": [policy("chat", json!({"per_ip": 2})), coarse]});
-    let envoy = Envoy::start(&behind_a_proxy(labelled(&document, upstream.address)));
+    let envoy = Envoy::start(&behind_a_proxy(bootstrap(&document, upstream.address)));
     let address = envoy.address();
     let from = |path: &str, ip: &str| Request::upgrade(path).with("x-forwarded-for", ip);
 

@@ -1,6 +1,6 @@
 //! Users who are known only after their first message.
 
-use super::{labelled, policy};
+use super::{bootstrap, policy};
 use crate::client::{Client, Request, frame, text};
 use crate::frames::counter;
 use crate::peers::{Echo, Maker};
@@ -8,9 +8,8 @@ use crate::support::{Envoy, wait_for};
 use serde_json::json;
 
 /// What has come back.
-const PASSED: &str = "wsguard_messages_total.policy.late.direction.server";
-const DROPPED: &str =
-    "wsguard_violations_total.policy.late.direction.client.reason.message_rate.action.drop";
+const PASSED: &str = r#"wsguard_messages_total{policy="late",direction="server"}"#;
+const DROPPED: &str = r#"wsguard_violations_total{policy="late",direction="client",reason="message_rate",action="drop"}"#;
 
 #[test]
 fn a_users_limits_hold_from_its_first_message_on() {
@@ -22,7 +21,7 @@ fn a_users_limits_hold_from_its_first_message_on() {
     late["lifetime"] = json!({"push": true});
     late["client"] = json!({"rate": {"per_user": "10/10m"}, "on_violation": "drop"});
     let document = json!({"policies": [late]});
-    let envoy = Envoy::start_on(4, &labelled(&document, echo.address));
+    let envoy = Envoy::start_on(4, &bootstrap(&document, echo.address));
     let request = Request::upgrade("/late");
     let auth = text(&json!({"type": "auth", "token": crate::TEST_API_KEY}).to_string());
     // Whether it may stay: what it says behind its credential comes back, or its

@@ -1,6 +1,6 @@
 //! Crowds that come and go in every way, from many addresses at once.
 
-use super::{Gate, labelled, policy, status};
+use super::{Gate, bootstrap, policy, status};
 use crate::client::{Client, Request, frame};
 use crate::support::{Envoy, PATIENCE, behind_a_proxy};
 use serde_json::json;
@@ -110,7 +110,7 @@ fn storm(least: usize) {
     let upstream = Gate::start();
     let limits = json!({"per_ip": PER_IP, "total": TOTAL});
     let document = json!({"policies": [policy("chat", limits)]});
-    let bootstrap = behind_a_proxy(labelled(&document, upstream.address));
+    let bootstrap = behind_a_proxy(bootstrap(&document, upstream.address));
     let envoy = Envoy::start_on(4, &bootstrap);
     let (address, ends, stop) = (envoy.address(), Ends::default(), AtomicBool::new(false));
     let begin = Instant::now();

@@ -1,7 +1,7 @@
 //! The VM of one of two workers traps: its connections end, what they took is
 //! free after the lease, and not before, and everything else goes on.
 
-use super::{Gate, labelled, policy, status};
+use super::{Gate, bootstrap, policy, status};
 use crate::client::{Client, KEY, Request, frame, text};
 use crate::frames::counter;
 use crate::peers::{Echo, Maker};
@@ -17,7 +17,7 @@ const LIMIT: usize = 12;
 
 /// An Envoy of two workers whose VMs [`trap`] traps.
 fn start(document: &Value, upstream: SocketAddr) -> Envoy {
-    let mut bootstrap = balanced(behind_a_proxy(labelled(document, upstream)));
+    let mut bootstrap = balanced(behind_a_proxy(bootstrap(document, upstream)));
     let filters = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"];
     let filter = &mut filters[0]["typed_config"]["http_filters"][0]["typed_config"];
     filter["config"]["vm_config"]["code"]["local"]["filename"] =

@@ -30,7 +30,7 @@ fn proxied(document: &Value) -> Value {
 }
 
 fn gauge(envoy: &Envoy, policy: &str) -> usize {
-    crate::frames::counter(envoy, &format!("wsguard_connections.policy.{policy}"))
+    crate::frames::counter(envoy, &format!("wsguard_connections{{policy=\"{policy}\"}}"))
 }
 
 fn wait_for_gauge(envoy: &Envoy, policy: &str, value: usize) {

@@ -146,7 +146,8 @@ fn what_is_dropped_or_answered_leaves_the_connection_usable() {
             envoy.event(kind, Some(reason));
             is_usable(&mut client);
             let name = format!(
-                "wsguard_violations_total.policy.chat.direction.client.reason.{reason}.action.{action}"
+                "wsguard_violations_total{{policy=\"chat\",direction=\"client\",\
+                 reason=\"{reason}\",action=\"{action}\"}}"
             );
             assert!(counter(&envoy, &name) >= 3);
         }

@@ -9,7 +9,7 @@ use crate::upstream::{Recorder, Script, frames};
 use crate::{TEST_API_KEY, TEST_SECRET};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::net::SocketAddr;

@@ -3,16 +3,27 @@
 use super::wasm;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use wsguard::metric::Label;
 
 /// A bootstrap with one HTTP listener, wsguard with `document`, and `upstream`.
 pub fn bootstrap(document: &Value, upstream: SocketAddr) -> Value {
     json!({
         "admin": {"address": socket_address("127.0.0.1", 0)},
+        "stats_config": stats_tags(),
         "static_resources": {
             "listeners": [listener(document)],
             "clusters": [cluster(upstream)],
         },
     })
+}
+
+/// Makes labels of what stands in the names of metrics, as every example does.
+pub fn stats_tags() -> Value {
+    let tag = |label: Label| {
+        let name = label.name();
+        json!({"tag_name": name, "regex": format!(r"({name}=\.=(.*?);\.;)")})
+    };
+    json!({"stats_tags": Label::ALL.map(tag)})
 }
 
 /// The same with a proxy before Envoy that is trusted to say who the client is,
@@ -99,6 +110,7 @@ fn connection_manager(document: &Value) -> Value {
 pub fn bootstrap_of(listeners: &[Value], upstream: SocketAddr) -> Value {
     json!({
         "admin": {"address": socket_address("127.0.0.1", 0)},
+        "stats_config": stats_tags(),
         "static_resources": {"listeners": listeners, "clusters": [cluster(upstream)]},
     })
 }

@@ -79,7 +79,36 @@ func clients(url string, first, count int) {
 	all.Wait()
 }
 
+// Sends one message with all that gorilla/websocket has by default, and says how many bytes
+// came back.
+func send(url string, bytes int) {
+	connection, _, err := websocket.DefaultDialer.Dial(url, nil)
+	if err != nil {
+		say("end", 0, err)
+		return
+	}
+	defer connection.Close()
+	err = connection.WriteMessage(websocket.TextMessage, make([]byte, bytes))
+	if err != nil {
+		say("end", 0, err)
+		return
+	}
+	_, data, err := connection.ReadMessage()
+	if closed, ok := err.(*websocket.CloseError); ok {
+		say("end", closed.Code, closed.Text)
+	} else if err != nil {
+		say("end", 1006, err)
+	} else {
+		say("echo", len(data))
+	}
+}
+
 func main() {
+	if os.Args[1] == "send" {
+		bytes, _ := strconv.Atoi(os.Args[3])
+		send(os.Args[2], bytes)
+		return
+	}
 	if os.Args[1] == "server" {
 		fmt.Fprintln(os.Stderr, serve())
 		os.Exit(1)

@@ -85,10 +85,19 @@ impl States {
                 }
             }
         }
-        self.at_end.get(&(state & !MATCH)).into_iter().flatten().for_each(|pattern| found(*pattern));
+        self.at_end
+            .get(&(state & !MATCH))
+            .into_iter()
+            .flatten()
+            .for_each(|pattern| found(*pattern));
     }
 
-    pub(super) fn look_at(&self, text: &[u8], start: usize, most_bytes: usize) -> (Sighting, usize) {
+    pub(super) fn look_at(
+        &self,
+        text: &[u8],
+        start: usize,
+        most_bytes: usize,
+    ) -> (Sighting, usize) {
         let rest = text.get(start..).unwrap_or_default();
         let mut state = self.start(text, start);
         for (read, byte) in rest.iter().take(most_bytes).enumerate() {
@@ -158,7 +167,9 @@ impl<'p> Making<'p> {
         let mut holds = vec![[0; 4]; positions.symbols.len()];
         for (column, (class, _)) in kinds.iter().enumerate() {
             for symbol in holders.get(*class).into_iter().flatten() {
-                if let Some(word) = holds.get_mut(*symbol).and_then(|holds| holds.get_mut(column / 64)) {
+                if let Some(word) =
+                    holds.get_mut(*symbol).and_then(|holds| holds.get_mut(column / 64))
+                {
                     *word |= 1_u64 << (column % 64);
                 }
             }
@@ -214,7 +225,12 @@ impl<'p> Making<'p> {
 
     /// `None` where the table would have more entries.
     fn finish(mut self, most: usize) -> Option<States> {
-        let dead = State { positions: Vec::new(), before: Beside::Other, ended: Vec::new(), begins: false };
+        let dead = State {
+            positions: Vec::new(),
+            before: Beside::Other,
+            ended: Vec::new(),
+            begins: false,
+        };
         self.number(dead.clone())?;
         let mut starts = [DEAD; 5];
         for (start, before) in starts.iter_mut().zip(Beside::ALL) {

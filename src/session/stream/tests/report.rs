@@ -55,6 +55,27 @@ fn report_lets_nothing_through_that_it_cannot_read() {
     assert_eq!(rig.client(b"\xff\xff"), on(b"\xff\xff"), "and bytes pass unseen");
 }
 
+/// Also for a request that enforce would have refused, of which no answer is waited for.
+#[test]
+fn report_only_tells_that_upstream_has_not_answered() {
+    let mut rig = Rig::report();
+    rig.client(upgrade(""));
+    rig.host.advance(Duration::from_secs(15));
+    let outcome = rig.connection.on_tick();
+    assert_eq!((outcome.reset, outcome.refused), (false, Some(Reason::UpstreamHandshake)));
+    assert_eq!(rig.event()["event"], "reported");
+    rig.host.advance(Duration::from_secs(3600));
+    assert!(!rig.connection.on_tick().reset && rig.events().is_empty());
+    assert_eq!(rig.server(SWITCH), on(SWITCH));
+    assert_eq!(rig.event()["event"], "opened");
+    let mut rig = Rig::report();
+    rig.client(upgrade("").replace("Upgrade: websocket\r\n", ""));
+    rig.events();
+    rig.host.advance(Duration::from_secs(3600));
+    assert!(!rig.connection.on_tick().reset && rig.events().is_empty());
+    assert_eq!(rig.server("HTTP/1.1 204 X\r\n\r\n"), on("HTTP/1.1 204 X\r\n\r\n"));
+}
+
 /// Access logs show one reason, and Envoy ends the whole VM when it is given a
 /// second one.
 #[test]

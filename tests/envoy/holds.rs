@@ -1,0 +1,13 @@
+//! Where one client could hold up others, legal clients were turned away, or the
+//! operator was not told the truth: the inputs that outsiders found, and others of
+//! the same kinds, one file for each.
+
+mod close_codes;
+mod fragments;
+mod handshakes;
+mod log_formats;
+mod pinging;
+mod server_first;
+mod signatures;
+mod two_voices;
+mod unanswered;
