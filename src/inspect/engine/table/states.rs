@@ -140,6 +140,8 @@ struct Making<'p> {
     holds: Vec<[u64; 4]>,
     /// The links that begin at each position.
     links: Vec<Vec<&'p Link>>,
+    /// Which columns the positions behind each take.
+    followed: Vec<[u64; 4]>,
     /// The positions that a match may begin with, by column.
     first: Vec<Vec<usize>>,
     /// Whether a match ends with each position, whatever follows.
@@ -189,12 +191,25 @@ impl<'p> Making<'p> {
             besides,
             holds,
             links,
+            followed: vec![[0; 4]; positions.takes.len()],
             first: Vec::new(),
             ends: vec![false; positions.takes.len()],
             states: Vec::new(),
             numbers: HashMap::new(),
             next: Vec::new(),
         };
+        for link in &positions.links {
+            let mut columns = [0_u64; 4];
+            let takes = link.to.iter().filter_map(|to| positions.takes.get(*to));
+            for holds in takes.filter_map(|symbol| making.holds.get(*symbol)) {
+                columns.iter_mut().zip(holds).for_each(|(columns, holds)| *columns |= holds);
+            }
+            for from in &link.from {
+                if let Some(followed) = making.followed.get_mut(*from) {
+                    followed.iter_mut().zip(columns).for_each(|(all, columns)| *all |= columns);
+                }
+            }
+        }
         let always = positions.first.iter().filter(|edge| edge.0 == 0).flat_map(|edge| &edge.1);
         let always: Vec<usize> = always.copied().collect();
         let takes = |column| always.iter().copied().filter(|p| making.takes(*p, column)).collect();
@@ -279,6 +294,10 @@ impl<'p> Making<'p> {
     fn row(&mut self, state: &State) -> Option<()> {
         let mut asked: Option<(Beside, Vec<usize>, Vec<usize>)> = None;
         for column in 0..self.besides.len() {
+            if let Some(number) = self.same_as_start(state, column) {
+                self.next.push(number);
+                continue;
+            }
             let behind = self.besides.get(column).copied().unwrap_or(Beside::Other);
             // Columns that are alike for assertions mostly stand together.
             let (candidates, ended) = match &asked {
@@ -309,6 +328,25 @@ impl<'p> Making<'p> {
             self.next.push(number);
         }
         Some(())
+    }
+
+    /// The state behind a byte that nothing of a state takes: the one that the first of all
+    /// leads to, or where no match may begin any more, none.
+    fn same_as_start(&self, state: &State, column: usize) -> Option<u32> {
+        let is_taken = || state.positions.iter().any(|p| self.is_followed(*p, column));
+        if self.boundaries.is_some() || self.next.len() < 2 * self.besides.len() || is_taken() {
+            return None;
+        }
+        match state.begins {
+            true => self.next.get(self.besides.len() + column).copied(),
+            false => Some(DEAD),
+        }
+    }
+
+    /// Whether a position that may follow this one takes a byte of the column.
+    fn is_followed(&self, position: usize, column: usize) -> bool {
+        let word = self.followed.get(position).and_then(|columns| columns.get(column / 64));
+        word.is_some_and(|word| word >> (column % 64) & 1 == 1)
     }
 
     /// Positions that may follow a state where its next byte is beside it so.
