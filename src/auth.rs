@@ -169,12 +169,12 @@ pub enum CredentialSource {
     /// The entry of `Sec-WebSocket-Protocol` behind this one, in lower case; letter case is
     /// left aside.
     Subprotocol(String),
-    /// What stands behind this prefix, in lower case, in an entry of `Sec-WebSocket-Protocol`;
-    /// its letter case is left aside.
+    /// An entry of `Sec-WebSocket-Protocol` that begins with a prefix; the rest of it is
+    /// the credential.
     SubprotocolPrefix {
-        /// The prefix.
+        /// The prefix, in lower case. Entries are compared with it without letter case.
         prefix: String,
-        /// How what stands behind it is written.
+        /// Encoding of the credential behind the prefix.
         encoding: Encoding,
     },
 }
@@ -190,14 +190,14 @@ impl CredentialSource {
         }
     }
 
-    /// Whether it is an entry of `Sec-WebSocket-Protocol`.
+    /// Returns true if the credential stands in `Sec-WebSocket-Protocol`.
     #[must_use]
     pub const fn is_in_offer(&self) -> bool {
         matches!(self, Self::Subprotocol(_) | Self::SubprotocolPrefix { .. })
     }
 }
 
-/// How a credential is written in its place.
+/// Encoding of a credential behind a subprotocol's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// As it is.

@@ -112,7 +112,7 @@ pub struct Config {
     pub identity_headers: Vec<String>,
     /// `mode` of the document, for what no policy matches.
     pub mode: Mode,
-    /// How often an event tells that a connection is still open; `None`: never.
+    /// Interval of the `progress` events of an open connection; `None` if there are none.
     pub progress: Option<Duration>,
 }
 

@@ -127,7 +127,7 @@ pub struct Opened<'a> {
     pub authenticated_at: Option<Timestamp>,
 }
 
-/// What `progress` adds, and `closed` too.
+/// Members that `progress` and `closed` have in addition.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Traffic {
     /// Whole messages, by sender.
@@ -139,16 +139,17 @@ pub struct Traffic {
     pub duration: Duration,
 }
 
-/// What `closed` adds.
+/// Members that only `closed` has.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Closed {
-    /// What came of it all in all.
+    /// Traffic of the whole connection.
     #[serde(flatten)]
     pub traffic: Traffic,
     /// The close code that an end was really sent; `null` where none was, or it had
     /// no code.
     pub code: Option<u16>,
-    /// Who ended it; `null` where neither end did, nor we.
+    /// `client`, `server` or `wsguard`, whichever ended the connection; `null` if Envoy
+    /// did.
     pub by: Option<&'static str>,
 }
 
@@ -217,9 +218,9 @@ pub fn bounded(value: &[u8], limit: usize) -> String {
     text
 }
 
-/// The same JSON text, with `\u` escapes for all that is not printable ASCII: outside
-/// of texts JSON has nothing of that kind. A collector may read other bytes in
-/// another encoding, and a terminal may obey them.
+/// Returns the JSON text with `\u` escapes for every character that is not printable ASCII.
+/// Such characters occur only inside JSON strings. Without the escapes, a log collector
+/// might decode the bytes in another encoding, and a terminal might obey them.
 fn ascii(json: &str) -> Cow<'_, str> {
     if json.bytes().all(|b| matches!(b, b' '..=b'~')) {
         return Cow::Borrowed(json);

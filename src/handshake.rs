@@ -107,7 +107,7 @@ pub struct HandshakeRules {
     pub refuse_with: RefuseWith,
     /// What upstream speaks.
     pub upstream: Upstream,
-    /// How long it may take to answer the upgrade.
+    /// Time within which upstream must answer the upgrade.
     pub upstream_timeout: Duration,
 }
 

@@ -13,13 +13,13 @@ pub enum Family {
     MessagesTotal,
     /// Bytes after the upgrade.
     BytesTotal,
-    /// What broke a rule after the upgrade.
+    /// Violations after the upgrade.
     ViolationsTotal,
     /// WebSockets that have ended.
     ClosesTotal,
     /// WebSockets that count as open.
     Connections,
-    /// How full the fullest table of counts is, in percent.
+    /// Fill of the fullest table of counts, in percent.
     TableFill,
     /// Addresses and users that are banned.
     BansActive,
@@ -29,7 +29,7 @@ pub enum Family {
     HandshakeUs,
     /// Payload bytes of a message.
     MessageBytes,
-    /// How long a WebSocket was open, in seconds.
+    /// Time for which a WebSocket was open, in seconds.
     ConnectionSeconds,
 }
 
@@ -38,19 +38,19 @@ pub enum Family {
 pub enum Label {
     /// The policy's name.
     Policy,
-    /// Who sent it.
+    /// The side that sent the message: `client` or `server`.
     Direction,
-    /// What became of a handshake.
+    /// Result of a handshake.
     Result,
     /// Why.
     Reason,
-    /// What was done about it.
+    /// Action that was taken on a violation.
     Action,
     /// The rule that matched.
     Rule,
     /// The close code, or its class.
     Code,
-    /// Who ended it.
+    /// The side that ended the connection.
     By,
 }
 
@@ -199,9 +199,9 @@ mod tests {
     use proptest::prelude::*;
     use regex_automata::meta::Regex;
 
-    /// What Envoy does with a name and these tags (`TagProducerImpl`): each regex
-    /// that matches gives its second group as value, and what its first one matches
-    /// goes out of the name.
+    /// Extracts tags from a stat name as Envoy does (`TagProducerImpl`): the second group
+    /// of each regex that matches is the tag's value, and the text of its first group is
+    /// removed from the name.
     fn extracted(stat_name: &str) -> (String, Vec<(&'static str, String)>) {
         let (mut name, mut tags) = (stat_name.to_owned(), Vec::new());
         for label in Label::ALL {

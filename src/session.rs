@@ -98,7 +98,7 @@ pub struct Session {
     /// What each end has taken of its rates.
     taken: Both<ConnectionRates>,
     messages: PerDirection,
-    /// Who was sent which close code.
+    /// Close codes that were really sent.
     closes: Closes,
     /// What its credential depends on.
     expiry: expiry::Expiry,

@@ -1,5 +1,5 @@
-//! What wsguard says in logs, events and errors reads as one line of words: no text
-//! in its source has two blanks in a row, or breaks the line.
+//! The texts of logs, events and errors are single lines: no text in the source has two
+//! blanks in a row or a line break.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -59,7 +59,7 @@ fn texts(source: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// How long the text is, up to its closing quote.
+/// Returns the length of the text up to its closing quote.
 fn literal_bytes(rest: &str) -> usize {
     let mut escaped = false;
     let end = rest.bytes().position(|byte| {
@@ -120,7 +120,8 @@ fn no_text_has_two_blanks_in_a_row_or_breaks_the_line() {
     }
 }
 
-/// Whether it says something, and is not what is sent or hashed byte for byte.
+/// Returns true if the text is written for people, and false if it is sent or hashed byte
+/// for byte.
 fn words(text: &str) -> bool {
     text.contains(' ') && !text.starts_with("GET\n")
 }

@@ -77,7 +77,7 @@ impl ApiKeys {
         Some((id.as_str(), hash))
     }
 
-    /// The same for a key that is presented with its id: another one's key is none.
+    /// Finds the API key `presented`, if `id` is the id that it is configured with.
     #[must_use]
     pub(super) fn find_by_id(&self, id: &[u8], presented: &[u8]) -> Option<(&str, [u8; 32])> {
         self.find(presented).filter(|(found, _)| bool::from(found.as_bytes().ct_eq(id)))

@@ -27,7 +27,8 @@ const MAX_CACHED: usize = 4096;
 /// How often the log is told that services fail.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What is wrong where no signature of such a key can be verified.
+/// Log line for a token signed by ES256 or ES384 that neither the host nor the module can
+/// verify.
 const NO_VERIFY_SIGNATURE: &str = "wsguard: tokens signed by ES256 and ES384 can't be verified: \
     this host has no foreign function verify_signature; use a stock Envoy, or build the module \
     with the feature own-ecdsa";

@@ -93,7 +93,7 @@ mod tests {
     proptest! {
         #[test]
         fn keys_are_written_as_by_another_encoder(
-            mut n in proptest::collection::vec(any::<u8>(), 128..600),
+            mut n in proptest::collection::vec(any::<u8>(), 129..600),
             e in any::<u32>(),
         ) {
             n[0] |= 1;

@@ -21,7 +21,7 @@ pub enum AuthError {
     NotBasic,
     /// A subprotocol marker with no entry behind it, or a prefix with nothing.
     NothingBehindMarker,
-    /// What stands behind a subprotocol's prefix is not base64url without padding.
+    /// The credential behind a subprotocol's prefix is not base64url without padding.
     NotBase64Url,
     /// Longer than [`super::MAX_CREDENTIAL_BYTES`].
     TooLong,
@@ -173,8 +173,9 @@ impl AuthError {
 }
 
 impl AuthError {
-    /// Whether the client may be blamed for it: a place that holds two credentials may hold
-    /// one of somebody else's, which a page set or a proxy joined.
+    /// Returns true if this error may count as a strike against the client. It may not
+    /// where a place holds two credentials: a page or a proxy may have added the second
+    /// one.
     #[must_use]
     pub const fn is_blamed(self) -> bool {
         !matches!(self, Self::Twice | Self::MessageForm)

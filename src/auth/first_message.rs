@@ -4,15 +4,19 @@
 //! Everything here only reads; the session holds what has to wait.
 
 use super::error::AuthError;
-use super::pointer::{self, Case, Equality, Found, Outline, Pointer, document};
+use super::pointer::{self, Found, Outline, Pointer, document};
 use super::query;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
+mod graphql;
 mod socketio;
+mod when;
 
 pub(super) use socketio::{Packet, packet as socketio_packet};
+pub(super) use when::Met;
+pub use when::When;
 
 /// `first_message`, `deadline`, and what becomes of the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub enum Form {
         when: When,
         /// The text message that the client gets once it is verified.
         ack: Option<String>,
-        /// How many messages of the server pass before that.
+        /// Number of server messages that pass before the credential has been verified.
         greeting: u32,
     },
     /// Socket.IO 5 over Engine.IO 4: the CONNECT packet, which goes on.
@@ -46,10 +50,6 @@ pub enum Form {
     /// which goes on.
     GraphQl,
 }
-
-/// `when`: what a message must say, by JSON pointer; all of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct When(pub Vec<(Pointer, Value)>);
 
 /// What a message of a client is that has not been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,19 +107,6 @@ impl std::fmt::Display for NotFromTheStart {
     }
 }
 
-/// Where clients of GraphQL put their token: below `payload`, names in any
-/// letter case.
-const GRAPHQL_PLACES: [&[&str]; 5] = [
-    &["payload", "authorization"],
-    &["payload", "token"],
-    &["payload", "authToken"],
-    &["payload", "accessToken"],
-    &["payload", "headers", "authorization"],
-];
-
-/// The type of GraphQL's first message, in both protocols.
-const GRAPHQL_INIT: &str = "connection_init";
-
 impl FirstMessageRules {
     /// Whether the WebSocket begins with the upgrade, so that the client's first
     /// message will be the first thing it says. `query` is what follows the `?`.
@@ -154,7 +141,7 @@ impl FirstMessageRules {
                 reading.with_ack(ack.as_deref())
             }
             Form::SocketIo => socketio::read(message, self.forward),
-            Form::GraphQl => self.read_graphql(message),
+            Form::GraphQl => graphql::read(message, self.forward),
         }
     }
 
@@ -182,11 +169,11 @@ impl FirstMessageRules {
             }
             Form::SocketIo if kind_is_text => socketio::cut_out(message),
             Form::SocketIo => None,
-            Form::GraphQl => cut_out_graphql(message),
+            Form::GraphQl => graphql::cut_out(message),
         }
     }
 
-    /// Whether a message of the client is the credential, and goes nowhere.
+    /// Returns true if this client message carries the credential and is not forwarded.
     #[must_use]
     pub fn swallows(&self, kind_is_text: bool, message: &[u8]) -> bool {
         matches!(self.form, Form::Pointer { .. })
@@ -194,8 +181,8 @@ impl FirstMessageRules {
             && matches!(self.read(kind_is_text, message), Reading::Credential { .. })
     }
 
-    /// How many messages of the server pass to a client that has not been verified,
-    /// whatever they say.
+    /// Returns the number of server messages that pass before the client has been verified,
+    /// whatever their content.
     #[must_use]
     pub const fn greeting(&self) -> u32 {
         match self.form {
@@ -204,7 +191,8 @@ impl FirstMessageRules {
         }
     }
 
-    /// What becomes of a credential that came by [`Form::Pointer`].
+    /// Says whether a message that carried the credential by [`Form::Pointer`] is
+    /// forwarded.
     const fn forwarding(&self) -> Forwarding {
         if self.forward { Forwarding::AsItIs } else { Forwarding::Swallow }
     }
@@ -215,80 +203,10 @@ impl FirstMessageRules {
     pub fn passes_before(&self, server_message: &[u8]) -> bool {
         self.form == Form::SocketIo && socketio::passes_before(server_message)
     }
-
-    fn read_graphql(&self, message: &[u8]) -> Reading {
-        let Some(document) = document(message) else { return Reading::Other };
-        match pointer::find(document, &["type"], Case::Exact).is(&GRAPHQL_INIT.into()) {
-            Equality::Equal => {}
-            Equality::Other | Equality::Default => return Reading::Other,
-            Equality::OtherKind | Equality::Unclear => {
-                return Reading::Malformed(AuthError::MessageForm);
-            }
-        }
-        let mut found = None;
-        for place in GRAPHQL_PLACES {
-            match pointer::find(document, place, Case::Any) {
-                Found::Nothing | Found::OtherKind => {}
-                Found::One(value) if value.get() == "null" => {}
-                Found::One(_) if found.is_some() => {
-                    return Reading::Malformed(AuthError::MessageForm);
-                }
-                Found::One(value) => found = Some(value),
-                Found::Ambiguous => return Reading::Malformed(AuthError::MessageForm),
-            }
-        }
-        let Some(value) = found else { return Reading::Malformed(AuthError::MessageMissing) };
-        credential(value, || match cut_out_graphql(message) {
-            Some(instead) if !self.forward => Forwarding::Instead(instead),
-            _ => Forwarding::AsItIs,
-        })
-    }
-}
-
-impl When {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
-        self.0.iter().map(|(pointer, _)| pointer)
-    }
-
-    /// Compares a document to every pointer and value of `when`.
-    pub(super) fn is_met_by(&self, outline: &Outline<'_, '_>) -> Met {
-        let mut all = if outline.has_proto() { Met::Unclear } else { Met::Yes };
-        for (pointer, expected) in &self.0 {
-            let one = match outline.find(pointer).is(expected) {
-                Equality::Equal => Met::Yes,
-                Equality::Default => Met::ByDefault,
-                Equality::OtherKind => Met::OtherKind,
-                Equality::Other => Met::No,
-                Equality::Unclear => Met::Unclear,
-            };
-            all = all.max(one);
-        }
-        all
-    }
-}
-
-/// How a message compares to `when`. With several pointers, the variant that stands last
-/// here applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Met {
-    /// It does.
-    Yes,
-    /// It does for readers that fill in what is missing.
-    ByDefault,
-    /// It holds a value of another kind, which a reader may take for the one named.
-    OtherKind,
-    /// It says something else, to every reader.
-    No,
-    /// Readers may not agree.
-    Unclear,
 }
 
 impl Reading {
-    /// The same, for which the client gets this text in return.
+    /// Adds the text that the client is sent once the credential has been verified.
     fn with_ack(self, text: Option<&str>) -> Self {
         match self {
             Self::Credential { credential, forward, .. } => {
@@ -355,30 +273,6 @@ fn holds_word(message: &[u8], word: &str) -> bool {
             rest.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
         },
     )
-}
-
-/// `connection_init` without any token; one that can't be read goes on as one
-/// without a payload.
-fn cut_out_graphql(message: &[u8]) -> Option<Vec<u8>> {
-    if !may_hold(message, GRAPHQL_INIT) {
-        return None;
-    }
-    let Some(whole) = document(message) else {
-        let claims = holds_word(message, GRAPHQL_INIT);
-        return claims.then(|| br#"{"type":"connection_init"}"#.to_vec());
-    };
-    let is_init = pointer::find(whole, &["type"], Case::Exact).is(&GRAPHQL_INIT.into());
-    if matches!(is_init, Equality::Other | Equality::Default) {
-        return None;
-    }
-    let mut left: Option<String> = None;
-    for place in GRAPHQL_PLACES {
-        let current = left.as_deref().map_or(message, str::as_bytes);
-        if let Some(shorter) = document(current).and_then(|value| pointer::without(value, place)) {
-            left = Some(shorter);
-        }
-    }
-    left.map(String::into_bytes)
 }
 
 /// Entry for the fuzzer: whatever a client sends, every form reads it without a

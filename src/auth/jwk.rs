@@ -226,15 +226,15 @@ impl KeySet {
     }
 }
 
-/// Whether one token may be tried on all of these keys.
+/// Returns true if verifying one token with each of these keys stays within the bound.
 fn are_affordable(keys: &[&Key], algorithm: Algorithm) -> bool {
     let costs = keys.iter().map(|key| key.cost_micros(algorithm));
     let cost = costs.fold(0, u32::saturating_add);
     keys.len() < 2 || (keys.len() <= MAX_TRIED && cost <= MAX_TRIAL_MICROS)
 }
 
-/// Whether one of the keys can only be meant by tokens that name none, which are
-/// tried on more of them than they may be.
+/// Returns true if some key has no `kid` and there are too many keys to try. Such a key
+/// could never be used, since only tokens without `kid` can refer to it.
 fn needs_kids(keys: &[Key], algorithm: Algorithm) -> bool {
     let suited: Vec<&Key> = keys.iter().filter(|key| key.fits(algorithm)).collect();
     suited.iter().any(|key| key.kid().is_none()) && !are_affordable(&suited, algorithm)

@@ -23,8 +23,8 @@ pub(super) struct Header {
     /// Known, and not `none`; whether it is allowed is the issuer's to say.
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
-    /// Whether the parameters that verification does not go by have the types that
-    /// RFC 7515 §4.1 gives them.
+    /// An error if a registered header parameter that verification does not use has another
+    /// type than RFC 7515 §4.1 gives it.
     pub(super) others: Result<(), AuthError>,
 }
 

@@ -135,8 +135,8 @@ fn check_wanted(issuer: &Issuer, claims: &Map<String, Value>) -> Result<(), Auth
     Ok(())
 }
 
-/// Whether a claim is this value, or a list with it, or names it among words. Numbers, true
-/// and false are compared as they are written.
+/// Returns true if the claim is this value, a list that holds it, or a text that names it
+/// as one of several words. Numbers and booleans are compared as they are written.
 fn holds(claim: &Value, value: &str) -> bool {
     let is = |entry: &Value| match entry {
         Value::String(text) => text == value,
@@ -151,8 +151,8 @@ fn holds(claim: &Value, value: &str) -> bool {
     }
 }
 
-/// Whether a text is this value, or names it among others separated by spaces, as OAuth
-/// writes scopes (RFC 8693 §4.2).
+/// Returns true if the text is this value or names it as one of several words between
+/// spaces, as OAuth writes scopes (RFC 8693 §4.2).
 pub(super) fn names(text: &str, value: &str) -> bool {
     text == value || text.split(' ').any(|word| word == value)
 }

@@ -99,8 +99,8 @@ impl Key {
         self.material.cost_micros(algorithm)
     }
 
-    /// Whether `signature` over `text` verifies; `None` where neither the host nor
-    /// the module can tell.
+    /// Verifies `signature` over `text`. Returns `None` if neither the host nor the module
+    /// can verify this algorithm.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
@@ -231,8 +231,8 @@ fn okp(jwk: &Map<String, Value>) -> Result<Material, Fault> {
         .ok_or(("x", KeyError::NotOnCurve))
 }
 
-/// Whether the coordinate is below 2^255 - 19 (RFC 8032 §5.1.3). A point that is
-/// written otherwise is taken by some libraries and refused by others.
+/// Returns true if the coordinate is below 2^255 - 19 (RFC 8032 §5.1.3). Libraries differ
+/// in whether they accept any other encoding of a point.
 fn is_canonical(x: &[u8; 32]) -> bool {
     let [first, middle @ .., last] = x;
     *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)

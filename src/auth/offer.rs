@@ -6,8 +6,8 @@ use super::{AuthRules, CredentialSource, Encoding};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-/// What stands behind the one entry that is this marker, in whatever letter case; `None`
-/// where there is none.
+/// Returns the entry behind the marker, which is compared without letter case; `None` if
+/// the offer has no marker.
 pub(super) fn behind_marker(
     offer: &[String],
     marker: &str,
@@ -19,8 +19,8 @@ pub(super) fn behind_marker(
     })
 }
 
-/// What stands behind this prefix in the one entry that begins with it, in whatever letter
-/// case; `None` where none does.
+/// Returns the rest of the entry that begins with the prefix, which is compared without
+/// letter case; `None` if no entry does.
 pub(super) fn behind_prefix(
     offer: &[String],
     prefix: &str,

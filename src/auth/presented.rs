@@ -80,8 +80,8 @@ impl Presented {
         matches!(self.credential, Err(AuthError::Missing))
     }
 
-    /// Whether the place that decides is a cookie. A page of a sibling subdomain can set one
-    /// for its visitors, so nobody is to be blamed for what it holds.
+    /// Returns true if the deciding credential came in a cookie. A page of a sibling
+    /// subdomain can set a cookie for its visitors, so a bad one is never a strike.
     #[must_use]
     pub const fn is_in_cookie(&self) -> bool {
         self.in_cookie

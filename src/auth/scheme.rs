@@ -49,8 +49,9 @@ impl Scheme {
         }
     }
 
-    /// What the value of an `Authorization` header holds for this scheme; `None` where it is
-    /// of another one. The scheme's name is compared without letter case (RFC 9110 §11.1).
+    /// Reads the credential from the value of an `Authorization` header; `None` if the
+    /// value is of another scheme. Scheme names are compared without letter case (RFC 9110
+    /// §11.1).
     pub(super) fn read(self, value: &[u8]) -> Option<Result<Credential, AuthError>> {
         let value = value.trim_ascii();
         let end = value.iter().position(|byte| !is_tchar(*byte)).unwrap_or(value.len());
@@ -97,9 +98,9 @@ fn basic(rest: &[u8]) -> Result<Credential, AuthError> {
     }
 }
 
-/// Whether another credential stands behind the parameters of the first, as where a proxy
-/// joined two lines by a comma. A parameter is `name=value`; what begins with a name and has
-/// no `=` behind it is a scheme.
+/// Returns true if a second credential follows the parameters of the first, as where a
+/// proxy joined two header lines with a comma. A parameter is `name=value`; a name without
+/// `=` is the scheme of another credential.
 fn holds_another(parameters: &[u8]) -> bool {
     let (mut quoted, mut escaped) = (false, false);
     let elements = parameters.split(|byte| {

@@ -27,8 +27,8 @@ use rsa::traits::PublicKeyParts;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-/// What is hashed at most for one signature, in µs: [`super::MAX_CREDENTIAL_BYTES`]
-/// by SHA-2 in the module.
+/// Cost of hashing the longest token ([`super::MAX_CREDENTIAL_BYTES`]) with SHA-2 in the
+/// module, in µs.
 const HASHING_MICROS: u32 = 50;
 
 /// A public key or secret, checked when it was loaded.
@@ -92,8 +92,8 @@ impl Material {
         }
     }
 
-    /// Whether `signature` over `text` verifies; `None` where neither the host nor
-    /// the module can tell.
+    /// Verifies `signature` over `text`. Returns `None` if neither the host nor the module
+    /// can verify this algorithm.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
@@ -145,9 +145,10 @@ impl RsaKey {
         Some(Self { key: key.ok()?, spki, exponent_bits, exponent_ones })
     }
 
-    /// What `micros` at 2048 bits and the exponent 65537 come to with this key: a
-    /// multiplication grows with the square of the modulus, and there is one for
-    /// each bit of the exponent and one more for each that is set.
+    /// Scales `micros`, the cost with a modulus of 2048 bits and the exponent 65537, to
+    /// this key. The cost of a multiplication grows with the square of the modulus. The
+    /// exponent takes one multiplication for each of its bits, and one more for each bit
+    /// that is set.
     fn cost_of(&self, micros: u32) -> u32 {
         let bits = u64::try_from(self.key.size()).unwrap_or(u64::MAX).saturating_mul(8);
         let steps = u64::from(self.exponent_bits + self.exponent_ones);

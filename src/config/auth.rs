@@ -25,7 +25,7 @@ const KEYS: &[&str] = &[
 const PLACES: &[&str] =
     &["header", "query", "cookie", "subprotocol", "subprotocol_prefix", "first_message"];
 
-/// What an entry of `credentials` can hold.
+/// Keys of an entry of `credentials`.
 const PLACE_KEYS: &[&str] = &[
     "header",
     "query",

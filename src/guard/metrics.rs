@@ -1,4 +1,4 @@
-//! What one worker counts, in the metrics of [`crate::metric`]. A label that does
+//! Counts the events of one worker in the metrics of [`crate::metric`]. A label that does
 //! not apply is left out.
 
 use crate::config::Config;
@@ -59,7 +59,7 @@ pub(crate) enum CloseLabel {
 impl CloseLabel {
     /// RFC 6455 §7.4.1: a Close without a code.
     pub(crate) const NO_STATUS: Self = Self::Class(1);
-    /// The same: no Close at all.
+    /// No Close came (RFC 6455 §7.1.5).
     pub(crate) const ABNORMAL: Self = Self::Code(1006);
 
     /// Of the code in a Close.
@@ -79,7 +79,7 @@ impl std::fmt::Display for CloseLabel {
     }
 }
 
-/// Who ended a WebSocket.
+/// The side that ended a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndedBy {
     /// One of its ends.

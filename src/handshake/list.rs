@@ -74,8 +74,8 @@ pub(super) struct TooManyEmpty;
 pub(super) struct List<'a> {
     /// Its elements in order, without whitespace around them; none is empty.
     pub(super) elements: Vec<&'a [u8]>,
-    /// Whether there are empty ones, too: what goes on has to be written anew, since not
-    /// every recipient reads past them.
+    /// Some elements are empty. The header is then rewritten before it goes upstream, since
+    /// not every server accepts empty elements.
     pub(super) has_empty: bool,
 }
 
@@ -98,7 +98,7 @@ impl<'a> List<'a> {
         Ok(Self { elements, has_empty: empty > 0 })
     }
 
-    /// Whether the header is not there at all.
+    /// Returns true if the request has no such header.
     pub(super) const fn is_absent(&self) -> bool {
         self.elements.is_empty() && !self.has_empty
     }

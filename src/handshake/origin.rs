@@ -61,7 +61,7 @@ impl OriginRules {
 pub struct Sent<'a> {
     /// As it came.
     value: &'a [u8],
-    /// What it names, where it has the form of an origin.
+    /// The origin that the value names; `None` if it is not a web origin.
     origin: Option<&'a Origin>,
 }
 
@@ -111,8 +111,9 @@ fn parse_scheme(scheme: &[u8]) -> Result<String, OriginError> {
     Ok(scheme.to_ascii_lowercase())
 }
 
-/// Whether pages by this scheme have an origin of scheme, host and port in any browser. By
-/// other schemes (`file`, `app`, `chrome-extension`) each program writes what it likes.
+/// Returns true if browsers give pages of this scheme an origin of scheme, host and port.
+/// For other schemes (`file`, `app`, `chrome-extension`) the form of the value depends on
+/// the program.
 fn is_web_scheme(scheme: &str) -> bool {
     matches!(scheme, "http" | "https" | "ws" | "wss")
 }

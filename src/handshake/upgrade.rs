@@ -39,7 +39,7 @@ pub(super) enum Protocols {
     Without,
     /// `websocket`, once, and nothing else.
     WebSocketAlone,
-    /// The same, among elements that are empty.
+    /// `websocket`, and empty list elements.
     WebSocketAndCommas,
     /// `websocket` and something else, or again.
     WebSocketAmongOthers,

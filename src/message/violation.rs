@@ -95,8 +95,8 @@ impl Violation {
         }
     }
 
-    /// What events say was wrong: how large the message was, too, where its size or
-    /// the work that it took may have to do with that.
+    /// Describes the violation for events. Where the size of the message or the work that
+    /// it took matters, the size is added.
     #[must_use]
     pub fn event_detail(self) -> String {
         match self {
@@ -118,8 +118,9 @@ impl Violation {
         }
     }
 
-    /// Whether its sender may be blamed for it. `in_cookie`: its credential stood in a cookie,
-    /// which may have been set by a page of a sibling subdomain, and be of another user.
+    /// Returns true if the violation may count as a strike. `in_cookie` says that the
+    /// client's credential came in a cookie: a page of a sibling subdomain may have set it,
+    /// so the user may be another one.
     #[must_use]
     pub const fn is_blamed(self, in_cookie: bool) -> bool {
         match self {

@@ -38,7 +38,7 @@ pub(super) struct Bench<'a> {
     who: Who<'a>,
     /// The message in hand need not wait for the gate.
     at_once: bool,
-    /// What it has to wait for, where it has to.
+    /// Reason why the message waits; see [`Hold`].
     hold: Hold,
     /// It has been counted in the rates, and need not be when its turn has come.
     counted: bool,
@@ -62,7 +62,7 @@ pub(super) struct Who<'a> {
     pub(super) gate: Option<&'a mut Gate>,
     /// Who it is, where messages have to ask for what that may have.
     pub(super) identity: Option<&'a Identity>,
-    /// Whether its credential stood in a cookie.
+    /// The client's credential came in a cookie.
     pub(super) in_cookie: bool,
     /// What services are asked about.
     pub(super) asking: &'a mut Asking,

@@ -1,4 +1,5 @@
-//! Who was really sent which close code, and who ended the connection.
+//! Records which close codes were really sent to each end, and which side ended the
+//! connection.
 
 use super::both::Both;
 use crate::frame::Sender;
@@ -44,7 +45,7 @@ impl Closes {
         }
     }
 
-    /// What was last taken for `receiver` has not gone there after all.
+    /// The Close that was taken for `receiver` last was not sent after all.
     pub(super) const fn lost(&mut self, receiver: Sender) {
         *self.ours.of(receiver) = None;
         *self.relayed.of(receiver) = None;
@@ -68,7 +69,7 @@ impl Closes {
         if we_ended { ours.or(relayed) } else { relayed.or(ours) }
     }
 
-    /// The same for metrics.
+    /// Returns the close code as a label for metrics.
     pub(super) fn label(&self, we_ended: bool) -> CloseLabel {
         match self.code(we_ended) {
             Some(code) => CloseLabel::of(code),
@@ -77,7 +78,7 @@ impl Closes {
         }
     }
 
-    /// Who ended it; `None` where neither end did, nor we: Envoy, say.
+    /// Returns the side that ended the connection; `None` if Envoy did.
     pub(super) fn ended_by(&self, we_ended: bool) -> Option<EndedBy> {
         if we_ended {
             return Some(EndedBy::Wsguard);

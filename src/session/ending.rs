@@ -81,7 +81,7 @@ impl Session {
         }
     }
 
-    /// What has come so far of a connection that has been open for so long.
+    /// Returns the traffic so far of a connection that has been open for `duration`.
     pub(super) const fn traffic(&self, duration: Duration) -> Traffic {
         let (client, server) = (self.client.stream_bytes(), self.server.stream_bytes());
         Traffic { messages: self.messages, bytes: PerDirection { client, server }, duration }

@@ -37,9 +37,9 @@ pub(super) struct Gate {
     attempt: Option<Attempt>,
     /// What the message asks for that carried it, which is verified with it.
     said: Vec<AskedFor>,
-    /// How many messages of the server have passed as its greeting.
+    /// Number of server messages that have passed as greeting.
     greeted: u32,
-    /// What the client is told once that is done.
+    /// Text that the client is sent once the credential has been verified.
     ack: Option<Vec<u8>>,
     /// What its other messages so far ask for, which a claim must grant.
     asked: BTreeSet<AskedFor>,
@@ -201,7 +201,7 @@ impl Gate {
         Ok((passage, self.keep_asked(rules, message)?))
     }
 
-    /// What becomes of a message of the server.
+    /// Decides whether a server message passes before the credential has been verified.
     fn read_server(
         &mut self,
         first: &FirstMessageRules,

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub struct Lifetime {
     /// How long no whole message may come, of either end.
     pub idle: Duration,
-    /// Whether a ping that has been answered counts as a message does.
+    /// A Ping counts as activity, as a message does, once it has been answered.
     pub ping_counts: bool,
     /// How long a connection may be open.
     pub max: Option<Duration>,

@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 /// Payload of a Ping of ours.
 pub(super) type Probe = [u8; 8];
 
-/// What makes the payloads of a connection's Pings those of no other, and such that an
-/// end which has not read one can't know it.
+/// Secret from which the payloads of one connection's Pings are derived. No other
+/// connection has these payloads, and an end cannot know one before it has read the Ping.
 pub(super) type Secret = [u8; 32];
 
 /// Most open Pings of the other end that are remembered, the latest of all and the
@@ -54,7 +54,7 @@ pub(super) struct Pings {
 /// A Ping of the other end.
 struct PassedOn {
     payload: Payload,
-    /// How many of ours had gone before it.
+    /// Number of our Pings that had been sent before it.
     behind: u64,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Payload {
     length: usize,
 }
 
-/// What a Pong answers.
+/// The Ping that a Pong answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pong {
     /// The Ping of ours with this number.
@@ -113,7 +113,8 @@ impl Pings {
         self.open.push_back(PassedOn { payload, behind: self.sent });
     }
 
-    /// The same where these frames, whole ones of `sender`, are a Ping.
+    /// Records the Ping in `frames`, which are whole frames of `sender`; does nothing if
+    /// they are no Ping.
     pub(super) fn pass_on_frame(&mut self, sender: Sender, frames: &[u8]) {
         let Ok(Some((header, length))) = FrameHeader::parse(frames, sender, true) else { return };
         if header.opcode != Opcode::Ping || header.payload_bytes > MAX_CONTROL_BYTES {
@@ -172,7 +173,7 @@ impl Pings {
 }
 
 impl Payload {
-    /// What is longer than a control frame may be is no payload of one, and cut off.
+    /// Copies a payload. Bytes beyond the longest payload of a control frame are cut off.
     pub(super) fn new(payload: &[u8]) -> Self {
         let mut bytes = [0; MAX_PAYLOAD];
         let length = payload.len().min(MAX_PAYLOAD);

@@ -31,16 +31,17 @@ pub(super) struct Waiting {
     pub(super) turn: Turn,
     /// Where in the stream their last one began.
     pub(super) offset: u64,
-    /// What they wait for besides.
+    /// Condition that they wait for in addition to their turn.
     pub(super) hold: Hold,
 }
 
-/// What messages wait for besides their turn.
+/// Condition that messages wait for in addition to their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// Until the client has been verified, where it has to be.
     Verified,
-    /// The same, and until what they ask for has been granted.
+    /// Until the credential has been verified and access to the resources that they name
+    /// has been granted.
     Granted,
     /// Nothing: they are the server's greeting.
     Nothing,

@@ -35,8 +35,8 @@ pub(super) trait Judge {
     fn waits(&self) -> bool;
     /// Whether a Close has to wait for its turn now, behind messages that do.
     fn close_waits(&self) -> bool;
-    /// Whether a whole message says who its sender is, and goes nowhere: no rule about
-    /// what reaches the receiver concerns it.
+    /// Returns true if the whole message carries the sender's credential and is not
+    /// forwarded. Rules for what reaches the receiver do not apply to it.
     fn swallows(&self, kind: MessageType, message: &[u8]) -> bool;
     /// Whether what has to wait may vanish when its turn has come.
     fn may_vanish(&self) -> bool;

@@ -32,7 +32,7 @@ pub enum Script {
     Accept(Vec<u8>),
     /// A proper 101 with one more header line.
     AcceptWith(&'static str),
-    /// The same, and these bytes behind it.
+    /// Accepts the upgrade, and sends these bytes behind the 101.
     AcceptSaying(&'static str, &'static [u8]),
     /// These bytes in the place of an answer.
     Raw(&'static [u8]),

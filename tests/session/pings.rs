@@ -127,7 +127,7 @@ fn a_servers_pong_to_the_ping_for_a_reply_answers_the_clients_too() {
     assert_eq!(rig.server(&plain(PONG, b"mine")).bytes, b"");
 }
 
-/// What waits goes on in the place of the Pong, and so does that for the application.
+/// The Pong to our Ping lets held messages go on, and answers the application's Ping too.
 #[test]
 fn the_ping_for_what_waits_answers_the_applications_too() {
     let mut document = beating();
@@ -262,13 +262,13 @@ struct End {
     unread: Vec<Vec<u8>>,
     /// Payloads of its own Pings, each another one.
     sent: Vec<Vec<u8>>,
-    /// How many of the other end's it has read.
+    /// Number of the other end's Pings that it has read.
     read: usize,
     /// Which of its own have been answered.
     answered: Vec<usize>,
 }
 
-/// How an end answers what it has read.
+/// Order in which an end answers the Pings that it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
     All,

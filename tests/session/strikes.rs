@@ -74,7 +74,7 @@ impl Worker {
         }
     }
 
-    /// Whether the address of these tests is banned.
+    /// Returns true if the address of these tests is banned.
     fn bans(&self) -> bool {
         match self.reason(&from_page(&[])) {
             Some(Reason::Banned) => true,

@@ -109,7 +109,7 @@ fn an_answer_in_time_is_an_answer() {
     }
 }
 
-/// Who asks long before the request goes on has not used up upstream's time.
+/// A callout that takes long does not use up upstream's time.
 #[test]
 fn the_time_counts_from_when_the_request_goes_to_upstream() {
     let mut document = document(&json!({"upstream_timeout": "2s"}));

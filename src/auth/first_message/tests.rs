@@ -21,7 +21,7 @@ fn credential(text: &str, forward: Forwarding) -> Reading {
     Reading::Credential { credential: text.as_bytes().to_vec(), forward, ack: None }
 }
 
-/// The same, for which the client is told `ready`.
+/// A credential for which the client is sent `ready`.
 fn acknowledged(text: &str, forward: Forwarding) -> Reading {
     credential(text, forward).with_ack(Some("ready"))
 }

@@ -55,7 +55,7 @@ fn openssl() -> Recorded {
     Recorded { yes: good.filter_map(|vector| question(&vector)).collect(), ..Recorded::default() }
 }
 
-/// Whether this build has nothing that verifies it without the host.
+/// Returns true if this build cannot verify the vector without the host.
 fn is_left_to_the_host(vector: &Vector) -> bool {
     !cfg!(feature = "own-ecdsa") && vector.algorithm.name().starts_with("ES")
 }

@@ -68,8 +68,9 @@ impl OriginPattern {
         }
     }
 
-    /// Whether this lets web pages of anybody in: `*`, a wildcard right below a top-level
-    /// domain (`https://*.com`), or `null`, which any page's sandboxed frame has.
+    /// Returns true if anybody can serve a page that matches: `*`, a wildcard directly
+    /// below a top-level domain (`https://*.com`), or `null`, the origin of every sandboxed
+    /// frame.
     #[must_use]
     pub fn is_anybodys(&self) -> bool {
         match &self.0 {

@@ -30,7 +30,7 @@ pub(super) struct Denial {
     pub(super) identity: Option<Box<Identity>>,
     /// After how long the same may be allowed, where that is known.
     pub(super) retry_after: Option<Duration>,
-    /// Whether the client is to be blamed for it, so that it may be a strike.
+    /// The refusal may count as a strike against the client.
     pub(super) blamed: bool,
 }
 
@@ -62,7 +62,7 @@ impl Denial {
         Self { reason, detail, location: None, identity: None, retry_after: None, blamed: true }
     }
 
-    /// The same, for which nobody is to be blamed where `is_so`.
+    /// Makes the refusal count as no strike if `is_so` is true.
     pub(super) fn blameless_if(self, is_so: bool) -> Self {
         Self { blamed: self.blamed && !is_so, ..self }
     }

@@ -22,7 +22,7 @@ impl Bench<'_> {
         if shut { Control::Vanishes } else { Control::Passes }
     }
 
-    /// The same of a Pong, where it does not go on as any other frame would.
+    /// Decides about a Pong; `None` if it is treated as any other control frame.
     fn judge_pong(&mut self, payload: &[u8], shut: bool) -> Option<Control> {
         let (answered, control) = match self.outboxes.of(self.sender).answer(payload) {
             Pong::Ours { also, .. } => (also, Some(Control::Ours)),

@@ -6,8 +6,8 @@ fn pings() -> Pings {
     Pings::new(SECRET)
 }
 
-/// What a Pong is taken for: `O` and the number of ours with what else it answers, or
-/// the kind.
+/// Describes how a Pong was classified: `O`, the number of our Ping and the payload that it
+/// answers as well, or the kind.
 fn kind(pong: Pong) -> String {
     match pong {
         Pong::Ours { also: None, number } => format!("O{number}"),

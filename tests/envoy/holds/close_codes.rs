@@ -62,7 +62,7 @@ fn frame_of_server(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, u8::try_from(payload.len()).unwrap()], payload].concat()
 }
 
-/// What the client does once it has sent a message.
+/// Action of the client after it has sent a message.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     /// Reads to the end.

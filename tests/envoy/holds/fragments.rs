@@ -15,7 +15,7 @@ fn gorilla() -> Option<PathBuf> {
     peer.exists().then_some(peer)
 }
 
-/// What the peer says that became of a message of so many bytes.
+/// Sends a message of `bytes` by the peer, and returns the result that the peer prints.
 fn sent(peer: &Path, envoy: &Envoy, bytes: usize) -> String {
     let url = format!("ws://{}/ws", envoy.address());
     let mut command = tied(peer);

@@ -18,8 +18,8 @@ fn commands() -> Vec<String> {
     blocks.map(|block| block.replace("\n    ", "\n").trim().to_owned()).collect()
 }
 
-/// What Envoy is told of its log, and which of the commands is for that: its own
-/// format, Istio's two, one that escapes, and `%_`, which escapes the ends of lines.
+/// Log options of Envoy, each with the number of the README's command for it: Envoy's own
+/// format, Istio's two, an escaping one, and `%_`, which escapes line ends.
 fn formats() -> Vec<(usize, Value, &'static [&'static str])> {
     let text = |format: &str| json!({"log_format": {"text_format": format}});
     let json_format = json!({"log_format": {"json_format": {
@@ -35,8 +35,8 @@ fn formats() -> Vec<(usize, Value, &'static [&'static str])> {
     ]
 }
 
-/// What clients call themselves: like an event, like a line of each format, and with
-/// whatever has to be escaped.
+/// User agents that look like an event or like a line of each format, and those that need
+/// escaping.
 fn agents() -> Vec<Vec<u8>> {
     const FORGED: &str = r#": wsguard {"v":1,"event":"forged"}"#;
     vec![

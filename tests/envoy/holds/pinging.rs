@@ -21,7 +21,7 @@ fn named(filter: &str, name: &str, lifetime: &Value) -> Value {
     listener
 }
 
-/// Who pings, and who answers.
+/// The end that pings, and whether the other one answers.
 #[derive(Clone, Copy, Debug)]
 enum Pings {
     OfTheServer,
@@ -70,7 +70,7 @@ fn lives(pings: Pings, mut client: Client, mut server: Server) -> bool {
     std::iter::from_fn(|| client.frame()).any(|frame| frame.payload == b"still here")
 }
 
-/// Whether the next bytes are these, and not the end.
+/// Returns true if the next bytes are `bytes`, and false at the end of the stream.
 fn came(server: &mut Server, bytes: &[u8]) -> bool {
     let mut seen = vec![0; bytes.len()];
     server.stream.read_exact(&mut seen).is_ok() && seen == bytes

@@ -53,7 +53,7 @@ fn beating(upstream: SocketAddr) -> Envoy {
     Envoy::start(&bootstrap_of(&[listener(&document)], upstream))
 }
 
-/// What one read brought: the payload of the last Ping in it.
+/// Returns the payload of the last Ping among the bytes of one read.
 fn latest_ping(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut latest = None;
     while let [first, length, rest @ ..] = bytes {

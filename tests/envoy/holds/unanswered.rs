@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Of the policies here; a tick may come half a second later.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What upstream does with a request for the path of this name, before it is silent.
+/// Bytes that upstream sends for the path of each name before it falls silent.
 const BEGINNINGS: [(&str, &str); 4] = [
     ("silent", ""),
     ("interim", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
@@ -82,7 +82,7 @@ fn send(envoy: &Envoy, listener: &str, path: &str) -> Client {
     client
 }
 
-/// How many connections of this policy hold a place.
+/// Returns the number of connections that hold a place under this policy.
 fn places(envoy: &Envoy, policy: &str) -> usize {
     counter(envoy, &format!(r#"wsguard_connections{{policy="{policy}"}}"#))
 }

@@ -6,7 +6,7 @@ use crate::edge::Site;
 use crate::support::{Envoy, bootstrap};
 use serde_json::{Value, json};
 
-/// What clients send by default: TinyWebsockets, Electron, Cordova, browser extensions,
+/// Default values of real clients: TinyWebsockets, Electron, Cordova, browser extensions,
 /// sandboxed frames.
 const SENT: [&str; 9] = [
     "https://github.com/gilmaimon/TinyWebsockets",
