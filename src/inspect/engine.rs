@@ -26,14 +26,13 @@ pub(super) type Steps = usize;
 /// the prefilter takes.
 pub(super) const MOST_STEPS: Steps = 80;
 
-/// A table of all patterns of a set, in bytes: larger ones are made only where this one
-/// has no room.
-const TABLE_BYTES: usize = 512 << 10;
+/// A table of all patterns of a set, or of those whose states multiply, in bytes.
+const TABLE_BYTES: usize = 256 << 10;
 
-/// The table of one pattern that may share a table with others.
+/// The table of one pattern that may share a table with others like it.
 const OWN_TABLE_BYTES: usize = 64 << 10;
 
-/// Tables of patterns that share them.
+/// Tables of patterns whose states add up.
 const SHARED_TABLE_BYTES: usize = 4 << 20;
 
 /// All tables of a set.
@@ -80,6 +79,13 @@ enum Search {
     Bits(Bits),
 }
 
+impl Part {
+    /// Which pattern of the set one of the search's is.
+    fn member(&self, index: usize) -> usize {
+        self.members.get(index).copied().unwrap_or(0)
+    }
+}
+
 impl Engine {
     /// Of patterns that cost at most [`MOST_STEPS`] a byte.
     pub(super) fn compile(patterns: &[Pattern]) -> Result<Self, TooDear> {
@@ -98,15 +104,22 @@ impl Engine {
         })
     }
 
-    /// Those that have a small table share tables, the others their bits.
+    /// Tables for those whose states add up; for those whose states multiply, one of their
+    /// own where each has a small one, and else bits.
     fn of_several(patterns: &[Pattern], all: &[usize]) -> Option<Self> {
-        let (mut tabled, large): (Vec<usize>, Vec<usize>) =
-            all.iter().partition(|index| table_of(patterns, &[**index], OWN_TABLE_BYTES).is_some());
+        let lingers = |index: &&usize| patterns.get(**index).is_some_and(Pattern::lingers);
+        let (lingering, adding): (Vec<usize>, Vec<usize>) = all.iter().partition(lingers);
+        let (tabled, large): (Vec<usize>, Vec<usize>) = lingering
+            .iter()
+            .partition(|index| table_of(patterns, &[**index], OWN_TABLE_BYTES).is_some());
         let (bits, others): (Vec<usize>, Vec<usize>) =
             large.iter().partition(|index| cost_alone(patterns, **index).is_some());
-        tabled.extend(others);
-        let mut parts = bits_of(patterns, &bits)?;
-        tables_of(patterns, &tabled, &mut parts, &mut { ALL_TABLES_BYTES })?;
+        let mut parts = Vec::new();
+        let mut left_bytes = ALL_TABLES_BYTES;
+        tables_of(patterns, &adding, SHARED_TABLE_BYTES, &mut (&mut parts, &mut left_bytes))?;
+        tables_of(patterns, &tabled, TABLE_BYTES, &mut (&mut parts, &mut left_bytes))?;
+        tables_of(patterns, &others, SHARED_TABLE_BYTES, &mut (&mut parts, &mut left_bytes))?;
+        parts.extend(bits_of(patterns, &bits)?);
         Some(Self::of(parts))
     }
 
@@ -123,11 +136,24 @@ impl Engine {
     /// Calls `found` with each pattern that matches somewhere in `text`, maybe more
     /// than once.
     pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
-        for Part { search, members } in &self.parts {
-            let mut found = |member: usize| found(members.get(member).copied().unwrap_or(0));
-            match search {
-                Search::Table(table) => table.find(text, &mut found),
-                Search::Bits(bits) => bits.find(text, &mut found),
+        let mut parts = self.parts.as_slice();
+        while let [part, rest @ ..] = parts {
+            parts = rest;
+            let table = match &part.search {
+                Search::Table(table) => table,
+                Search::Bits(bits) => {
+                    bits.find(text, &mut |index| found(part.member(index)));
+                    continue;
+                }
+            };
+            match rest {
+                [next @ Part { search: Search::Table(other), .. }, rest @ ..] => {
+                    parts = rest;
+                    table.find_with(other, text, &mut |is_first, index| {
+                        found(if is_first { part } else { next }.member(index));
+                    });
+                }
+                _ => table.find(text, &mut |index| found(part.member(index))),
             }
         }
     }
@@ -182,27 +208,28 @@ fn table_of(patterns: &[Pattern], members: &[usize], limit_bytes: usize) -> Opti
     Some(Part { search: Search::Table(table), members: members.to_vec() })
 }
 
-/// As few tables as halving finds; `None` where all take more than `left_bytes`.
+/// As few tables as halving finds, none with more than `most_bytes`; `None` where all take
+/// more than are left.
 fn tables_of(
     patterns: &[Pattern],
     members: &[usize],
-    parts: &mut Vec<Part>,
-    left_bytes: &mut usize,
+    most_bytes: usize,
+    made: &mut (&mut Vec<Part>, &mut usize),
 ) -> Option<()> {
     if members.is_empty() {
         return Some(());
     }
-    if let Some(table) = table_of(patterns, members, SHARED_TABLE_BYTES.min(*left_bytes)) {
-        if let Search::Table(table) = &table.search {
-            *left_bytes = left_bytes.checked_sub(table.bytes())?;
+    if let Some(part) = table_of(patterns, members, most_bytes.min(*made.1)) {
+        if let Search::Table(table) = &part.search {
+            *made.1 = made.1.checked_sub(table.bytes())?;
         }
-        parts.push(table);
+        made.0.push(part);
         return Some(());
     }
     let (one, other) =
         members.split_at_checked(members.len() / 2).filter(|(one, _)| !one.is_empty())?;
-    tables_of(patterns, one, parts, left_bytes)?;
-    tables_of(patterns, other, parts, left_bytes)
+    tables_of(patterns, one, most_bytes, made)?;
+    tables_of(patterns, other, most_bytes, made)
 }
 
 /// One search for those that read characters, one for those that read bytes.

@@ -2,7 +2,7 @@
 //! the text, whatever the text.
 
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Capture, Class, Hir, HirKind, Look, Repetition};
 
 /// A well-formed pattern that does not match the empty text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +38,54 @@ impl Pattern {
         Ok(Self(with_ascii_words(hir)))
     }
 
+    /// Whether it can be in the middle of a match through most of a text: in a table of
+    /// several such patterns the states of each are there for every state of the others.
+    pub(super) fn lingers(&self) -> bool {
+        lingers(&self.0)
+    }
+
     /// As it was parsed.
     pub(super) const fn hir(&self) -> &Hir {
         &self.0
+    }
+}
+
+/// Copies of something wide that are many.
+const MANY: u32 = 8;
+
+/// ASCII characters of a class that is wide.
+const WIDE: usize = 24;
+
+/// Whether it repeats something wide. The parser bounds how deep patterns nest, and so this
+/// recursion.
+fn lingers(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
+        HirKind::Repetition(repetition) => {
+            let is_many = repetition.max.is_none_or(|max| max >= MANY);
+            is_many && is_wide(&repetition.sub) || lingers(&repetition.sub)
+        }
+        HirKind::Capture(capture) => lingers(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(lingers),
+    }
+}
+
+fn is_wide(hir: &Hir) -> bool {
+    let ascii = |start: u32, end: u32| usize::try_from((end + 1).min(128).saturating_sub(start));
+    let width = |(start, end)| ascii(start, end).unwrap_or(0);
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Look(_) => false,
+        HirKind::Class(Class::Unicode(class)) => {
+            let ranges = class.iter().map(|range| (range.start().into(), range.end().into()));
+            ranges.map(width).sum::<usize>() >= WIDE
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let ranges = class.iter().map(|range| (range.start().into(), range.end().into()));
+            ranges.map(width).sum::<usize>() >= WIDE
+        }
+        HirKind::Repetition(repetition) => is_wide(&repetition.sub),
+        HirKind::Capture(capture) => is_wide(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(is_wide),
     }
 }
 

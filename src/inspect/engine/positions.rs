@@ -306,9 +306,12 @@ fn join(edge: &mut Edge, more: &[(Looks, Set)]) -> Result<(), TooMany> {
     for (looks, set) in more {
         match edge.iter_mut().find(|(have, _)| have == looks) {
             Some((_, have)) => {
+                let is_behind = have.last() < set.first();
                 have.extend(set);
-                have.sort_unstable();
-                have.dedup();
+                if !is_behind {
+                    have.sort_unstable();
+                    have.dedup();
+                }
             }
             None => edge.push((*looks, set.clone())),
         }

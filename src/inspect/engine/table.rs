@@ -22,7 +22,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// What reading one byte costs: where something is found, it is read again.
+    /// What reading one byte costs.
     pub(super) const STEPS: Steps = 8;
 
     /// `None` where the table would have more bytes.
@@ -39,9 +39,13 @@ impl Table {
 
     /// Calls `found` with each pattern that matches somewhere in `text`.
     pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
-        if self.anywhere.is_match(text) {
-            self.anywhere.find(text, found);
-        }
+        self.anywhere.find(text, found);
+    }
+
+    /// Does so with another table in the same pass; `found` is told whether it is this
+    /// one's.
+    pub(super) fn find_with(&self, other: &Self, text: &[u8], found: &mut dyn FnMut(bool, usize)) {
+        States::find_both((&self.anywhere, &other.anywhere), text, found);
     }
 
     /// Whether a pattern matches from `start` on, reading no more than `most_bytes`;
