@@ -14,7 +14,11 @@ pub(super) fn any_of(node: &Node<'_>) -> Option<AnyOf> {
     let patterns = node.list_of(|item| {
         Pattern::parse(item.text()?).map_err(|error| item.report(pattern_fault(&error))).ok()
     })?;
-    node.take(AnyOf::compile(&patterns).map_err(|error| fault(&error)))
+    let at_dearest = |error: RuleError| {
+        let items = node.plain_items();
+        items.get(error.index()).unwrap_or(node).report(fault(&error));
+    };
+    AnyOf::compile(&patterns).map_err(at_dearest).ok()
 }
 
 /// Why patterns can't be searched for.

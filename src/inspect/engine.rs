@@ -12,6 +12,8 @@ mod positions;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worst;
 
 use super::pattern::Pattern;
 use bits::Bits;

@@ -6,6 +6,7 @@ mod close_codes;
 mod fragments;
 mod handshakes;
 mod log_formats;
+mod patterns;
 mod pinging;
 mod server_first;
 mod signatures;

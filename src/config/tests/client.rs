@@ -173,6 +173,20 @@ fn rules_that_cost_too_much_are_told_at_the_dearest() {
         "rules[0].pattern",
         "the patterns cost more than 80 steps a byte together; the dearest one costs more than is counted",
     );
+    let write = "a count in {} takes as many copies of what it counts; write a smaller one or *, \
+                 and (?-u) where only ASCII is meant";
+    for dear in [
+        r"\\w{1000}",
+        r"(?i)\\p{L}{0,900}x",
+        r"(?s)a.{0,1000}b.{0,1000}c",
+        r"(?i)union.{0,1000}select",
+        r"(?-u:\\xff)\\w{0,90}x",
+    ] {
+        let rules = format!(
+            r#""rules": [{{"name": "a", "pattern": "x"}}, {{"name": "b", "pattern": "{dear}"}}]"#
+        );
+        bad_client(&rules, "rules[1].pattern", write);
+    }
     bad_client(
         r#""rules": [{"name": "a", "pattern": "x"},
             {"name": "b", "pattern": "a[^>]{0,300}b", "action": "sanitize"}]"#,

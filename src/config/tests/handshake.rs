@@ -167,7 +167,7 @@ fn user_agents_are_patterns_searched_in_any_bytes() {
     );
     bad(
         r#""handshake": {"user_agents_denied": ["((\\w{1000}){1000}){1000}"]}"#,
-        "handshake.user_agents_denied",
+        "handshake.user_agents_denied[0]",
         "the patterns cost more than 80 steps a byte together; the dearest one costs more than is counted",
     );
 }
