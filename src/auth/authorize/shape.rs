@@ -133,17 +133,34 @@ fn read_whole(
     message: &[u8],
     each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
+    read_like(rules, root, message, &mut false, each)
+}
+
+/// Does so where others may have been read: `had_blank` says that one in which no pointer
+/// finds anything was let by, as this one then is.
+fn read_like(
+    rules: &AuthRules,
+    root: Root,
+    message: &[u8],
+    had_blank: &mut bool,
+    each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
+) -> Result<(), AuthError> {
     let reading = reading(rules, root);
     let pointers = reading.clone().flat_map(|(_, pointer, when)| when.pointers().chain([pointer]));
     let outline = Outline::of(message, pointers).ok_or(AuthError::UnreadMessage)?;
     if outline.is_numbered() {
         return Err(AuthError::UnreadMessage);
     }
+    let is_blank = outline.is_blank();
+    if is_blank && *had_blank {
+        return Ok(());
+    }
     for (place, pointer, when) in reading {
         if let Some(value) = read(pointer, when, &outline)? {
             each((place, value))?;
         }
     }
+    *had_blank |= is_blank;
     // Also where no rule's `when` is met.
     if outline.has_proto() { Err(AuthError::NotAsked) } else { Ok(()) }
 }
@@ -212,8 +229,12 @@ fn read_entries(
         asked.insert(this.clone());
         each(this)
     };
+    let mut had_blank = false;
     let entry = |entry: &RawValue| match entry.get().as_bytes().first() {
-        Some(b'{') => read_whole(rules, Root::Object, entry.get().as_bytes(), &mut once),
+        Some(b'{') => {
+            let object = entry.get().as_bytes();
+            read_like(rules, Root::Object, object, &mut had_blank, &mut once)
+        }
         Some(b'[') => Err(AuthError::UnreadMessage),
         _ if others == Others::Refuse => Err(AuthError::UnreadMessage),
         Some(b'"') => match pointer::text(entry) {

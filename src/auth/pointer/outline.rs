@@ -32,8 +32,17 @@ impl<'n, 'a> Outline<'n, 'a> {
 
     /// The value at one of the pointers; a pointer that was not given to `of` is ambiguous.
     pub(in crate::auth) fn find(&self, pointer: &Pointer) -> Found<'a> {
-        let found = self.found.iter().find(|(other, _)| *other == pointer);
+        // Mostly it is one of those that were given, at the same address.
+        let found = self.found.iter().find(|(other, _)| std::ptr::eq(*other, pointer));
+        let found = found.or_else(|| self.found.iter().find(|(other, _)| *other == pointer));
         found.map_or(Found::Ambiguous, |(_, found)| *found)
+    }
+
+    /// Returns true if no pointer finds anything, in an object or a list in which readers
+    /// may not find anything else either.
+    pub(in crate::auth) fn is_blank(&self) -> bool {
+        let is_nothing = |(_, found): &(_, Found<'_>)| matches!(found, Found::Nothing);
+        !self.proto && !self.numbered && self.found.iter().all(is_nothing)
     }
 
     /// Returns true if an object on the way of a pointer has a member `__proto__`, whose
@@ -62,6 +71,10 @@ impl<'n, 'a> Outline<'n, 'a> {
         self.proto |= seen.proto;
         self.numbered |= seen.numbered && prefix.is_empty();
         for place in places {
+            // As it is from the beginning: entries of a list may be many, and short.
+            if prefix.is_empty() && matches!(place.found, Found::Nothing) {
+                continue;
+            }
             let of_place = |pointer: &&'n Pointer| {
                 below(pointer, prefix).and_then(<[String]>::first).is_some_and(|s| s == place.step)
             };
