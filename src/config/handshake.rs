@@ -97,8 +97,7 @@ pub(super) fn read<'a>(node: Option<&Node<'a>>, filter: FilterKind) -> Checked<'
             item.take(names::token(text)).map(|()| text.to_owned())
         })
     });
-    rules.user_agents_denied =
-        handshake.get("user_agents_denied").and_then(|node| patterns::any_of(&node));
+    rules.user_agents_denied = handshake.get("user_agents_denied").and_then(patterns::any_of);
     word(&handshake, "tls", TLS, &mut rules.tls);
     word(&handshake, "compression", COMPRESSION, &mut rules.compression);
     word(&handshake, "plain_http", PLAIN_HTTP, &mut rules.plain_http);
