@@ -27,9 +27,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+mod charge;
 mod contest;
 mod window;
 
+pub use charge::Charge;
 use window::Window;
 pub use window::WindowCharge;
 
@@ -374,50 +376,6 @@ impl Drop for Unverified {
 impl fmt::Debug for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Holder").field("bytes", &self.bytes.get()).finish_non_exhaustive()
-    }
-}
-
-/// A part of what a connection holds; given back when it is dropped.
-#[derive(Debug)]
-pub struct Charge {
-    holder: Rc<Holder>,
-    bytes: u64,
-}
-
-impl Charge {
-    /// Holds nothing yet.
-    #[must_use]
-    pub fn new(holder: &Rc<Holder>) -> Self {
-        Self { holder: Rc::clone(holder), bytes: 0 }
-    }
-
-    /// Takes `bytes` more, for which others may have to give way.
-    ///
-    /// # Errors
-    /// When its connection would have to give way itself, or has; nothing is taken then.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let bytes = u64::try_from(bytes).map_err(|_| Exhausted)?;
-        self.holder.grow(bytes)?;
-        self.bytes = self.bytes.saturating_add(bytes);
-        Ok(())
-    }
-
-    /// Gives `bytes` of it back.
-    pub fn shrink(&mut self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(self.bytes);
-        self.bytes -= bytes;
-        self.holder.take_off(bytes);
-    }
-
-    /// Gives everything back.
-    pub fn release(&mut self) {
-        self.holder.take_off(std::mem::take(&mut self.bytes));
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.release();
     }
 }
 
