@@ -78,8 +78,8 @@ fn a_server_that_ends_without_an_echo_leaves_time_to_tell_the_client() {
     }
 }
 
-/// Nothing of a message that the server has begun goes on: so the Close stands
-/// between two messages, wherever the first is cut.
+/// A frame of the server's that has begun to go on ends before the Close; one whose
+/// payload has not come goes nowhere.
 #[test]
 fn a_close_never_lands_inside_the_servers_frame() {
     let upstream = Upstream::bind();
