@@ -46,6 +46,11 @@ impl Pointer {
         self.0.first().and_then(|step| index(step))
     }
 
+    /// Its steps, unescaped.
+    pub(crate) fn steps(&self) -> &[String] {
+        &self.0
+    }
+
     /// Its last step.
     pub(super) fn last(&self) -> &str {
         self.0.last().map_or("", String::as_str)
@@ -194,6 +199,11 @@ struct Place<'n, 'a> {
 impl<'n> Place<'n, '_> {
     fn new(step: &'n str) -> Self {
         Self { step, index: index(step), likeness: Likeness::None, found: Found::Nothing }
+    }
+
+    /// Forgets what was found.
+    const fn reset(&mut self) {
+        (self.likeness, self.found) = (Likeness::None, Found::Nothing);
     }
 }
 

@@ -133,21 +133,27 @@ fn read_whole(
     message: &[u8],
     each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
-    read_like(rules, root, message, &mut false, each)
+    let mut outline = outline_of(rules, root);
+    read_like((rules, root, &mut outline), message, &mut false, each)
+}
+
+/// For documents of this kind: all pointers of the rules that read them.
+fn outline_of<'a>(rules: &AuthRules, root: Root) -> Outline<'_, 'a> {
+    let reading = reading(rules, root);
+    Outline::over(reading.flat_map(|(_, pointer, when)| when.pointers().chain([pointer])))
 }
 
 /// Does so where others may have been read: `had_blank` says that one in which no pointer
 /// finds anything was let by, as this one then is.
-fn read_like(
-    rules: &AuthRules,
-    root: Root,
-    message: &[u8],
+fn read_like<'a>(
+    (rules, root, outline): (&AuthRules, Root, &mut Outline<'_, 'a>),
+    message: &'a [u8],
     had_blank: &mut bool,
     each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
-    let reading = reading(rules, root);
-    let pointers = reading.clone().flat_map(|(_, pointer, when)| when.pointers().chain([pointer]));
-    let outline = Outline::of(message, pointers).ok_or(AuthError::UnreadMessage)?;
+    if !outline.read(message) {
+        return Err(AuthError::UnreadMessage);
+    }
     if outline.is_numbered() {
         return Err(AuthError::UnreadMessage);
     }
@@ -155,8 +161,8 @@ fn read_like(
     if is_blank && *had_blank {
         return Ok(());
     }
-    for (place, pointer, when) in reading {
-        if let Some(value) = read(pointer, when, &outline)? {
+    for (place, pointer, when) in reading(rules, root) {
+        if let Some(value) = read(pointer, when, outline)? {
             each((place, value))?;
         }
     }
@@ -209,10 +215,10 @@ enum Others {
 }
 
 /// Holds each object of a list against the rules, as servers do that take batches.
-fn read_entries(
+fn read_entries<'l>(
     rules: &AuthRules,
     others: Others,
-    list: &[u8],
+    list: &'l [u8],
     each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
     if !has(rules, Root::Object) {
@@ -230,10 +236,11 @@ fn read_entries(
         each(this)
     };
     let mut had_blank = false;
-    let entry = |entry: &RawValue| match entry.get().as_bytes().first() {
+    let mut outline = outline_of(rules, Root::Object);
+    let entry = |entry: &'l RawValue| match entry.get().as_bytes().first() {
         Some(b'{') => {
             let object = entry.get().as_bytes();
-            read_like(rules, Root::Object, object, &mut had_blank, &mut once)
+            read_like((rules, Root::Object, &mut outline), object, &mut had_blank, &mut once)
         }
         Some(b'[') => Err(AuthError::UnreadMessage),
         _ if others == Others::Refuse => Err(AuthError::UnreadMessage),
@@ -261,9 +268,9 @@ fn is_batch(rules: &AuthRules, list: &[u8]) -> bool {
 }
 
 /// Hands over the entries of a list, up to the first that fails.
-fn for_each_entry(
-    list: &[u8],
-    entry: impl FnMut(&RawValue) -> Result<(), AuthError>,
+fn for_each_entry<'l>(
+    list: &'l [u8],
+    entry: impl FnMut(&'l RawValue) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
     let mut reader = serde_json::Deserializer::from_slice(list);
     let mut failed = None;
@@ -280,7 +287,7 @@ struct Entries<'f, F> {
     failed: &'f mut Option<AuthError>,
 }
 
-impl<'de, F: FnMut(&RawValue) -> Result<(), AuthError>> Visitor<'de> for Entries<'_, F> {
+impl<'de, F: FnMut(&'de RawValue) -> Result<(), AuthError>> Visitor<'de> for Entries<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -288,7 +295,7 @@ impl<'de, F: FnMut(&RawValue) -> Result<(), AuthError>> Visitor<'de> for Entries
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(entry) = seq.next_element::<&RawValue>()? {
+        while let Some(entry) = seq.next_element::<&'de RawValue>()? {
             if let Err(error) = (self.entry)(entry) {
                 *self.failed = Some(error);
                 return Err(A::Error::custom("an entry that is not read"));
