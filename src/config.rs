@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `buffered_per_worker` | 1 GiB |
 //! | `max_frame`, `max_message`; `max_fragments` | 64 MiB; 65,536 |
-//! | `rules` of a direction, `user_agents_denied`, compiled | 16 MiB, 4 MiB |
+//! | patterns of a direction, or of `user_agents_denied` | 80 steps a byte, 16 MiB |
 //! | quotas of connections | 100,000,000 |
 //! | rates | 1,000,000,000 or 1 PiB, in 100 ms to 24 h |
 //! | `idle`, `max`, `heartbeat` | 8784 h |

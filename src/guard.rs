@@ -9,7 +9,7 @@ use crate::frame::Sender;
 use crate::host::{CallAnswer, CallId, Host, Timestamp};
 use crate::inspect::Action;
 use crate::message::MessageRules;
-use crate::message::budget::{Budget, Holder};
+use crate::message::budget::Budget;
 use crate::quota::rate::{ConnectionRates, Load, MessageRates, Moment, RateClient, RateExceeded};
 use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
@@ -21,6 +21,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 mod bans;
+mod held;
 mod lines;
 mod metrics;
 pub mod succession;
@@ -157,25 +158,6 @@ impl Guard {
         self.host.monotonic()
     }
 
-    /// A new connection from this address, to the account of held bytes.
-    pub(crate) fn holder(&self, address: Option<IpAddr>) -> Rc<Holder> {
-        Holder::new(&self.budget, address, self.config.quotas.ipv6_prefix)
-    }
-
-    /// Bytes that its connections hold now.
-    #[must_use]
-    pub fn buffered_bytes(&self) -> u64 {
-        self.budget.used_bytes()
-    }
-
-    /// The connections that have given way since this was last asked, where held bytes
-    /// ran short, by the filter's numbers. To be asked after each callback, and they are
-    /// to be ended then: their memory is still taken.
-    #[must_use]
-    pub fn take_given_way(&self) -> Vec<u32> {
-        self.budget.take_given_way()
-    }
-
     /// Takes what a connection needs of its policy's and the document's quotas.
     pub(crate) fn take_quotas(
         &self,
@@ -245,16 +227,6 @@ impl Guard {
         let mut permit = permit.unwrap_or_else(|| Permit::empty(Rc::clone(&self.quotas)));
         permit.count(connections::open_in(&self.quotas, &policy.name));
         permit
-    }
-
-    /// Like the other gauges, of all workers and by the table: what a VM held that
-    /// has trapped is left out after the lease.
-    fn tell_buffered(&self, used_bytes: u64) {
-        let told = self.buffered_bytes_told.replace(used_bytes);
-        self.quotas.hold_bytes(told, used_bytes);
-        if let Some(held) = self.quotas.held_bytes() {
-            self.metrics.buffered(&*self.host, held);
-        }
     }
 
     /// Whether its gauges may be forgotten: every policy that `newer` does not

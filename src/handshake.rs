@@ -81,9 +81,9 @@ pub mod user_agent;
 
 pub(crate) use list::is_tchar;
 
+use crate::inspect::AnyOf;
 use address::AddressRules;
 use origin::OriginRules;
-use regex_automata::meta::Regex;
 use std::time::Duration;
 
 /// What a policy asks of the opening handshake.
@@ -98,7 +98,7 @@ pub struct HandshakeRules {
     /// Allowed subprotocols; `None`: not checked.
     pub subprotocols: Option<Vec<String>>,
     /// Patterns of user agents that may not connect.
-    pub user_agents_denied: Option<Regex>,
+    pub user_agents_denied: Option<AnyOf>,
     /// What to do with offered compression.
     pub compression: Compression,
     /// What to do with requests on a matched path that are no upgrade.

@@ -1,24 +1,19 @@
 //! What a complete, unmasked message may contain: pattern rules, and what is
 //! left of a message when what they find is cut out.
 
-use automaton::Automaton;
+use cuts::Cuts;
+use engine::{Engine, MOST_STEPS, TooDear};
 use pattern::{Pattern, PatternError};
 use prefilter::Prefilter;
-use regex_automata::meta::Regex;
 
-mod automaton;
+mod cuts;
+mod engine;
 mod fuzz;
 pub mod pattern;
 mod prefilter;
 
+pub use cuts::TooComplex;
 pub use fuzz::fuzz_rules;
-
-/// Most bytes that one sanitizing reads, over all its cuts: each cut searches on
-/// to the next place, and a pattern may have to read to the end to find none.
-/// Past it the rest stays as it is, so that a message that still matches closes.
-/// Reading this much takes some tens of milliseconds, and only a pattern that
-/// reads far ahead makes it so.
-const SANITIZE_WORK_BYTES: usize = 64 << 20;
 
 /// What to do with a message that breaks a rule or limit. Ordered by severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,15 +58,15 @@ pub struct RuleSpec {
     pub action: Action,
 }
 
-/// The rules of one direction of a policy, in one automaton.
+/// The rules of one direction of a policy.
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     rules: Vec<Rule>,
     /// Tells most messages in which there is nothing to find.
     prefilter: Option<Prefilter>,
-    automaton: Automaton,
+    engine: Engine,
     /// The patterns of the rules that sanitize, if there are any.
-    cuts: Option<Regex>,
+    cuts: Option<Cuts>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,23 +94,45 @@ pub enum RuleError {
         /// What is wrong with it.
         cause: PatternError,
     },
-    /// All together are larger than an edge proxy should hold.
-    TooLarge {
-        /// The bound, in bytes of compiled automaton.
+    /// All together cost more a byte than a message may; so much the dearest.
+    TooDear {
+        /// Its place in the list.
+        index: usize,
+        /// What it costs alone, in steps; `None` for more than is counted.
+        steps: Option<usize>,
+        /// What all may cost, in steps.
         limit: usize,
+    },
+    /// What this rule would cut out can't be found at a bounded cost.
+    CutTooLarge {
+        /// Its place in the list.
+        index: usize,
     },
 }
 
-/// Bound on the compiled automaton of one rule set, in bytes: a policy with
-/// 1,000 rules of ordinary size fits, a pattern like `(a{1000}){1000}` does not.
-const AUTOMATON_LIMIT_BYTES: usize = 16 << 20;
+impl RuleError {
+    /// Which rule it is of: its place in the list.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        let (Self::Pattern { index, .. }
+        | Self::TooDear { index, .. }
+        | Self::CutTooLarge { index }) = self;
+        *index
+    }
+}
+
+impl From<TooDear> for RuleError {
+    fn from(TooDear { dearest, steps }: TooDear) -> Self {
+        Self::TooDear { index: dearest, steps, limit: MOST_STEPS }
+    }
+}
 
 impl RuleSet {
-    /// Compiles the rules ([`Pattern::parse`] has the syntax). Matching takes time
-    /// linear in the message's length (finite automata, no backtracking).
+    /// Compiles the rules ([`Pattern::parse`] has the syntax). What matching costs a
+    /// byte is known then, and is the same for any message.
     ///
     /// # Errors
-    /// Every pattern that does not compile, or that all are too large.
+    /// Every pattern that does not compile, or the one that costs most of too many.
     pub fn compile(rules: Vec<RuleSpec>) -> Result<Self, Vec<RuleError>> {
         let mut errors = Vec::new();
         let mut patterns = Vec::with_capacity(rules.len());
@@ -128,64 +145,93 @@ impl RuleSet {
         if !errors.is_empty() {
             return Err(errors);
         }
-        // Each is well-formed, so together they can only be too large.
-        let too_large = || vec![RuleError::TooLarge { limit: AUTOMATON_LIMIT_BYTES }];
-        let automaton =
-            Automaton::compile(&patterns, AUTOMATON_LIMIT_BYTES).map_err(|_| too_large())?;
+        let engine = Engine::compile(&patterns).map_err(|error| vec![error.into()])?;
         let prefilter = Prefilter::new(&patterns);
-        let sanitizing = rules.iter().zip(patterns);
-        let sanitizing: Vec<_> = sanitizing
-            .filter_map(|(rule, pattern)| (rule.action == Action::Sanitize).then_some(pattern))
-            .collect();
-        let cuts = (!sanitizing.is_empty())
-            .then(|| pattern::compile(&sanitizing, AUTOMATON_LIMIT_BYTES))
-            .transpose()
-            .map_err(|_| too_large())?;
+        let cuts = cuts(&rules, &patterns).map_err(|error| vec![error])?;
         let rules = rules.into_iter().map(|r| Rule { name: r.name, action: r.action }).collect();
-        Ok(Self { rules, prefilter, automaton, cuts })
+        Ok(Self { rules, prefilter, engine, cuts })
     }
 
     /// The most severe rule that finds its pattern in `message`, the first in
     /// the list among equals.
     #[must_use]
     pub fn find(&self, message: &[u8]) -> Option<Match> {
-        let automaton = &self.automaton;
-        if self.prefilter.as_ref().is_some_and(|prefilter| !prefilter.may_match(message, automaton))
-            || !automaton.is_match(message)
-        {
+        let engine = &self.engine;
+        if self.prefilter.as_ref().is_some_and(|prefilter| !prefilter.may_match(message, engine)) {
             return None;
         }
-        automaton
-            .matches(message)
-            .iter()
-            .filter_map(|id| Some((id.as_usize(), self.rules.get(id.as_usize())?.action)))
-            .max_by_key(|(rule, action)| (*action, std::cmp::Reverse(*rule)))
-            .map(|(rule, action)| Match { rule, action })
-            // Something matched: were the set empty all the same, refuse.
-            .or(Some(Match { rule: 0, action: Action::Close }))
+        let mut most: Option<Match> = None;
+        engine.find(message, &mut |rule| {
+            // Were there no such rule, refuse all the same.
+            let action = self.rules.get(rule).map_or(Action::Close, |rule| rule.action);
+            let severity = |found: &Match| (found.action, std::cmp::Reverse(found.rule));
+            let found = Match { rule, action };
+            if most.is_none_or(|most| severity(&most) < severity(&found)) {
+                most = Some(found);
+            }
+        });
+        most
     }
 
     /// Writes `message` without what the sanitizing rules match (from the left,
     /// places that overlap counting as the first) to `left`, which is cleared
     /// first. What is left may match again: it has to be judged.
-    pub fn sanitize(&self, message: &[u8], left: &mut Vec<u8>) {
-        left.clear();
-        let (mut kept, mut work) = (0, 0usize);
-        for found in self.cuts.iter().flat_map(|cuts| cuts.find_iter(message)) {
-            left.extend_from_slice(message.get(kept..found.start()).unwrap_or_default());
-            kept = found.end();
-            work = work.saturating_add(message.len() - kept);
-            if work > SANITIZE_WORK_BYTES {
-                break;
-            }
+    ///
+    /// # Errors
+    /// Where that takes more work than the message may.
+    pub fn sanitize(&self, message: &[u8], left: &mut Vec<u8>) -> Result<(), TooComplex> {
+        if let Some(cuts) = &self.cuts {
+            return cuts.cut(message, left);
         }
-        left.extend_from_slice(message.get(kept..).unwrap_or_default());
+        left.clear();
+        left.extend_from_slice(message);
+        Ok(())
     }
 
     /// Name of a rule by its place; empty where there is none.
     #[must_use]
     pub fn name(&self, rule: usize) -> &str {
         self.rules.get(rule).map_or("", |rule| rule.name.as_str())
+    }
+}
+
+/// What the sanitizing rules cut out.
+fn cuts(rules: &[RuleSpec], patterns: &[Pattern]) -> Result<Option<Cuts>, RuleError> {
+    let sanitizing: Vec<(usize, &Pattern)> = rules
+        .iter()
+        .zip(patterns)
+        .enumerate()
+        .filter(|(_, (rule, _))| rule.action == Action::Sanitize)
+        .map(|(index, (_, pattern))| (index, pattern))
+        .collect();
+    let all: Vec<&Pattern> = sanitizing.iter().map(|(_, pattern)| *pattern).collect();
+    if all.is_empty() {
+        return Ok(None);
+    }
+    Cuts::compile(&all).map(Some).map_err(|_| {
+        let alone = |(_, pattern): &&(usize, &Pattern)| Cuts::compile(&[pattern]).is_err();
+        let dearest = sanitizing.iter().find(alone).or(sanitizing.last());
+        RuleError::CutTooLarge { index: dearest.map_or(0, |(index, _)| *index) }
+    })
+}
+
+/// Patterns of which any one may match, at a cost a byte that is bounded.
+#[derive(Clone, Debug)]
+pub struct AnyOf(Engine);
+
+impl AnyOf {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    /// [`RuleError::TooDear`].
+    pub fn compile(patterns: &[Pattern]) -> Result<Self, RuleError> {
+        Ok(Self(Engine::compile(patterns)?))
+    }
+
+    /// Whether one matches somewhere in `text`.
+    #[must_use]
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        self.0.is_match(text)
     }
 }
 
@@ -241,10 +287,10 @@ mod tests {
             ("watch", "seen", Action::Report),
         ]);
         let mut left = vec![b'x'];
-        rules.sanitize(b"a <B>secret</B> seen < secret", &mut left);
+        rules.sanitize(b"a <B>secret</B> seen < secret", &mut left).unwrap();
         assert_eq!(left, b"a  seen < ");
         assert_eq!(rules.find(b"secret seen").unwrap().action, Action::Sanitize);
-        set(&[("watch", "seen", Action::Report)]).sanitize(b"seen", &mut left);
+        set(&[("watch", "seen", Action::Report)]).sanitize(b"seen", &mut left).unwrap();
         assert_eq!(left, b"seen");
     }
 
@@ -252,7 +298,7 @@ mod tests {
     fn what_is_left_may_match_again() {
         let rules = set(&[("t", "<script>", Action::Sanitize)]);
         let mut left = Vec::new();
-        rules.sanitize(b"<scr<script>ipt>", &mut left);
+        rules.sanitize(b"<scr<script>ipt>", &mut left).unwrap();
         assert!(rules.find(&left).is_some());
     }
 
@@ -261,10 +307,7 @@ mod tests {
     fn sanitizing_takes_no_more_than_its_share_of_work() {
         let rules = set(&[("slow", "a.*!|a", Action::Sanitize)]);
         let message = vec![b'a'; 1 << 20];
-        let mut left = Vec::new();
-        rules.sanitize(&message, &mut left);
-        assert!(left.len() > message.len() - 128);
-        assert!(rules.find(&left).is_some(), "what is left over closes");
+        assert_eq!(rules.sanitize(&message, &mut Vec::new()), Err(TooComplex));
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub enum Reason {
     TypeDenied,
     /// A rule found its pattern in the message.
     RuleMatched,
+    /// More work than one message may cost.
+    MessageTooComplex,
     /// More messages lately than are allowed.
     MessageRate,
     /// More bytes of messages lately than are allowed.
@@ -109,7 +111,7 @@ const fn row(name: &'static str, http: u16, close: u16, title: &'static str) -> 
 
 impl Reason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::HandshakeMalformed,
         Self::VersionUnsupported,
         Self::NoPolicy,
@@ -143,6 +145,7 @@ impl Reason {
         Self::MessageTimeout,
         Self::TypeDenied,
         Self::RuleMatched,
+        Self::MessageTooComplex,
         Self::MessageRate,
         Self::ByteRate,
         Self::IdleTimeout,
@@ -186,6 +189,7 @@ impl Reason {
             Self::MessageTimeout     => row("message_timeout",       0, 1008, "Message took too long"),
             Self::TypeDenied         => row("type_denied",           0, 1003, "Message type not allowed"),
             Self::RuleMatched        => row("rule_matched",          0, 1008, "Message matches a rule"),
+            Self::MessageTooComplex  => row("message_too_complex",   0, 1008, "Message takes too much work"),
             Self::MessageRate        => row("message_rate",          0, 1008, "Too many messages"),
             Self::ByteRate           => row("byte_rate",             0, 1008, "Too many bytes"),
             Self::IdleTimeout        => row("idle_timeout",          0, 1001, "Idle for too long"),

@@ -46,6 +46,11 @@ impl Pointer {
         self.0.first().and_then(|step| index(step))
     }
 
+    /// Its steps, unescaped.
+    pub(crate) fn steps(&self) -> &[String] {
+        &self.0
+    }
+
     /// Its last step.
     pub(super) fn last(&self) -> &str {
         self.0.last().map_or("", String::as_str)
@@ -195,6 +200,11 @@ impl<'n> Place<'n, '_> {
     fn new(step: &'n str) -> Self {
         Self { step, index: index(step), likeness: Likeness::None, found: Found::Nothing }
     }
+
+    /// Forgets what was found.
+    const fn reset(&mut self) {
+        (self.likeness, self.found) = (Likeness::None, Found::Nothing);
+    }
 }
 
 struct Look<'p, 'n, 'a> {
@@ -275,8 +285,17 @@ fn is_alike(name: &str, other: &str) -> bool {
     if name.is_ascii() && other.is_ascii() {
         name.eq_ignore_ascii_case(other)
     } else {
-        name.chars().map(folded).eq(other.chars().map(folded))
+        let mut others = other.chars();
+        let all = name.chars().all(|one| others.next().is_some_and(|other| is_same(one, other)));
+        all && others.next().is_none()
     }
+}
+
+/// Returns true if two letters differ in nothing but their case. A name may be compared to
+/// many, so most are told apart without a look into Unicode's tables.
+fn is_same(one: char, other: char) -> bool {
+    let may_be_ascii = |sign: char| sign.is_ascii() || matches!(sign, 'ſ' | '\u{212a}');
+    one == other || may_be_ascii(one) == may_be_ascii(other) && folded(one) == folded(other)
 }
 
 /// What readers in C may make of a text with a NUL in it: the end, or nothing.

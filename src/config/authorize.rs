@@ -9,12 +9,42 @@ use crate::auth::authorize::template::PathTemplate;
 use crate::auth::authorize::{Asking, AuthorizeRule, Callout, Grant};
 use crate::auth::first_message::When;
 use crate::auth::pointer::Pointer;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PLACES: &[&str] = &["query", "header", "path", "message"];
 
+/// Most members of one object, or entries of one list, that the rules of a policy look for
+/// in a message: each of its names is held against all of them. So a byte of a message
+/// costs 50 ns at most, on the machine of the README.
+const MOST_MEMBERS: usize = 8;
+
 /// Reads the list of rules.
 pub(super) fn read(node: &Node<'_>) -> Vec<AuthorizeRule> {
-    node.list_of(rule).unwrap_or_default()
+    let rules = node.list_of(rule).unwrap_or_default();
+    let (place, members) = most_members(&rules);
+    if members > MOST_MEMBERS {
+        node.report(Relation::ManyMembers { place, members, most: MOST_MEMBERS });
+    }
+    rules
+}
+
+/// Where in a message the rules look for the most members, as a pointer, and for how many.
+fn most_members(rules: &[AuthorizeRule]) -> (String, usize) {
+    let mut sought: BTreeMap<(bool, &[String]), BTreeSet<&str>> = BTreeMap::new();
+    for rule in rules {
+        let Asking::Message { pointer, when } = &rule.from else { continue };
+        for pointer in when.pointers().chain([pointer]) {
+            let steps = pointer.steps();
+            for (depth, step) in steps.iter().enumerate() {
+                let place = (pointer.first_index().is_some(), steps.get(..depth).unwrap_or(steps));
+                sought.entry(place).or_default().insert(step);
+            }
+        }
+    }
+    let most = sought.iter().max_by_key(|(_, members)| members.len());
+    most.map_or_else(Default::default, |((_, place), members)| {
+        (place.iter().map(|step| format!("/{step}")).collect(), members.len())
+    })
 }
 
 /// Where it names services for what messages ask for: these wait for the answers.

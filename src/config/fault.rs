@@ -25,8 +25,14 @@ pub(super) enum Fault {
     Pattern(String),
     /// One that matches the empty text.
     PatternMatchesEverything,
-    /// Patterns that compile to more than so many bytes.
-    PatternsTooLarge(usize),
+    /// The pattern that costs most of several that cost too much together.
+    PatternTooDear {
+        /// What it costs alone; `None` for more than is counted.
+        steps: Option<usize>,
+        limit: usize,
+    },
+    /// A pattern that can't be cut out at a bounded cost.
+    CutTooLarge,
 }
 
 /// What is wrong with the text as a whole.
@@ -137,11 +143,23 @@ impl fmt::Display for Fault {
                 "matches the empty text, and so every text; write what must be there, with + in \
                  the place of * and no empty alternative",
             ),
-            Self::PatternsTooLarge(bytes) => write!(
-                f,
-                "the patterns take more than {} KiB when compiled; write fewer or simpler ones, \
-                 above all with smaller counts in {{}}",
-                bytes >> 10
+            Self::PatternTooDear { steps, limit } => {
+                write!(
+                    f,
+                    "the patterns cost more than {limit} steps a byte together; the dearest one costs "
+                )?;
+                match steps {
+                    Some(steps) => write!(f, "{steps}")?,
+                    None => f.write_str("more than is counted")?,
+                }
+                f.write_str(
+                    ": a count in {} takes as many copies of what it counts; write a smaller one \
+                     or *, and (?-u) where only ASCII is meant",
+                )
+            }
+            Self::CutTooLarge => f.write_str(
+                "what it matches can't be cut out at a bounded cost; write * in the place of \
+                 counts in {}, or another action than sanitize",
             ),
         }
     }

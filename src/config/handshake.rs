@@ -50,9 +50,6 @@ const REFUSE_WITH: &Words<RefuseWith> =
 const UPSTREAM: &Words<Upstream> =
     &[("http1", Some(Upstream::Http1)), ("http2", Some(Upstream::Http2))];
 
-/// Bound on the compiled patterns of one policy's `user_agents_denied`, in bytes.
-const USER_AGENTS_LIMIT_BYTES: usize = 4 << 20;
-
 /// Where `upstream_timeout` is not written, or there is no policy.
 pub(crate) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -100,9 +97,7 @@ pub(super) fn read<'a>(node: Option<&Node<'a>>, filter: FilterKind) -> Checked<'
             item.take(names::token(text)).map(|()| text.to_owned())
         })
     });
-    rules.user_agents_denied = handshake
-        .get("user_agents_denied")
-        .and_then(|node| patterns::any_of(node, USER_AGENTS_LIMIT_BYTES));
+    rules.user_agents_denied = handshake.get("user_agents_denied").and_then(patterns::any_of);
     word(&handshake, "tls", TLS, &mut rules.tls);
     word(&handshake, "compression", COMPRESSION, &mut rules.compression);
     word(&handshake, "plain_http", PLAIN_HTTP, &mut rules.plain_http);

@@ -1,6 +1,5 @@
 //! `client` and `server`: what each end may send.
 
-use super::fault::Fault;
 use super::node::{Node, Words};
 use super::object::Object;
 use super::relations::Relation;
@@ -158,11 +157,6 @@ fn is_name(node: &Node<'_>) -> bool {
 /// Reports what the compiler found, where it stands in the document.
 fn rule_errors(rules: &Node<'_>, sources: &[Node<'_>], errors: Vec<RuleError>) {
     for error in errors {
-        match error {
-            RuleError::Pattern { index, cause } => {
-                sources.get(index).unwrap_or(rules).report(patterns::fault(&cause));
-            }
-            RuleError::TooLarge { limit } => rules.report(Fault::PatternsTooLarge(limit)),
-        }
+        sources.get(error.index()).unwrap_or(rules).report(patterns::fault(&error));
     }
 }

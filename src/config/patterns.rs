@@ -2,25 +2,38 @@
 
 use super::fault::Fault;
 use super::node::Node;
-use crate::inspect::pattern::{Pattern, PatternError, compile};
-use regex_automata::meta::Regex;
+use crate::inspect::pattern::{Pattern, PatternError};
+use crate::inspect::{AnyOf, RuleError};
 
 /// Longest reason that is told, in characters.
 const MAX_CAUSE: usize = 200;
 
-/// Compiles a list of patterns of which any one may match, within a bound on
-/// the memory it takes. They are searched in bytes that may be no UTF-8.
-pub(super) fn any_of(node: &Node<'_>, limit_bytes: usize) -> Option<Regex> {
+/// Compiles a list of patterns of which any one may match. They are searched in
+/// bytes that may be no UTF-8.
+pub(super) fn any_of(node: &Node<'_>) -> Option<AnyOf> {
     let patterns = node.list_of(|item| {
-        Pattern::parse(item.text()?).map_err(|error| item.report(fault(&error))).ok()
+        Pattern::parse(item.text()?).map_err(|error| item.report(pattern_fault(&error))).ok()
     })?;
-    // Each is well-formed, so together they can only be too large.
-    let built = compile(&patterns, limit_bytes);
-    node.take(built.map_err(|_| Fault::PatternsTooLarge(limit_bytes)))
+    let at_dearest = |error: RuleError| {
+        let items = node.plain_items();
+        items.get(error.index()).unwrap_or(node).report(fault(&error));
+    };
+    AnyOf::compile(&patterns).map_err(at_dearest).ok()
+}
+
+/// Why patterns can't be searched for.
+pub(super) fn fault(error: &RuleError) -> Fault {
+    match error {
+        RuleError::Pattern { cause, .. } => pattern_fault(cause),
+        RuleError::TooDear { steps, limit, .. } => {
+            Fault::PatternTooDear { steps: *steps, limit: *limit }
+        }
+        RuleError::CutTooLarge { .. } => Fault::CutTooLarge,
+    }
 }
 
 /// Why a pattern is none.
-pub(super) fn fault(error: &PatternError) -> Fault {
+fn pattern_fault(error: &PatternError) -> Fault {
     match error {
         PatternError::Malformed(cause) => malformed(cause),
         PatternError::MatchesEverything => Fault::PatternMatchesEverything,

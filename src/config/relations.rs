@@ -53,6 +53,15 @@ pub(super) enum Relation {
     BanUserWithoutAuth,
     /// A weight for what no client can be blamed for.
     NoStrike,
+    /// Rules look for more members of one object of a message than it takes bounded work to.
+    ManyMembers {
+        /// The object, or list, as a pointer.
+        place: String,
+        /// How many they look for.
+        members: usize,
+        /// How many they may.
+        most: usize,
+    },
     /// `ipv6_prefix` with nothing that counts addresses.
     Ipv6PrefixAlone,
     /// An identity header that is also where a credential stands.
@@ -234,6 +243,13 @@ impl fmt::Display for Relation {
             ),
             Self::NoStrike => f.write_str(
                 "can be no strike: it is no fault of the client's, or a ban itself; remove it",
+            ),
+            Self::ManyMembers { place, members, most } => write!(
+                f,
+                "look for {members} different members of {} in messages, and at most {most} can be \
+                 looked for in the time that a message may take; let rules share members, or write a \
+                 callout whose service is told one of them",
+                if place.is_empty() { "the whole object or list" } else { place.as_str() },
             ),
             Self::Ipv6PrefixAlone => f.write_str(
                 "has no effect without `per_ip` or a service that `auth` asks, which count addresses \

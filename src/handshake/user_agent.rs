@@ -1,7 +1,6 @@
 //! The `User-Agent` header.
 
-use regex_automata::meta::Regex;
-
+use crate::inspect::AnyOf;
 use crate::reason::Reason;
 
 use super::Headers;
@@ -11,8 +10,8 @@ use super::Headers;
 ///
 /// # Errors
 /// [`UserAgentDenied`] where a pattern is found.
-pub fn judge(denied: Option<&Regex>, headers: &Headers) -> Result<(), UserAgentDenied> {
-    let found = |denied: &Regex| headers.all("user-agent").any(|line| denied.is_match(line));
+pub fn judge(denied: Option<&AnyOf>, headers: &Headers) -> Result<(), UserAgentDenied> {
+    let found = |denied: &AnyOf| headers.all("user-agent").any(|line| denied.is_match(line));
     if denied.is_some_and(found) { Err(UserAgentDenied) } else { Ok(()) }
 }
 
@@ -37,13 +36,12 @@ impl std::fmt::Display for UserAgentDenied {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::pattern::Pattern;
 
     #[test]
     fn a_denied_pattern_is_found_on_any_line_and_in_any_bytes() {
-        let denied = Regex::builder()
-            .syntax(regex_automata::util::syntax::Config::new().utf8(false))
-            .build_many(&["(?i)sqlmap", "nikto$"])
-            .unwrap();
+        let patterns = ["(?i)sqlmap", "nikto$"].map(|pattern| Pattern::parse(pattern).unwrap());
+        let denied = AnyOf::compile(&patterns).unwrap();
         let judge = |lines: &[&[u8]]| {
             let line = |value: &&[u8]| ("User-Agent".to_owned(), value.to_vec());
             super::judge(Some(&denied), &Headers::new(lines.iter().map(line).collect()))

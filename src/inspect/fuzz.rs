@@ -1,12 +1,10 @@
 //! The entry for the fuzzer.
 
-use super::automaton::Automaton;
+use super::engine::{Engine, MOST_STEPS};
 use super::pattern::Pattern;
 use super::prefilter::Prefilter;
 use super::{Action, RuleSet, RuleSpec};
-
-/// Bound on the automaton of the few patterns of an input, in bytes.
-const AUTOMATON_LIMIT_BYTES: usize = 1 << 18;
+use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
 
 /// Most patterns of an input.
 const MAX_PATTERNS: usize = 8;
@@ -14,7 +12,8 @@ const MAX_PATTERNS: usize = 8;
 /// Entry for the fuzzer: patterns, one a line up to an empty one, and a text.
 /// Holds that where the prefilter sees nothing the automaton finds nothing, also
 /// where the text begins at another place and where it stands in a longer one;
-/// and that rules find the same with it and without.
+/// that rules find the same with it and without, and each what the plainest engine
+/// finds; and that no byte costs more steps than it may, in any part of the engine.
 ///
 /// # Panics
 /// Where one of these does not hold.
@@ -30,9 +29,17 @@ pub fn fuzz_rules(data: &[u8]) {
         sources.extend(std::str::from_utf8(line).ok().filter(|line| Pattern::parse(line).is_ok()));
     }
     let patterns: Vec<Pattern> = sources.iter().filter_map(|s| Pattern::parse(s).ok()).collect();
-    let Ok(all) = Automaton::compile(&patterns, AUTOMATON_LIMIT_BYTES) else {
+    let Ok(all) = Engine::compile(&patterns) else {
         return;
     };
+    assert!(all.steps() <= MOST_STEPS, "{sources:?}: {} steps", all.steps());
+    let mut found = vec![false; sources.len()];
+    all.find(rest, &mut |pattern| {
+        found.get_mut(pattern).into_iter().for_each(|found| *found = true)
+    });
+    for ((pattern, found), source) in patterns.iter().zip(found).zip(&sources) {
+        assert_eq!(plain(pattern, rest).unwrap_or(found), found, "{source:?} in {rest:?}");
+    }
     if let Some(prefilter) = Prefilter::at_most(&patterns, f32::INFINITY) {
         for before in 0..20 {
             // Line breaks, so that what is anchored still has its place.
@@ -51,4 +58,13 @@ pub fn fuzz_rules(data: &[u8]) {
     };
     let plain = RuleSet { prefilter: None, ..rules.clone() };
     assert_eq!(rules.find(rest), plain.find(rest), "{sources:?} in {rest:?}");
+}
+
+/// Whether the plainest engine finds the pattern; `None` where it would take too long.
+fn plain(pattern: &Pattern, text: &[u8]) -> Option<bool> {
+    let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(1 << 20));
+    let compiler = thompson::Compiler::new().configure(config).build_from_hir(pattern.hir());
+    let nfa = compiler.ok().filter(|nfa| nfa.states().len() * text.len() < 1 << 24)?;
+    let plain = PikeVM::new_from_nfa(nfa).ok()?;
+    Some(plain.is_match(&mut plain.create_cache(), text))
 }

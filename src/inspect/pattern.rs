@@ -1,9 +1,8 @@
 //! Regular expressions that an edge proxy can afford: linear in the length of
 //! the text, whatever the text.
 
-use regex_automata::meta::{BuildError, Regex};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Capture, Class, Hir, HirKind, Look, Repetition};
 
 /// A well-formed pattern that does not match the empty text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,21 +38,55 @@ impl Pattern {
         Ok(Self(with_ascii_words(hir)))
     }
 
+    /// Whether it can be in the middle of a match through most of a text: in a table of
+    /// several such patterns the states of each are there for every state of the others.
+    pub(super) fn lingers(&self) -> bool {
+        lingers(&self.0)
+    }
+
     /// As it was parsed.
     pub(super) const fn hir(&self) -> &Hir {
         &self.0
     }
 }
 
-/// Compiles patterns into one expression of at most `limit_bytes` that finds where
-/// one of them matches: the leftmost place, and there the first in the list.
-///
-/// # Errors
-/// When they are larger than that.
-pub fn compile(patterns: &[Pattern], limit_bytes: usize) -> Result<Regex, Box<BuildError>> {
-    let patterns: Vec<&Hir> = patterns.iter().map(|pattern| &pattern.0).collect();
-    let config = Regex::config().nfa_size_limit(Some(limit_bytes)).utf8_empty(false);
-    Regex::builder().configure(config).build_many_from_hir(&patterns).map_err(Box::new)
+/// Copies of something wide that are many.
+const MANY: u32 = 8;
+
+/// ASCII characters of a class that is wide.
+const WIDE: usize = 24;
+
+/// Whether it repeats something wide. The parser bounds how deep patterns nest, and so this
+/// recursion.
+fn lingers(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
+        HirKind::Repetition(repetition) => {
+            let is_many = repetition.max.is_none_or(|max| max >= MANY);
+            is_many && is_wide(&repetition.sub) || lingers(&repetition.sub)
+        }
+        HirKind::Capture(capture) => lingers(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(lingers),
+    }
+}
+
+fn is_wide(hir: &Hir) -> bool {
+    let ascii = |start: u32, end: u32| usize::try_from((end + 1).min(128).saturating_sub(start));
+    let width = |(start, end)| ascii(start, end).unwrap_or(0);
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Look(_) => false,
+        HirKind::Class(Class::Unicode(class)) => {
+            let ranges = class.iter().map(|range| (range.start().into(), range.end().into()));
+            ranges.map(width).sum::<usize>() >= WIDE
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let ranges = class.iter().map(|range| (range.start().into(), range.end().into()));
+            ranges.map(width).sum::<usize>() >= WIDE
+        }
+        HirKind::Repetition(repetition) => is_wide(&repetition.sub),
+        HirKind::Capture(capture) => is_wide(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(is_wide),
+    }
 }
 
 /// The parser bounds how deep patterns nest, and so this recursion.
@@ -93,13 +126,14 @@ const fn ascii_look(look: Look) -> Look {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::engine::Engine;
     use proptest::prelude::*;
 
     fn hir(pattern: &str) -> Hir {
         Pattern::parse(pattern).unwrap().0
     }
 
-    /// A Unicode word boundary is what makes the fast automaton give up.
+    /// No table has room for a Unicode word boundary.
     #[test]
     fn no_pattern_keeps_a_unicode_word_boundary() {
         for pattern in [
@@ -116,7 +150,7 @@ mod tests {
     #[test]
     fn words_are_still_words() {
         let found = |pattern: &str, text: &[u8]| {
-            compile(&[Pattern::parse(pattern).unwrap()], 1 << 20).unwrap().is_match(text)
+            Engine::compile(&[Pattern::parse(pattern).unwrap()]).unwrap().is_match(text)
         };
         assert!(found(r"(?i)\bunion\b", "é UNION é".as_bytes()));
         assert!(!found(r"(?i)\bunion\b", b"reunions"));
@@ -137,7 +171,7 @@ mod tests {
         fn arbitrary_patterns_never_panic(pattern in ".{0,40}") {
             if let Ok(parsed) = Pattern::parse(&pattern) {
                 prop_assert!(!parsed.0.properties().look_set().contains_word_unicode());
-                let _ = compile(&[parsed], 1 << 20);
+                let _ = Engine::compile(&[parsed]);
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Tells most texts in which no pattern of a set can match, at a tenth of what
-//! the automaton costs.
+//! the engine costs.
 //!
-//! An automaton reads a text byte by byte, each step waiting for the one before.
+//! It reads a text byte by byte, each step waiting for the one before.
 //! But nearly every pattern has some run of bytes that each of its matches holds
 //! ([`required`]), and that a text holds none of them can be told sixteen places
 //! at a time ([`scan`]). Where a text does hold one, and it is known how far before
-//! it a match would begin, the automaton tells from there whether one does; mostly
+//! it a match would begin, the engine tells from there whether one does; mostly
 //! in a few bytes. Only what that does not tell is searched, and then all of the
 //! text for all patterns.
 
@@ -16,7 +16,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-use super::automaton::{Automaton, Sighting};
+use super::engine::{Engine, Sighting};
 use super::pattern::Pattern;
 use bytes::ByteSet;
 use choice::{Choice, settle};
@@ -24,10 +24,10 @@ use required::{FOLDED, Run, Width, required};
 use scan::{BUCKETS, Scanner};
 
 /// How often a place of ordinary text may look like one of the runs: with more,
-/// looking closer takes longer than the automaton.
+/// looking closer takes longer than the engine.
 const MOST_LIKELY: f32 = 0.03;
 
-/// How much more the automaton costs over a whole message of ordinary size than
+/// How much more the engine costs over a whole message of ordinary size than
 /// a close look at one place.
 const SEARCH_COST: f32 = 2000.0;
 
@@ -43,6 +43,9 @@ const MOST_RUNS: usize = 4096;
 /// Work at one place that is looked at closely, beside the runs compared, in the
 /// time that comparing one run takes.
 const PLACE_WORK: usize = 16;
+
+/// Steps of the engine in the time that comparing one run takes.
+const STEPS: usize = 4;
 
 /// Work that is done in any text, however short.
 const FREE_WORK: usize = 256;
@@ -104,12 +107,12 @@ impl Prefilter {
         Some(Self { scanner: Scanner::new(&windows), buckets })
     }
 
-    /// Whether a pattern of `automaton` may match in `text`; where none can, mostly
+    /// Whether a pattern of `engine` may match in `text`; where none can, mostly
     /// false. Takes time linear in the length of `text`: once it looks as if
     /// everything were a run, that is the answer.
-    pub(super) fn may_match(&self, text: &[u8], automaton: &Automaton) -> bool {
+    pub(super) fn may_match(&self, text: &[u8], engine: &Engine) -> bool {
         let mut work = text.len().saturating_add(FREE_WORK);
-        let look = |end, buckets| self.may_match_at((text, end), buckets, automaton, &mut work);
+        let look = |end, buckets| self.may_match_at((text, end), buckets, engine, &mut work);
         self.scanner.any(text, look)
     }
 
@@ -122,7 +125,7 @@ impl Prefilter {
         &self,
         (text, end): (&[u8], usize),
         buckets: u8,
-        automaton: &Automaton,
+        engine: &Engine,
         work: &mut usize,
     ) -> bool {
         let seen = Sight::at(text, end);
@@ -135,7 +138,7 @@ impl Prefilter {
             let is_there =
                 |sight: &&Sight| seen & sight.mask == sight.value && sight.is_at(text, end);
             for sight in sights.iter().filter(is_there) {
-                if sight.may_belong_to_a_match((text, end), automaton, work) {
+                if sight.may_belong_to_a_match((text, end), engine, work) {
                     return true;
                 }
             }
@@ -174,7 +177,7 @@ impl Sight {
     fn may_belong_to_a_match(
         &self,
         (text, place): (&[u8], usize),
-        automaton: &Automaton,
+        engine: &Engine,
         work: &mut usize,
     ) -> bool {
         let Some(Width { least, most }) = self.run.before else { return true };
@@ -182,8 +185,8 @@ impl Sight {
         for before in least..=most {
             // It would begin before the text does.
             let Some(start) = begin.checked_sub(before) else { return false };
-            let (sighting, read) = automaton.look_at(text, start, MOST_READ);
-            let Some(left) = work.checked_sub(PLACE_WORK + read) else { return true };
+            let (sighting, steps) = engine.look_at(text, start, MOST_READ);
+            let Some(left) = work.checked_sub(PLACE_WORK + steps / STEPS) else { return true };
             *work = left;
             if sighting != Sighting::Nothing {
                 return true;

@@ -57,6 +57,11 @@ pub enum Violation {
         /// Length of what was searched.
         bytes: usize,
     },
+    /// A rule's sanitizing takes more work than a message may cost.
+    TooComplex {
+        /// Size of the message.
+        bytes: usize,
+    },
     /// A compressed message can't be, or would become too large to be, inflated.
     Inflate {
         /// Why.
@@ -88,6 +93,7 @@ impl Violation {
             Self::Timeout { .. } => Reason::MessageTimeout,
             Self::TypeDenied(_) => Reason::TypeDenied,
             Self::RuleMatched { .. } => Reason::RuleMatched,
+            Self::TooComplex { .. } => Reason::MessageTooComplex,
             // RFC 7692 has no code for a stream that is none.
             Self::Inflate { error: InflateError::Corrupt, .. } => Reason::ProtocolError,
             Self::Inflate { error: InflateError::Forgotten, .. } => Reason::Overloaded,
@@ -185,6 +191,9 @@ impl std::fmt::Display for Violation {
             Self::TypeDenied(MessageType::Text) => f.write_str("text messages are not allowed"),
             Self::TypeDenied(MessageType::Binary) => f.write_str("binary messages are not allowed"),
             Self::RuleMatched { .. } => f.write_str("the message matches a rule"),
+            Self::TooComplex { bytes } => {
+                write!(f, "sanitizing a message of {bytes} bytes takes more work than it may")
+            }
             Self::Inflate { error, .. } => error.fmt(f),
             Self::Rate(exceeded) => exceeded.fmt(f),
             Self::Credential(error) => error.fmt(f),

@@ -83,6 +83,7 @@ pub const fn default_weight(reason: Reason) -> u64 {
         | Reason::MessageRate
         | Reason::ByteRate
         | Reason::ProtocolError
+        | Reason::MessageTooComplex
         | Reason::RuleMatched => 1,
         _ => 0,
     }

@@ -5,7 +5,7 @@ use super::gate::Passage;
 use super::verdict::{Judge, Reshaping, Stopped, Verdict};
 use crate::frame::deflate::{Inflated, Inflater, Window};
 use crate::frame::{FrameHeader, Opcode, mask};
-use crate::inspect::{Action, Match};
+use crate::inspect::{Action, Match, TooComplex};
 use crate::message::budget::{Charge, Holder, WindowCharge};
 use crate::message::{Fate, Message, MessageRules, MessageType, Violation};
 use std::rc::Rc;
@@ -126,11 +126,12 @@ impl Content {
             Verdict::Pass => (false, false),
             Verdict::Vanish => (true, false),
             Verdict::Sanitize => {
-                if let Some(rules) = &rules.rules {
-                    rules.sanitize(plain, sanitized);
+                if let Some(set) = &rules.rules {
+                    set.sanitize(plain, sanitized)
+                        .map_err(|TooComplex| Violation::TooComplex { bytes: plain.len() })
+                        .and_then(|()| judge_again(message.kind(), sanitized, rules))
+                        .map_err(|violation| refused(judge, violation, offset))?;
                 }
-                judge_again(message.kind(), sanitized, rules)
-                    .map_err(|violation| refused(judge, violation, offset))?;
                 (false, true)
             }
             // No rule waits for anything.

@@ -38,9 +38,11 @@ impl Session {
                 outcome
             }
             // What was due to be said has been given back.
-            Phase::Closing { .. } | Phase::NoTunnel | Phase::Answered(_) => {
+            Phase::Closing { .. } => Outcome { reset: true, ..goes_on },
+            // Upstream's answer passes, and needs nothing of what was held.
+            Phase::NoTunnel | Phase::Answered(_) => {
                 self.hold_nothing();
-                Outcome { reset: true, ..goes_on }
+                goes_on
             }
         }
     }
@@ -50,7 +52,7 @@ impl Session {
         self.refuse_unopened(Reason::Overloaded, &shortage.to_string())
     }
 
-    /// Mode report: what the client sends is not read any more, its credential neither.
+    /// What the client sends is not read any more, its credential neither.
     fn hold_nothing(&mut self) {
         self.discard();
         if let Some(gate) = &mut self.gate {

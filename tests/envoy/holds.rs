@@ -8,6 +8,7 @@ mod fragments;
 mod handshakes;
 mod log_formats;
 mod parts;
+mod patterns;
 mod pinging;
 mod server_first;
 mod shares;

@@ -133,17 +133,40 @@ fn read_whole(
     message: &[u8],
     each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
+    let mut outline = outline_of(rules, root);
+    read_like((rules, root, &mut outline), message, &mut false, each)
+}
+
+/// For documents of this kind: all pointers of the rules that read them.
+fn outline_of<'a>(rules: &AuthRules, root: Root) -> Outline<'_, 'a> {
     let reading = reading(rules, root);
-    let pointers = reading.clone().flat_map(|(_, pointer, when)| when.pointers().chain([pointer]));
-    let outline = Outline::of(message, pointers).ok_or(AuthError::UnreadMessage)?;
+    Outline::over(reading.flat_map(|(_, pointer, when)| when.pointers().chain([pointer])))
+}
+
+/// Does so where others may have been read: `had_blank` says that one in which no pointer
+/// finds anything was let by, as this one then is.
+fn read_like<'a>(
+    (rules, root, outline): (&AuthRules, Root, &mut Outline<'_, 'a>),
+    message: &'a [u8],
+    had_blank: &mut bool,
+    each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
+) -> Result<(), AuthError> {
+    if !outline.read(message) {
+        return Err(AuthError::UnreadMessage);
+    }
     if outline.is_numbered() {
         return Err(AuthError::UnreadMessage);
     }
-    for (place, pointer, when) in reading {
-        if let Some(value) = read(pointer, when, &outline)? {
+    let is_blank = outline.is_blank();
+    if is_blank && *had_blank {
+        return Ok(());
+    }
+    for (place, pointer, when) in reading(rules, root) {
+        if let Some(value) = read(pointer, when, outline)? {
             each((place, value))?;
         }
     }
+    *had_blank |= is_blank;
     // Also where no rule's `when` is met.
     if outline.has_proto() { Err(AuthError::NotAsked) } else { Ok(()) }
 }
@@ -192,10 +215,10 @@ enum Others {
 }
 
 /// Holds each object of a list against the rules, as servers do that take batches.
-fn read_entries(
+fn read_entries<'l>(
     rules: &AuthRules,
     others: Others,
-    list: &[u8],
+    list: &'l [u8],
     each: &mut impl FnMut(Asked) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
     if !has(rules, Root::Object) {
@@ -212,8 +235,13 @@ fn read_entries(
         asked.insert(this.clone());
         each(this)
     };
-    let entry = |entry: &RawValue| match entry.get().as_bytes().first() {
-        Some(b'{') => read_whole(rules, Root::Object, entry.get().as_bytes(), &mut once),
+    let mut had_blank = false;
+    let mut outline = outline_of(rules, Root::Object);
+    let entry = |entry: &'l RawValue| match entry.get().as_bytes().first() {
+        Some(b'{') => {
+            let object = entry.get().as_bytes();
+            read_like((rules, Root::Object, &mut outline), object, &mut had_blank, &mut once)
+        }
         Some(b'[') => Err(AuthError::UnreadMessage),
         _ if others == Others::Refuse => Err(AuthError::UnreadMessage),
         Some(b'"') => match pointer::text(entry) {
@@ -240,9 +268,9 @@ fn is_batch(rules: &AuthRules, list: &[u8]) -> bool {
 }
 
 /// Hands over the entries of a list, up to the first that fails.
-fn for_each_entry(
-    list: &[u8],
-    entry: impl FnMut(&RawValue) -> Result<(), AuthError>,
+fn for_each_entry<'l>(
+    list: &'l [u8],
+    entry: impl FnMut(&'l RawValue) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
     let mut reader = serde_json::Deserializer::from_slice(list);
     let mut failed = None;
@@ -259,7 +287,7 @@ struct Entries<'f, F> {
     failed: &'f mut Option<AuthError>,
 }
 
-impl<'de, F: FnMut(&RawValue) -> Result<(), AuthError>> Visitor<'de> for Entries<'_, F> {
+impl<'de, F: FnMut(&'de RawValue) -> Result<(), AuthError>> Visitor<'de> for Entries<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -267,7 +295,7 @@ impl<'de, F: FnMut(&RawValue) -> Result<(), AuthError>> Visitor<'de> for Entries
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(entry) = seq.next_element::<&RawValue>()? {
+        while let Some(entry) = seq.next_element::<&'de RawValue>()? {
             if let Err(error) = (self.entry)(entry) {
                 *self.failed = Some(error);
                 return Err(A::Error::custom("an entry that is not read"));

@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub(in crate::auth) struct Outline<'n, 'a> {
     found: Vec<(&'n Pointer, Found<'a>)>,
+    /// The first steps of the pointers.
+    roots: Vec<Place<'n, 'a>>,
     proto: bool,
     numbered: bool,
 }
@@ -18,22 +20,50 @@ impl<'n, 'a> Outline<'n, 'a> {
         message: &'a [u8],
         pointers: impl Iterator<Item = &'n Pointer>,
     ) -> Option<Self> {
-        let text = simdutf8::basic::from_utf8(message).ok()?;
+        let mut outline = Self::over(pointers);
+        outline.read(message).then_some(outline)
+    }
+
+    /// Of no message yet; [`Self::read`] may be called for several.
+    pub(in crate::auth) fn over(pointers: impl Iterator<Item = &'n Pointer>) -> Self {
         let found = pointers.map(|pointer| (pointer, Found::Nothing)).collect();
-        let mut outline = Self { found, proto: false, numbered: false };
-        if outline.descend(text, &[]).is_err() {
-            // JSON all the same where a name is no text; readers differ in what
-            // they make of that.
-            serde_json::from_str::<&RawValue>(text).ok()?;
-            outline.set(&[], Found::Ambiguous);
+        let mut outline = Self { found, roots: Vec::new(), proto: false, numbered: false };
+        outline.roots = outline.places_below(&[]);
+        outline
+    }
+
+    /// Looks through a message in the place of the one before. Returns false when it is not
+    /// one JSON value; then nothing is known of it.
+    pub(in crate::auth) fn read(&mut self, message: &'a [u8]) -> bool {
+        let Ok(text) = simdutf8::basic::from_utf8(message) else { return false };
+        self.set(&[], Found::Nothing);
+        (self.proto, self.numbered) = (false, false);
+        let mut roots = std::mem::take(&mut self.roots);
+        roots.iter_mut().for_each(Place::reset);
+        let read = self.descend(text, &[], &mut roots);
+        self.roots = roots;
+        if read.is_ok() {
+            return true;
         }
-        Some(outline)
+        // JSON all the same where a name is no text; readers differ in what they make of
+        // that.
+        self.set(&[], Found::Ambiguous);
+        serde_json::from_str::<&RawValue>(text).is_ok()
     }
 
     /// The value at one of the pointers; a pointer that was not given to `of` is ambiguous.
     pub(in crate::auth) fn find(&self, pointer: &Pointer) -> Found<'a> {
-        let found = self.found.iter().find(|(other, _)| *other == pointer);
+        // Mostly it is one of those that were given, at the same address.
+        let found = self.found.iter().find(|(other, _)| std::ptr::eq(*other, pointer));
+        let found = found.or_else(|| self.found.iter().find(|(other, _)| *other == pointer));
         found.map_or(Found::Ambiguous, |(_, found)| *found)
+    }
+
+    /// Returns true if no pointer finds anything, in an object or a list in which readers
+    /// may not find anything else either.
+    pub(in crate::auth) fn is_blank(&self) -> bool {
+        let is_nothing = |(_, found): &(_, Found<'_>)| matches!(found, Found::Nothing);
+        !self.proto && !self.numbered && self.found.iter().all(is_nothing)
     }
 
     /// Returns true if an object on the way of a pointer has a member `__proto__`, whose
@@ -48,8 +78,8 @@ impl<'n, 'a> Outline<'n, 'a> {
         self.numbered
     }
 
-    /// Looks through a value for what the pointers below `prefix` find in it.
-    fn descend(&mut self, text: &'a str, prefix: &[String]) -> serde_json::Result<()> {
+    /// The next steps of the pointers below `prefix`.
+    fn places_below(&self, prefix: &[String]) -> Vec<Place<'n, 'a>> {
         let mut places: Vec<Place<'n, 'a>> = Vec::new();
         for (pointer, _) in &self.found {
             let step = below(pointer, prefix).and_then(<[String]>::first);
@@ -58,10 +88,25 @@ impl<'n, 'a> Outline<'n, 'a> {
                 places.push(Place::new(step));
             }
         }
-        let seen = look(text, &mut places, Case::Exact)?;
+        places
+    }
+
+    /// Looks through a value for `places`, those that the pointers below `prefix` lead
+    /// through.
+    fn descend(
+        &mut self,
+        text: &'a str,
+        prefix: &[String],
+        places: &mut [Place<'n, 'a>],
+    ) -> serde_json::Result<()> {
+        let seen = look(text, places, Case::Exact)?;
         self.proto |= seen.proto;
         self.numbered |= seen.numbered && prefix.is_empty();
         for place in places {
+            // As it is from the beginning: entries of a list may be many, and short.
+            if prefix.is_empty() && matches!(place.found, Found::Nothing) {
+                continue;
+            }
             let of_place = |pointer: &&'n Pointer| {
                 below(pointer, prefix).and_then(<[String]>::first).is_some_and(|s| s == place.step)
             };
@@ -72,10 +117,11 @@ impl<'n, 'a> Outline<'n, 'a> {
                 continue;
             };
             self.set(path, place.found);
-            if let (Found::One(value), false) = (place.found, more.is_empty())
-                && self.descend(value.get(), path).is_err()
-            {
-                self.set_below(path, Found::Ambiguous);
+            if let (Found::One(value), false) = (place.found, more.is_empty()) {
+                let mut places = self.places_below(path);
+                if self.descend(value.get(), path, &mut places).is_err() {
+                    self.set_below(path, Found::Ambiguous);
+                }
             }
         }
         Ok(())

@@ -161,16 +161,36 @@ fn a_rules_own_action_goes_before_that_of_the_section() {
         RuleSet::compile(vec![spec("a", "x", Action::Report), spec("b", "y", Action::Close)]);
     let shown = |set: &RuleSet| {
         let shown = format!("{set:?}");
-        shown.split("automaton").next().unwrap_or_default().to_owned()
+        shown.split("engine").next().unwrap_or_default().to_owned()
     };
     assert_eq!(shown(&read.rules.unwrap()), shown(&expected.unwrap()));
 }
 
 #[test]
-fn rules_that_are_too_large_are_told_at_the_list() {
+fn rules_that_cost_too_much_are_told_at_the_dearest() {
     bad_client(
         r#""rules": [{"name": "a", "pattern": "((\\w{1000}){1000}){1000}"}]"#,
-        "rules",
-        "KiB when compiled; write fewer or simpler ones",
+        "rules[0].pattern",
+        "the patterns cost more than 80 steps a byte together; the dearest one costs more than is counted",
+    );
+    let write = "a count in {} takes as many copies of what it counts; write a smaller one or *, \
+                 and (?-u) where only ASCII is meant";
+    for dear in [
+        r"\\w{1000}",
+        r"(?i)\\p{L}{0,900}x",
+        r"(?s)a.{0,1000}b.{0,1000}c",
+        r"(?i)union.{0,1000}select",
+        r"(?-u:\\xff)\\w{0,90}x",
+    ] {
+        let rules = format!(
+            r#""rules": [{{"name": "a", "pattern": "x"}}, {{"name": "b", "pattern": "{dear}"}}]"#
+        );
+        bad_client(&rules, "rules[1].pattern", write);
+    }
+    bad_client(
+        r#""rules": [{"name": "a", "pattern": "x"},
+            {"name": "b", "pattern": "a[^>]{0,300}b", "action": "sanitize"}]"#,
+        "rules[1].pattern",
+        "can't be cut out at a bounded cost; write * in the place of counts",
     );
 }

@@ -153,7 +153,7 @@ fn the_built_part_of_the_example_is_read_as_it_says() {
     let subprotocols = ["ag-ui".to_owned(), "graphql-transport-ws".to_owned()];
     assert_eq!(handshake.subprotocols.as_deref(), Some(subprotocols.as_slice()));
     let denied = handshake.user_agents_denied.as_ref().unwrap();
-    assert!(denied.is_match("SQLMap/1.8") && !denied.is_match("Mozilla/5.0"));
+    assert!(denied.is_match(b"SQLMap/1.8") && !denied.is_match(b"Mozilla/5.0"));
     let auth = policy.auth.as_ref().unwrap();
     assert_eq!(
         auth.sources,

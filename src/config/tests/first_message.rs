@@ -176,6 +176,33 @@ fn pointers_of_one_rule_begin_alike() {
     );
 }
 
+/// Each name of an object is held against all of them.
+#[test]
+fn rules_look_for_eight_members_of_one_object_at_most() {
+    let rules = |pointers: &[String]| {
+        let rule = |pointer: &String| format!(r#"{{"from": {pointer}, "claim": "rooms"}}"#);
+        let rules: Vec<String> = pointers.iter().map(rule).collect();
+        with(r#"[{"header": "x-key"}]"#, &format!(r#", "authorize": [{}]"#, rules.join(", ")), PUSH)
+    };
+    let at = |prefix: &str, count: usize| -> Vec<String> {
+        (0..count).map(|n| format!(r#"{{"message": "{prefix}/n{n}"}}"#)).collect()
+    };
+    good(&rules(&at("", 8)));
+    good(&rules(&at("/payload", 8)));
+    // One list and one object are different documents, and a member counts once.
+    let lists = (0..8).map(|n| format!(r#"{{"message": "/{n}"}}"#));
+    good(&rules(&at("", 8).into_iter().chain(lists).collect::<Vec<_>>()));
+    let rooms = |n| format!(r#"{{"message": "/room", "when": {{"/type": "join{n}"}}}}"#);
+    good(&rules(&(0..100).map(rooms).collect::<Vec<_>>()));
+
+    let place = "auth.authorize";
+    bad(&rules(&at("", 9)), place, "look for 9 different members of the whole object or list in");
+    bad(&rules(&at("/a/b", 9)), place, "look for 9 different members of /a/b in messages");
+    let when = r#"{"message": "/n8", "when": {"/type": "join"}}"#.to_owned();
+    let many: Vec<String> = at("", 7).into_iter().chain([when]).collect();
+    bad(&rules(&many), place, "at most 8 can be looked for in the time that a message may take");
+}
+
 #[test]
 fn other_messages_need_a_rule_that_reads_messages() {
     let auth = |rules: &str, other: &str| {

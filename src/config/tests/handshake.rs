@@ -148,9 +148,9 @@ fn user_agents_are_patterns_searched_in_any_bytes() {
     let read =
         good(r#""handshake": {"user_agents_denied": ["^curl/", "(?i)nikto", "(?-u)\\xff"]}"#);
     let denied = read.handshake.user_agents_denied.unwrap();
-    assert!(denied.is_match("curl/8") && denied.is_match("a NIKTO b"));
-    assert!(denied.is_match(&b"not utf-8: \xff"[..]));
-    assert!(!denied.is_match("x curl/8"));
+    assert!(denied.is_match(b"curl/8") && denied.is_match(b"a NIKTO b"));
+    assert!(denied.is_match(b"not utf-8: \xff"));
+    assert!(!denied.is_match(b"x curl/8"));
     let two = errors(&policy(r#""handshake": {"user_agents_denied": ["ok", "(", "a{2,1}"]}"#));
     let linear = "correct it (there are no look-around and no back-references, so that matching \
                   stays linear)";
@@ -167,8 +167,8 @@ fn user_agents_are_patterns_searched_in_any_bytes() {
     );
     bad(
         r#""handshake": {"user_agents_denied": ["((\\w{1000}){1000}){1000}"]}"#,
-        "handshake.user_agents_denied",
-        "the patterns take more than 4096 KiB when compiled",
+        "handshake.user_agents_denied[0]",
+        "the patterns cost more than 80 steps a byte together; the dearest one costs more than is counted",
     );
 }
 

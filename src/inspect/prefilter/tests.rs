@@ -5,8 +5,8 @@ fn parse(sources: &[&str]) -> Vec<Pattern> {
     sources.iter().map(|source| Pattern::parse(source).unwrap()).collect()
 }
 
-/// A prefilter and the automaton that it asks.
-struct Both(Prefilter, Automaton);
+/// A prefilter and the engine that it asks.
+struct Both(Prefilter, Engine);
 
 impl Both {
     fn may_match(&self, text: &[u8]) -> bool {
@@ -14,13 +14,13 @@ impl Both {
     }
 }
 
-fn automaton(patterns: &[Pattern]) -> Automaton {
-    Automaton::compile(patterns, 1 << 22).unwrap()
+fn engine(patterns: &[Pattern]) -> Engine {
+    Engine::compile(patterns).unwrap()
 }
 
 fn eager(sources: &[&str]) -> Both {
     let patterns = parse(sources);
-    Both(Prefilter::at_most(&patterns, f32::INFINITY).unwrap(), automaton(&patterns))
+    Both(Prefilter::at_most(&patterns, f32::INFINITY).unwrap(), engine(&patterns))
 }
 
 /// The runs of one pattern; letters stand for both cases, `?` for any other set.
@@ -141,7 +141,7 @@ fn letters_that_fold_into_ascii_are_not_missed() {
     assert!(!prefilter.may_match("drop Zürich ſ".replace('ſ', "s").as_bytes()));
 }
 
-/// What looks like a run everywhere is given up, and then the automaton decides.
+/// What looks like a run everywhere is given up, and then the engine decides.
 #[test]
 fn work_is_bounded() {
     let prefilter = eager(&["(?i)abcdefghijk!"]);
@@ -154,7 +154,7 @@ fn work_is_bounded() {
 fn the_rules_of_the_benchmark_are_told_from_ordinary_text() {
     let sources = ["(?i)<script", r"(?i)onload\s*=", r"(?i)union\s+select", r"(?i)\.\./\.\./"];
     let patterns = parse(&sources);
-    let prefilter = Both(Prefilter::new(&patterns).unwrap(), automaton(&patterns));
+    let prefilter = Both(Prefilter::new(&patterns).unwrap(), engine(&patterns));
     assert!(!prefilter.may_match("the quick brown fox jumps over ".repeat(500).as_bytes()));
     assert!(prefilter.may_match(b"a UNION select"));
 }
@@ -199,18 +199,18 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
-    /// Where it sees nothing, the automaton finds nothing.
+    /// Where it sees nothing, the engine finds nothing.
     #[test]
     fn no_match_goes_unseen(
         sources in prop::collection::vec(source(), 1..4),
         texts in prop::collection::vec(text(), 1..20),
     ) {
         let patterns: Vec<Pattern> = sources.iter().filter_map(|s| Pattern::parse(s).ok()).collect();
-        let automaton = automaton(&patterns);
+        let engine = engine(&patterns);
         if let Some(prefilter) = Prefilter::at_most(&patterns, f32::INFINITY) {
             for text in texts {
                 prop_assert!(
-                    prefilter.may_match(&text, &automaton) || !automaton.is_match(&text),
+                    prefilter.may_match(&text, &engine) || !engine.is_match(&text),
                     "{:?} in {:?}", sources, text
                 );
             }

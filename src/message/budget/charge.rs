@@ -1,4 +1,4 @@
-//! What parts of a connection hold.
+//! What one part of a connection holds.
 
 use super::{Exhausted, Holder};
 use std::rc::Rc;

@@ -100,17 +100,15 @@ impl Budget {
 
     /// All that may have to give way.
     fn standings(&self, sum: Shortage, request: RoomRequest<'_>) -> Standings {
-        let addresses = self.addresses.borrow();
-        let known = addresses.iter().filter(|(_, address)| {
-            sum != Shortage::Address || Rc::ptr_eq(address, request.address)
-        });
-        known
-            .map(|(key, address)| {
-                let own = Rc::ptr_eq(address, request.address);
-                let standing = Standing { address: Rc::clone(address), order: None };
-                ((request.standing(sum, address), own, *key), standing)
-            })
-            .collect()
+        let standing = |(key, address): (&Key, &Rc<Address>)| {
+            let own = Rc::ptr_eq(address, request.address);
+            let standing = Standing { address: Rc::clone(address), order: None };
+            ((request.standing(sum, address), own, *key), standing)
+        };
+        if sum == Shortage::Address {
+            return std::iter::once(standing((&request.holder.key, request.address))).collect();
+        }
+        self.addresses.borrow().iter().map(standing).collect()
     }
 }
 

@@ -86,6 +86,7 @@ fn only_what_no_page_can_make_a_browser_do_is_a_strike_by_default() {
             "handshake_rate",
             "protocol_error",
             "rule_matched",
+            "message_too_complex",
             "message_rate",
             "byte_rate"
         ]

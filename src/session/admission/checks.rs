@@ -87,8 +87,8 @@ impl<'a> Request<'a> {
         if let Some(origins) = &rules.origins {
             origins.judge(head)?;
         }
-        user_agent::judge(rules.user_agents_denied.as_ref(), &head.headers)?;
         self.guard.take_handshake(policy, head.source)?;
+        user_agent::judge(rules.user_agents_denied.as_ref(), &head.headers)?;
         let offer = handshake.subprotocols();
         let presented =
             policy.auth.as_ref().map(|auth| Presented::collect(auth, head, self.query, offer));

@@ -48,7 +48,8 @@ impl Loop {
 
 /// All of them, made when they are asked for.
 pub fn all() -> impl Iterator<Item = Loop> {
-    let parts: [fn() -> Vec<Loop>; 6] = [decoding, messages, patterns, handshakes, slots, loading];
+    let parts: [fn() -> Vec<Loop>; 7] =
+        [decoding, messages, patterns, dear_patterns, handshakes, slots, loading];
     parts.into_iter().flat_map(|part| part())
 }
 
@@ -223,6 +224,33 @@ fn patterns() -> Vec<Loop> {
         }
     }
     loops
+}
+
+/// The dearest patterns that load, in texts that the prefilter can't tell from what they
+/// look for: what a byte of a message may cost at most.
+fn dear_patterns() -> Vec<Loop> {
+    let dear = [
+        (r"(?i)<\w+[^>]*\bon\w+\s*=", "<axxx on"),
+        (r"(?i)<\w+[^>]{0,50}\bon\w+\s*=", "<axxx on"),
+        (r"(?i)<\w+[^>]{0,100}\bon\w+\s*=", "<axxx on"),
+        (r"(?i)<\w+[^>]{0,240}\bon\w+\s*=", "<axxx on"),
+        (r"(?i)<\w+[^>]{0,300}\bon\w+\s*=", "<axxx on"),
+        (r"(?i)union.{0,500}select", "unionxxx"),
+        (r"(?i)<\w+[^>]{0,300}\bon\w+\s*=", "<äöü öß"),
+    ];
+    let timed = |(pattern, text): (&str, &str)| {
+        let text = text.repeat(16 << 7).into_bytes();
+        let rule =
+            RuleSpec { name: String::new(), pattern: pattern.to_owned(), action: Action::Close };
+        let rules = RuleSet::compile(vec![rule]).unwrap();
+        assert_eq!(rules.find(&text), None);
+        let bytes = text.len();
+        let run = move || {
+            black_box(rules.find(black_box(&text)));
+        };
+        Loop::new("dear patterns, 16 KiB", &format!("{pattern} {}", bytes), bytes, run)
+    };
+    dear.into_iter().map(timed).collect()
 }
 
 /// A whole handshake up to its verdict, the signature verified by this code and

@@ -12,7 +12,7 @@ const say = (what) => console.log(JSON.stringify(what));
 
 function serve() {
   const http = require("node:http");
-  const echo = require("sockjs").createServer({ heartbeat_delay: 500, log: () => {} });
+  const echo = require("sockjs").createServer({ heartbeat_delay: 2500, log: () => {} });
   echo.on("connection", (session) => {
     let messages = 0;
     session.on("data", (message) => {
