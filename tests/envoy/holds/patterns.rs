@@ -52,6 +52,12 @@ fn long(unit: &str) -> String {
     unit.repeat(MIB / unit.len())
 }
 
+/// Nearly as long, and not so uniform that its length alone would be refused.
+fn varied(unit: &str) -> String {
+    let part = |number: usize| unit.repeat(1016 / unit.len()) + &format!("{number:05} ");
+    (0..1024).map(|index| part(index * 7919 % 100_000)).collect()
+}
+
 /// Another client of the worker is served before and behind a message, which takes no
 /// more processor time than it may.
 fn costs_little(envoy: &Envoy, request: &Request, message: &[u8], context: &str) {
@@ -90,7 +96,8 @@ fn a_compressed_message_costs_no_more_than_its_bytes_may() {
             Envoy::start(&bootstrap(&document(&json!([rule("dear", pattern)])), echo.address));
         let mut deflated = Vec::with_capacity(1 << 16);
         let mut compress = Compress::new(Compression::best(), false);
-        compress.compress_vec(long(unit).as_bytes(), &mut deflated, FlushCompress::Sync).unwrap();
+        let text = varied(unit);
+        compress.compress_vec(text.as_bytes(), &mut deflated, FlushCompress::Sync).unwrap();
         assert!(deflated.ends_with(&[0, 0, 0xff, 0xff]) && deflated.len() < 50_000);
         deflated.truncate(deflated.len() - 4);
         costs_little(&envoy, &request, &frame(0xc1, &deflated), pattern);

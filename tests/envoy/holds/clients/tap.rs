@@ -95,20 +95,18 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, count: impl Fn(&mut Stream)) {
 #[derive(Default)]
 struct Stream {
     bytes: Vec<u8>,
-    /// True if it is a WebSocket; none until the head has come.
-    is_open: Option<bool>,
+    /// A WebSocket has begun.
+    is_open: bool,
 }
 
 impl Stream {
     fn count(&mut self, frames: &mut Frames) {
-        if self.is_open.is_none() {
+        // Envoy may open it on a connection that has carried plain requests.
+        while !self.is_open {
             let Some(end) = self.bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return };
             let head = String::from_utf8_lossy(&self.bytes[..end]).to_lowercase();
-            self.is_open = Some(head.lines().any(|line| line == "upgrade: websocket"));
+            self.is_open = head.lines().any(|line| line == "upgrade: websocket");
             self.bytes.drain(..end + 4);
-        }
-        if self.is_open == Some(false) {
-            return self.bytes.clear();
         }
         while let Some((first, payload, length)) = whole_frame(&self.bytes) {
             frames.compressed += usize::from(first & 0x40 != 0);
