@@ -322,7 +322,8 @@ pub(crate) const fn effective(mode: Mode, action: Action) -> Action {
     }
 }
 
-/// What a refused handshake is told and counted as: in mode report it is only reported.
+/// Returns the event kind and the result under which a refused handshake is counted. In mode
+/// report it is only reported.
 #[must_use]
 pub(crate) const fn refused(mode: Mode) -> (Kind, HandshakeResult) {
     match mode {

@@ -58,7 +58,7 @@ pub struct Message {
     mask: Option<[u8; 4]>,
     fate: Fate,
     parts: Parts,
-    /// What its rates have been asked for already.
+    /// The part that its rates have counted already.
     counted: Load,
     /// A rate is used up: it waits for its turn.
     waits: bool,
@@ -128,12 +128,12 @@ impl Message {
         self.parts
     }
 
-    /// Says so, before any of it is held.
+    /// Sets the parts in which it goes on, before any of it is held.
     pub const fn go_on_in(&mut self, parts: Parts) {
         self.parts = parts;
     }
 
-    /// How much of what its headers have announced its rates have not been asked for.
+    /// Returns the part of the announced message that its rates have not counted yet.
     #[must_use]
     pub const fn uncounted(&self) -> Load {
         if self.excused {
@@ -158,7 +158,7 @@ impl Message {
         self.waits = true;
     }
 
-    /// Whether it waits for its turn, whatever comes before it.
+    /// Returns true if it waits for its turn, even where nothing waits before it.
     #[must_use]
     pub const fn waits(&self) -> bool {
         self.waits

@@ -81,7 +81,7 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Session {
     guard: Rc<Guard>,
-    /// What it holds is charged here.
+    /// Its account of held bytes.
     holder: Rc<Holder>,
     /// Place of its policy in the document.
     policy: usize,

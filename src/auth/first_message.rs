@@ -181,8 +181,8 @@ impl FirstMessageRules {
             && matches!(self.read(kind_is_text, message), Reading::Credential { .. })
     }
 
-    /// Returns the number of server messages that pass before the client has been verified,
-    /// whatever their content.
+    /// Returns the number of server messages, of any content, that pass before the client has
+    /// been verified.
     #[must_use]
     pub const fn greeting(&self) -> u32 {
         match self.form {

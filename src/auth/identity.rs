@@ -26,9 +26,9 @@ pub struct Identity {
     /// The moment from which it is no longer good, leeway included; `None`:
     /// never.
     pub expires: Option<Timestamp>,
-    /// What the credential says: a token's claims; for an API key `sub`, which is
-    /// the user, and `id`; a session service's answer, with the subject as `sub`. Shared with what is
-    /// kept for the next time.
+    /// Claims of the credential: those of a token; `sub`, which is the user, and `id` of an API
+    /// key; the answer of a session service, with the subject as `sub`. Shared with the copy
+    /// that is kept for the next time.
     pub claims: Rc<Map<String, Value>>,
     /// What it was verified by.
     pub proof: Proof,

@@ -28,7 +28,8 @@ pub(super) fn read(node: &Node<'_>) -> Vec<AuthorizeRule> {
     rules
 }
 
-/// Where in a message the rules look for the most members, as a pointer, and for how many.
+/// Returns the place in a message at which the rules look for the most members, as a
+/// pointer, and the number of those members.
 fn most_members(rules: &[AuthorizeRule]) -> (String, usize) {
     let mut sought: BTreeMap<(bool, &[String]), BTreeSet<&str>> = BTreeMap::new();
     for rule in rules {

@@ -63,7 +63,7 @@ pub(super) fn read(root: &Node<'_>) -> Option<Config> {
 /// address.
 struct Limits<'a> {
     per_worker: u64,
-    /// Where it is written, and what.
+    /// The `buffered_per_ip` that is written: its node, and its bytes if they are valid.
     per_ip: Option<(Node<'a>, Option<u64>)>,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Limits<'a> {
         Self { per_worker: per_worker.unwrap_or(BUFFERED_DEFAULT), per_ip: size("buffered_per_ip") }
     }
 
-    /// That of one address, by the messages that these policies allow.
+    /// Returns the limit of one address in bytes, for the messages that these policies allow.
     fn per_ip(&self, policies: &[Policy]) -> u64 {
         let rules = policies.iter().flat_map(|policy| [&policy.client, &policy.server]);
         let message = rules.map(|rules| rules.max_message_bytes).max().unwrap_or_default();

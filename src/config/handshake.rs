@@ -50,7 +50,7 @@ const REFUSE_WITH: &Words<RefuseWith> =
 const UPSTREAM: &Words<Upstream> =
     &[("http1", Some(Upstream::Http1)), ("http2", Some(Upstream::Http2))];
 
-/// Where `upstream_timeout` is not written, or there is no policy.
+/// Default of `upstream_timeout`; also the limit where no policy matches.
 pub(crate) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Its bound, in milliseconds.

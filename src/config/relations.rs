@@ -57,9 +57,9 @@ pub(super) enum Relation {
     ManyMembers {
         /// The object, or list, as a pointer.
         place: String,
-        /// How many they look for.
+        /// Number of members that the rules look for.
         members: usize,
-        /// How many they may.
+        /// Largest number that is allowed.
         most: usize,
     },
     /// `ipv6_prefix` with nothing that counts addresses.

@@ -20,7 +20,7 @@ pub struct Limiter {
     /// Since when other workers have written enough, and for how long that holds:
     /// a flood must not ask the table for each of its lines.
     rest: Option<Rest>,
-    /// The same of lines that say that connections live on.
+    /// The rest for `progress` lines: other workers have written as many of these as may be.
     progress_rest: Option<Rest>,
 }
 

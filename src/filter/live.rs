@@ -5,7 +5,7 @@ use super::stream::SharedConnection;
 use crate::host::{CallAnswer, CallId};
 use crate::reason::Reason;
 
-/// What is open under a context id.
+/// A stream or connection of Envoy's, under its context id.
 #[derive(Debug)]
 pub(super) enum Live {
     /// An HTTP stream.
@@ -15,7 +15,8 @@ pub(super) enum Live {
 }
 
 impl Live {
-    /// Whether it is to be ended, and why if that is news.
+    /// Returns true if the stream must be ended now, and the reason if it has not been
+    /// reported yet.
     pub(super) fn on_tick(&self) -> (bool, Option<Reason>) {
         match self {
             Self::Http(stream) => stream.borrow_mut().on_tick(),
@@ -30,7 +31,7 @@ impl Live {
         }
     }
 
-    /// Whether its client has to be written more than could go on at once.
+    /// Returns true if bytes for the client are left over for the next tick.
     pub(super) fn is_behind(&self) -> bool {
         matches!(self, Self::Http(stream) if stream.borrow().is_behind())
     }

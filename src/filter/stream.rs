@@ -44,20 +44,20 @@ impl Connection {
         (outcome.reset, outcome.refused)
     }
 
-    /// Whether its request is held, or it has given way.
+    /// Returns true if its request is held, or if it has given way.
     pub(super) const fn is_waiting(&self) -> bool {
         self.core.is_waiting() || self.gave_way.is_some()
     }
 
     /// Says by which number the account of held bytes names it.
     pub(super) fn set_number(&self, id: u32) {
-        self.core.set_number(id);
+        self.core.holder().set_number(id);
     }
 
     /// Gives back all that it holds, where it gives way. What follows needs host calls
     /// about this connection: [`Self::advance`].
     pub(super) fn give_way(&mut self) {
-        if self.core.gives_way() {
+        if self.core.holder().gives_way() {
             self.gave_way = Some(self.core.give_way());
         }
     }

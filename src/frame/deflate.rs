@@ -196,7 +196,7 @@ impl Inflater {
         Ok((message.position, message.has_final_block))
     }
 
-    /// What it keeps between messages.
+    /// Returns the bytes that are kept between messages.
     #[must_use]
     pub const fn history(&self) -> &Rc<History> {
         &self.history

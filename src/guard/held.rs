@@ -1,4 +1,4 @@
-//! What the connections of a worker hold, and which of them have to give way.
+//! The bytes that the connections of a worker hold, and the connections that give way.
 
 use super::Guard;
 use crate::message::budget::Holder;

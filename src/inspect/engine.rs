@@ -82,7 +82,7 @@ enum Search {
 }
 
 impl Part {
-    /// Which pattern of the set one of the search's is.
+    /// Returns the place in the set of the search's pattern `index`.
     fn member(&self, index: usize) -> usize {
         self.members.get(index).copied().unwrap_or(0)
     }

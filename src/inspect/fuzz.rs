@@ -60,7 +60,7 @@ pub fn fuzz_rules(data: &[u8]) {
     assert_eq!(rules.find(rest), plain.find(rest), "{sources:?} in {rest:?}");
 }
 
-/// Whether the plainest engine finds the pattern; `None` where it would take too long.
+/// Returns true if the plainest engine finds the pattern; `None` where that would take too long.
 fn plain(pattern: &Pattern, text: &[u8]) -> Option<bool> {
     let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(1 << 20));
     let compiler = thompson::Compiler::new().configure(config).build_from_hir(pattern.hir());

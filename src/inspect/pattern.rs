@@ -38,8 +38,8 @@ impl Pattern {
         Ok(Self(with_ascii_words(hir)))
     }
 
-    /// Whether it can be in the middle of a match through most of a text: in a table of
-    /// several such patterns the states of each are there for every state of the others.
+    /// Returns true if a match can be in progress through most of a text. A table of several
+    /// such patterns has a state for each combination of their states.
     pub(super) fn lingers(&self) -> bool {
         lingers(&self.0)
     }
@@ -56,8 +56,8 @@ const MANY: u32 = 8;
 /// ASCII characters of a class that is wide.
 const WIDE: usize = 24;
 
-/// Whether it repeats something wide. The parser bounds how deep patterns nest, and so this
-/// recursion.
+/// Returns true if the pattern repeats something wide. The parser bounds the nesting of
+/// patterns, and so the depth of this recursion.
 fn lingers(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,

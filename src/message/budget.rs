@@ -1,5 +1,5 @@
-//! How many message bytes a worker may hold over all its connections, and which
-//! connection ends when that is not enough.
+//! The account of message bytes that a worker holds over all its connections. When a limit
+//! would be passed, it decides which connection ends.
 //!
 //! Each byte is a connection's ([`Holder`]), and each connection an address'. Three sums
 //! have limits:
@@ -10,9 +10,9 @@
 //! | of all connections whose first message has not been verified | a quarter of the worker's | of them, the address that holds the most |
 //! | of the worker | `buffered_per_worker` | the address that holds the most |
 //!
-//! What an address gives way with: first the windows of its idle connections, the one
-//! that was not used for the longest time first; then connections, the one that holds
-//! the most first. The connection that asks for more counts with what it asks for, and
+//! An address that gives way first loses the windows of its idle connections, the one that
+//! was not used for the longest time first; then connections, the one that holds the most
+//! first. The connection that asks for more counts with what it asks for, and
 //! where it has to give way itself it gets nothing. Another one has its bytes taken off
 //! the account at once and is ended at the end of the callback
 //! ([`Budget::take_given_way`]), by which its memory is really free.
@@ -59,15 +59,15 @@ pub struct Budget {
     given_way: RefCell<Vec<u32>>,
 }
 
-/// What is summed together: the connections of a network, or one connection whose address
-/// nobody knows.
+/// Key of a sum: the connections of one network, or one connection whose address nobody
+/// knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Network(Network),
     Unknown(u64),
 }
 
-/// What the connections of one address hold.
+/// The connections of one address, and the bytes that they hold.
 #[derive(Debug, Default)]
 struct Address {
     bytes: Cell<u64>,
@@ -216,7 +216,7 @@ impl Holder {
         })
     }
 
-    /// The same connection anew, after it has given way.
+    /// Returns a new holder for a connection that has given way and goes on.
     #[must_use]
     pub fn renew(&self) -> Rc<Self> {
         let number = Budget::next(&self.budget.last_number);
@@ -230,9 +230,10 @@ impl Holder {
         self.outer_number.set(Some(number));
     }
 
-    /// Whether it has given way and [`Self::take_notice`] has not said so.
+    /// Returns true if it has given way and is to be ended, at the end of the callback at the
+    /// latest: until [`Self::take_notice`].
     #[must_use]
-    pub const fn has_notice(&self) -> bool {
+    pub const fn gives_way(&self) -> bool {
         self.notice.get().is_some()
     }
 
@@ -244,7 +245,7 @@ impl Holder {
     /// Counts it among those whose first message has not been verified.
     ///
     /// # Errors
-    /// Where they hold too much already for what it holds.
+    /// [`Exhausted`] if there is no room for its bytes in the quarter of these connections.
     pub fn await_credential(self: &Rc<Self>) -> Result<Unverified, Exhausted> {
         let bytes = self.bytes.get();
         self.take_off(bytes);
@@ -267,7 +268,7 @@ impl Holder {
         self.try_grow(bytes).map_err(|_| Exhausted)
     }
 
-    /// The same; which sum has no room, unless it has given way.
+    /// Takes `bytes` more, or returns the sum that has no room; `None` if it has given way.
     fn try_grow(self: &Rc<Self>, bytes: u64) -> Result<(), Option<Shortage>> {
         if bytes == 0 {
             return Ok(());

@@ -71,8 +71,8 @@ impl MessageRules {
         u32::try_from(frames).unwrap_or(u32::MAX).max(MIN_DEFAULT_FRAGMENTS)
     }
 
-    /// Whether a message has to be held until all of it has been judged: where its content
-    /// is read, or may yet vanish or have to wait when some of it has gone on.
+    /// Returns true if a message must be held until all of it has been judged: its content is
+    /// read, or a later frame may make it vanish or wait.
     #[must_use]
     pub const fn hold_messages(&self) -> bool {
         let may_vanish = matches!(self.on_violation, Action::Drop | Action::Reply | Action::Slow);

@@ -134,7 +134,7 @@ pub enum Measure {
     Bytes,
 }
 
-/// How much is taken of rates at once.
+/// An amount that is taken from rates at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Messages, pings and pongs.
@@ -156,7 +156,7 @@ impl Load {
         self.messages == 0 && self.bytes == 0
     }
 
-    /// How much it takes of a rate of this kind.
+    /// Returns the part that a rate of this kind counts.
     const fn of(self, measure: Measure) -> u64 {
         match measure {
             Measure::Bytes => self.bytes,

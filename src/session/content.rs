@@ -80,7 +80,7 @@ impl Content {
         }));
     }
 
-    /// Whether permessage-deflate was agreed.
+    /// Returns true if permessage-deflate was agreed.
     pub(super) const fn is_compressed(&self) -> bool {
         self.compression.is_some()
     }

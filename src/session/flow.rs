@@ -58,7 +58,7 @@ pub(super) struct Flow {
     message: Option<Message>,
     content: Content,
     close: Option<CloseSeen>,
-    /// What else can be said to the receiver, by what has gone on.
+    /// Room for frames of ours to the receiver.
     room: Room,
     /// When the message or frame in progress began, by the steady clock, as of the
     /// chunk.
@@ -68,8 +68,8 @@ pub(super) struct Flow {
     unread: bool,
 }
 
-/// What can be said to an end beside what goes on to it, by how much of the other end's
-/// frames and messages it has had.
+/// Room for frames of ours between those of the other end. It depends on whether an end has
+/// had part of a frame, or of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Room {
     /// Nothing: it has had the beginning of a frame and not its end.
@@ -121,12 +121,12 @@ impl Flow {
         self.unread
     }
 
-    /// What else can be said to the receiver now.
+    /// Returns the room that there is now for frames of ours to the receiver.
     pub(super) const fn room(&self) -> Room {
         self.room
     }
 
-    /// Whether the receiver has had the beginning of a frame and not its end.
+    /// Returns true if the receiver has had the beginning of a frame and not its end.
     pub(super) fn is_inside(&self) -> bool {
         self.room == Room::Nothing
     }
@@ -138,12 +138,12 @@ impl Flow {
         Some((self.begun?, announced))
     }
 
-    /// That the message in progress takes too long has been told.
+    /// Records that an event has told of the message in progress: it took too long.
     pub(super) const fn is_told_late(&mut self) {
         self.begun = Some(Duration::MAX);
     }
 
-    /// Where in the stream the frame in progress began.
+    /// Returns the offset in the stream at which the frame in progress began.
     pub(super) const fn frame_offset(&self) -> u64 {
         self.frame_offset
     }
@@ -237,7 +237,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Whether no message, and no frame, has begun that has not ended.
+    /// Returns true if neither a message nor a frame is in progress.
     const fn is_between(&self) -> bool {
         self.message.is_none()
             && self.decoder.at_boundary()

@@ -89,7 +89,7 @@ struct Setting {
 }
 
 impl Setting {
-    /// Whether messages go on as they come: nobody reads their content.
+    /// Returns true if messages go on as they come: nobody reads their content.
     const fn passes_parts(&self) -> bool {
         !self.rule && !self.compression
     }

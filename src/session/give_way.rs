@@ -2,26 +2,20 @@
 
 use super::{Forwarded, Outcome, Phase, Session};
 use crate::config::Mode;
-use crate::message::budget::Shortage;
+use crate::message::budget::{Holder, Shortage};
 use crate::reason::Reason;
+use std::rc::Rc;
 
 impl Session {
-    /// Says by which number [`Guard::take_given_way`](crate::guard::Guard::take_given_way)
-    /// names it.
-    pub fn set_number(&self, number: u32) {
-        self.holder.set_number(number);
-    }
-
-    /// Whether it is to be ended by [`Self::give_way`], at the end of the callback at the
-    /// latest: the account has been given back what it holds.
+    /// Returns its account of held bytes.
     #[must_use]
-    pub fn gives_way(&self) -> bool {
-        self.holder.has_notice()
+    pub const fn holder(&self) -> &Rc<Holder> {
+        &self.holder
     }
 
-    /// Ends it if [`Self::gives_way`]: all that it holds is given back at once. There may
-    /// be something to push afterwards, or before upstream has answered a refusal to take.
-    /// Mode report only tells, and its bytes pass unseen.
+    /// Ends it if its holder [gives way](Holder::gives_way); all that it holds is given back. Afterwards there
+    /// may be something to push, or, before upstream has answered, a refusal to take. Mode
+    /// report only tells, and its bytes pass unseen.
     pub fn give_way(&mut self) -> Outcome {
         let goes_on = Outcome::forward(Forwarded::Unchanged);
         let Some(shortage) = self.holder.take_notice() else { return goes_on };
@@ -52,7 +46,8 @@ impl Session {
         self.refuse_unopened(Reason::Overloaded, &shortage.to_string())
     }
 
-    /// What the client sends is not read any more, its credential neither.
+    /// Gives back all that it holds. Nothing of the client is read any more, not even its
+    /// credential.
     fn hold_nothing(&mut self) {
         self.discard();
         if let Some(gate) = &mut self.gate {

@@ -166,7 +166,7 @@ impl Outbox {
         self.charge.release();
     }
 
-    /// Whether something is due for which there is so much room.
+    /// Returns true if something is due that fits into this room.
     pub(super) fn has_for(&self, room: Room) -> bool {
         match room {
             Room::Nothing => false,

@@ -65,7 +65,7 @@ pub struct Peer {
 #[derive(Debug)]
 pub struct StreamConnection {
     guard: Rc<Guard>,
-    /// What it holds, and its session, is charged here.
+    /// Account of the bytes that it and its session hold.
     holder: Rc<Holder>,
     peer: Peer,
     https: bool,

@@ -42,10 +42,10 @@ pub(super) trait Judge {
     /// Returns true if the whole message carries the sender's credential and is not
     /// forwarded. Rules for what reaches the receiver do not apply to it.
     fn swallows(&self, kind: MessageType, message: &[u8]) -> bool;
-    /// What comes in this chunk waits for its turn.
+    /// Lets the rest of this chunk wait for its turn.
     fn hold_back(&mut self);
-    /// Whether what has to wait may vanish when its turn has come, and `load` is taken
-    /// of the rates.
+    /// Returns true if a message that waits may vanish when its turn has come: `load` is taken
+    /// from the rates then.
     fn may_vanish(&self, load: Load) -> bool;
     /// Lets frames that `write` appends, the last of which began `offset` bytes
     /// into the stream, wait for their turn.
@@ -85,7 +85,7 @@ pub(super) trait Judge {
     /// The server message that was read last as [`Passage::Greeting`] goes on, now or in
     /// its turn.
     fn greeting_passes(&mut self);
-    /// Whether [`Self::due`] would append something.
+    /// Returns true if [`Self::due`] would append something.
     fn is_due(&self, room: Room) -> bool;
     /// Appends what has waited for the end of a frame or message, and has `room` now.
     fn due(&mut self, room: Room, out: &mut Vec<u8>);

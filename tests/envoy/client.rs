@@ -124,7 +124,7 @@ impl Client {
         Self { stream, rest: Vec::new() }
     }
 
-    /// The same from this address of the machine.
+    /// Connects from this address of the machine.
     pub fn connect_from(local: IpAddr, address: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let connect = async {

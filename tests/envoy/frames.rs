@@ -33,7 +33,7 @@ pub fn prompt(document: &Value, upstream: SocketAddr) -> Value {
     bootstrap
 }
 
-/// What a direction says whose messages are read, and so held until they are whole.
+/// A section of one direction whose messages are read, and so held until they are whole.
 pub fn reading() -> Value {
     json!({"rules": [{"name": "no-scripts", "pattern": "(?i)<script", "action": "close"}]})
 }

@@ -201,7 +201,7 @@ fn report_tells_the_same_of_what_it_sees() {
     ends(&mut rig, json!(1000), json!("client"), "1000");
 }
 
-/// The same of one direction that is not read on, in which there may be a Close.
+/// One direction is not read on, and may hold a Close that nobody saw.
 #[test]
 fn no_code_is_known_where_one_direction_is_not_read_on() {
     let mut document = reporting(json!({}));

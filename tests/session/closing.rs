@@ -35,7 +35,7 @@ fn a_call_without_bytes_is_a_chance_to_tell() {
     assert_masked_close(&rig.client(b"").bytes, 1002, "protocol_error");
 }
 
-/// What is held goes nowhere, so there is nothing to finish.
+/// A held message has not begun to go on, so there is nothing to finish.
 #[test]
 fn what_is_held_of_the_servers_message_never_goes_on() {
     let frame = plain(0x82, &[7; 300]);

@@ -87,7 +87,7 @@ fn a_flood_is_told_in_part_and_counted_whole() {
     assert_eq!(host.metric(counted), 251);
 }
 
-/// What is told of connections that live on is put off, and never hides a refusal.
+/// Lines of connections that live on are put off, and never hide a refusal.
 #[test]
 fn connections_that_live_on_leave_half_of_the_lines_to_others() {
     let rules = json!([{"name": "r", "pattern": "bad"}]);

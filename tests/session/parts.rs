@@ -206,8 +206,8 @@ fn a_frame_that_does_not_end_is_waited_for_two_seconds() {
     assert!(pass(&mut rig, Duration::from_millis(1)));
 }
 
-/// What the client did wrong is told behind the server's frame, and a bad byte in what
-/// is left of that resets.
+/// The client is told of its violation behind the server's frame; a bad byte in the rest of
+/// that frame resets.
 #[test]
 fn a_refused_client_is_told_behind_the_servers_frame() {
     let rules = json!({"rules": [{"name": "r", "pattern": "<script"}]});
@@ -294,7 +294,7 @@ fn bytes_of_a_message_that_never_ends_count_as_its_frames_come() {
     }
 }
 
-/// What has come of it counts as soon as it comes, and the rest when it has its turn.
+/// The first frame counts when it comes, and the rest when the message has its turn.
 #[test]
 fn a_slowed_message_counts_each_of_its_bytes_once() {
     let slow = json!({"bytes": {"per_connection": "1000/1s"}, "on_violation": "slow"});

@@ -44,9 +44,10 @@ fn open(guard: &Rc<Guard>, address: [u8; 4]) -> Session {
     open_with(guard, address, &[])
 }
 
-/// What a filter does at the end of every callback; how many were ended.
+/// Ends the connections that gave way, as a filter does behind every callback; returns their
+/// number.
 fn end_given_way(sessions: &mut [Session]) -> usize {
-    let ended = sessions.iter_mut().filter(|session| session.gives_way());
+    let ended = sessions.iter_mut().filter(|session| session.holder().gives_way());
     ended.map(|session| session.give_way()).filter(|ended| ended.reset).count()
 }
 
@@ -120,7 +121,7 @@ fn windows_of_one_address_do_not_end_anothers_connection() {
     is_not_held_up(&guard, &[]);
     // None of them was ended for it, and none is that refers to nothing that is gone.
     for session in &mut many {
-        assert!(!session.gives_way());
+        assert!(!session.holder().gives_way());
         assert_eq!(hand(session, Sender::Client, &small()).bytes, small());
     }
     assert!(events(&host).iter().all(|event| event["reason"].is_null()));
@@ -154,12 +155,12 @@ fn a_message_that_refers_to_a_window_that_is_gone_is_overloaded_and_others_pass(
         many.push(open(&guard, MANY));
         let unfinished = masked(0x01, &vec![b'a'; bytes]);
         assert_eq!(hand(many.last_mut().unwrap(), Sender::Client, &unfinished).refused, None);
-        assert!(many.iter().all(|session| !session.gives_way()));
+        assert!(many.iter().all(|session| !session.holder().gives_way()));
     };
     (0..7).for_each(|_| fill(1 << 20));
     let left = usize::try_from((8 << 20) - guard.buffered_bytes()).unwrap();
     fill(left);
-    assert!(idle.iter().all(|session| !session.gives_way()));
+    assert!(idle.iter().all(|session| !session.holder().gives_way()));
     assert_eq!(hand(&mut idle[1], Sender::Client, &small()).bytes, small());
     host.take_lines();
     assert_eq!(hand(&mut idle[2], Sender::Client, &second).refused, Some(Reason::Overloaded));
@@ -190,12 +191,12 @@ fn clients_that_are_not_verified_have_a_quarter_together() {
         many.push(open(&guard, [192, 0, 2, n]));
         let step = hand(many.last_mut().unwrap(), Sender::Client, &masked(0x01, &[b'a'; 400_000]));
         ended += usize::from(step.refused.is_some());
-        ended += many.iter_mut().filter(|s| s.gives_way()).map(|s| s.give_way()).count();
+        ended += many.iter_mut().filter(|s| s.holder().gives_way()).map(|s| s.give_way()).count();
         assert!(guard.buffered_bytes() <= 2 << 20, "{}", guard.buffered_bytes());
     }
     assert_eq!(ended, 35);
     is_not_held_up(&guard, &[("x-api-key", API_KEY)]);
-    assert!(many.iter().all(|session| !session.gives_way()));
+    assert!(many.iter().all(|session| !session.holder().gives_way()));
     let event = events(&host).into_iter().find(|event| event["reason"] == "overloaded").unwrap();
     assert!(event["detail"].as_str().unwrap().contains("held bytes ran short"), "{event}");
 }
@@ -216,8 +217,8 @@ fn an_address_over_its_share_loses_its_own_largest_and_is_told_so() {
         for session in &mut same {
             assert_eq!(hand(session, Sender::Client, &bystander).refused, None);
         }
-        assert!(rig.session.gives_way() && !other.gives_way());
-        assert!(same.iter().all(|session| !session.gives_way()));
+        assert!(rig.session.holder().gives_way() && !other.holder().gives_way());
+        assert!(same.iter().all(|session| !session.holder().gives_way()));
         rig.host.take_lines();
         let outcome = rig.session.give_way();
         assert_eq!((outcome.reset, outcome.refused), (!push, Some(Reason::Overloaded)));
@@ -225,7 +226,7 @@ fn an_address_over_its_share_loses_its_own_largest_and_is_told_so() {
             let close = plain(0x88, &[&[0x03, 0xF5], &b"overloaded"[..]].concat());
             assert_eq!(rig.pushed(), close);
         }
-        assert!(!rig.session.gives_way() && !rig.session.give_way().reset, "it has been ended");
+        assert!(!rig.session.holder().gives_way() && !rig.session.give_way().reset, "it has been ended");
         let event = rig.event();
         assert_eq!((&event["event"], &event["reason"]), (&json!("refused"), &json!("overloaded")));
         let detail = event["detail"].as_str().unwrap();
@@ -251,7 +252,7 @@ fn report_tells_once_and_what_follows_passes_unseen() {
         hand(session, Sender::Client, &masked(0x01, &[b'a'; 1 << 19]));
     }
     rig.host.take_lines();
-    assert!(rig.session.gives_way());
+    assert!(rig.session.holder().gives_way());
     let outcome = rig.session.give_way();
     assert_eq!((outcome.reset, outcome.refused), (false, Some(Reason::Overloaded)));
     assert_eq!(rig.event()["event"], "reported");
@@ -326,7 +327,7 @@ fn a_handshake_that_upstream_has_not_answered_gives_way_with_503() {
             admitted(&guard, &arrival)
         };
         let (mut large, second) = (awaiting(MANY, 9_000), awaiting(OTHER, 8_000));
-        assert!(large.gives_way() && !second.gives_way());
+        assert!(large.holder().gives_way() && !second.holder().gives_way());
         let outcome = large.give_way();
         assert_eq!(outcome.refused, Some(Reason::Overloaded));
         let kind = if mode == "enforce" { "refused" } else { "reported" };
@@ -375,7 +376,7 @@ fn who_holds_the_most_gives_way_for_a_reply_too() {
     many.push(unfinished(200_000 - held() - beside - 9));
     assert_eq!(held(), 200_000 - 10);
     assert_eq!(hand(&mut many[0], Sender::Client, &text("not binary")).refused, None);
-    assert!(many[0].gives_way() && !many[1].gives_way());
+    assert!(many[0].holder().gives_way() && !many[1].holder().gives_way());
     assert_eq!(end_given_way(&mut many), 1);
     assert!(held() < 100_000);
 }

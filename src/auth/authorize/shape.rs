@@ -143,8 +143,8 @@ fn outline_of<'a>(rules: &AuthRules, root: Root) -> Outline<'_, 'a> {
     Outline::over(reading.flat_map(|(_, pointer, when)| when.pointers().chain([pointer])))
 }
 
-/// Does so where others may have been read: `had_blank` says that one in which no pointer
-/// finds anything was let by, as this one then is.
+/// Holds one of several documents of a list against the rules. Sets `had_blank` once one in
+/// which no pointer finds anything was let by; later ones like it are let by unread.
 fn read_like<'a>(
     (rules, root, outline): (&AuthRules, Root, &mut Outline<'_, 'a>),
     message: &'a [u8],

@@ -33,8 +33,8 @@ impl When {
     }
 }
 
-/// How a message compares to `when`. With several pointers, the variant that stands last
-/// here applies.
+/// Result of comparing a message to `when`. With several pointers, the last variant in
+/// this list that one of them gives applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::auth) enum Met {
     /// It does.

@@ -1,4 +1,5 @@
-//! What a direction's messages have inflated to, as far as later ones may refer to it.
+//! The LZ77 window of one direction (RFC 7692 §7.1.1): the last inflated bytes, to which
+//! later messages may refer.
 
 use std::cell::{Cell, RefCell};
 

@@ -22,7 +22,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// What reading one byte costs.
+    /// Steps that one byte costs.
     pub(super) const STEPS: Steps = 8;
 
     /// `None` where the table would have more bytes.
@@ -42,8 +42,8 @@ impl Table {
         self.anywhere.find(text, found);
     }
 
-    /// Does so with another table in the same pass; `found` is told whether it is this
-    /// one's.
+    /// Calls `found` with each pattern of this table and of another one that matches, in one
+    /// pass over the text; its first argument is true for a pattern of this table.
     pub(super) fn find_with(&self, other: &Self, text: &[u8], found: &mut dyn FnMut(bool, usize)) {
         States::find_both((&self.anywhere, &other.anywhere), text, found);
     }

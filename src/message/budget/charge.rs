@@ -1,4 +1,4 @@
-//! What one part of a connection holds.
+//! The charge for one part of a connection, a queue say.
 
 use super::{Exhausted, Holder};
 use std::rc::Rc;

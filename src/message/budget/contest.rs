@@ -1,4 +1,4 @@
-//! Who gives way when held bytes run short.
+//! The choice of windows and connections that give way when held bytes run short.
 
 use super::window::Window;
 use super::{Address, Budget, Holder, Key, Shortage};
@@ -10,7 +10,7 @@ use std::rc::Rc;
 /// connections for each.
 const SLACK_PART: u64 = 64;
 
-/// What an address gives way with next.
+/// A window or connection that an address gives up.
 enum Candidate {
     /// An idle connection's window.
     Window(Rc<Holder>, Rc<Window>),
@@ -20,7 +20,7 @@ enum Candidate {
 /// An address, as far as it was looked at.
 struct Standing {
     address: Rc<Address>,
-    /// What it gives way with, the next one last; once it has had to.
+    /// The candidates, the next one last; made when the address first has to give way.
     order: Option<Vec<Candidate>>,
 }
 
@@ -28,7 +28,7 @@ struct Standing {
 /// so before them where the last one is taken.
 type Standings = BTreeMap<(u64, bool, Key), Standing>;
 
-/// Who asks, and for how much more.
+/// A request for more bytes.
 #[derive(Clone, Copy)]
 struct RoomRequest<'a> {
     holder: &'a Rc<Holder>,
@@ -88,7 +88,7 @@ impl Budget {
         }
     }
 
-    /// Whether there is no room in this sum for what is asked, and so many bytes.
+    /// Returns true if this sum has no room for the request and `more` bytes.
     fn is_short(&self, sum: Shortage, request: RoomRequest<'_>, more: u64) -> bool {
         let held = match sum {
             Shortage::Address => request.address.bytes.get(),
@@ -117,7 +117,8 @@ impl RoomRequest<'_> {
         sum != Shortage::Unverified || self.holder.unverified.get()
     }
 
-    /// What an address holds, and would hold with what is asked.
+    /// Returns the bytes of an address in this sum, with those of the request if it is the
+    /// one that asks.
     fn standing(self, sum: Shortage, address: &Rc<Address>) -> u64 {
         let held = match sum {
             Shortage::Unverified => address.unverified_bytes.get(),
@@ -128,10 +129,10 @@ impl RoomRequest<'_> {
     }
 }
 
-/// What an address gives way with, the first one last: the windows of its idle
-/// connections, that which was not used for the longest time first; then connections,
-/// the one that holds the most first. Of those that hold the same it is the one that
-/// asks, else the one that came last.
+/// Returns the candidates of an address, the first to go last: windows of idle connections,
+/// the one that was not used for the longest time first; then connections, the one that holds
+/// the most first. Of those that hold as much, the one that asks goes first, then the one that
+/// came last.
 fn order(address: &Address, sum: Shortage, request: RoomRequest<'_>) -> Vec<Candidate> {
     let (mut windows, mut connections) = (Vec::new(), Vec::new());
     let holders = address.holders.borrow();
@@ -159,7 +160,7 @@ fn order(address: &Address, sum: Shortage, request: RoomRequest<'_>) -> Vec<Cand
 }
 
 impl Holder {
-    /// Whether it holds nothing but windows: no message of it is unfinished.
+    /// Returns true if it holds nothing but windows: no message of it is unfinished.
     fn is_idle(&self) -> bool {
         let windows: u64 = self.windows.borrow().iter().map(|window| window.bytes()).sum();
         windows == self.bytes.get()

@@ -55,7 +55,7 @@ fn the_address_that_holds_the_most_gives_way_and_of_it_the_largest_connection() 
     let notices: Vec<_> = many.iter().map(|(holder, _)| holder.take_notice()).collect();
     assert_eq!(notices, [[None; 6].as_slice(), &[Some(Shortage::Worker)]].concat());
     assert_eq!(budget.take_given_way(), [7]);
-    assert!(!single.has_notice() && !asks.has_notice());
+    assert!(!single.gives_way() && !asks.gives_way());
     assert!(budget.take_given_way().is_empty());
 }
 
@@ -66,7 +66,7 @@ fn who_holds_the_most_itself_gets_nothing_and_nobody_else_gives_way() {
     let (_, mut most) = held(&budget, 2, 4 * MIB);
     assert_eq!(most.grow(MIB), Err(Exhausted));
     assert_eq!(most.grow(9 * MIB), Err(Exhausted), "more than there is");
-    assert!(others.iter().all(|(holder, _)| !holder.has_notice()));
+    assert!(others.iter().all(|(holder, _)| !holder.gives_way()));
     assert_eq!(budget.used_bytes(), 15 << 19);
     most.release();
     assert_eq!(budget.used_bytes(), 7 << 19);
@@ -80,7 +80,7 @@ fn an_address_over_its_own_limit_loses_its_own_largest() {
     let (other, _other) = held(&budget, 2, 4 * MIB);
     more.grow(MIB).unwrap();
     assert_eq!(large.take_notice(), Some(Shortage::Address));
-    assert!(!small.has_notice() && !other.has_notice());
+    assert!(!small.gives_way() && !other.gives_way());
     assert_eq!(budget.used_bytes(), 11 << 19);
 }
 
@@ -94,14 +94,14 @@ fn an_address_is_what_quotas_count() {
         let (mut one, mut two) = (Charge::new(&first), Charge::new(&second));
         one.grow(3 * MIB).unwrap();
         two.grow(2 * MIB).unwrap();
-        assert!(first.has_notice());
+        assert!(first.gives_way());
     }
     let unknown: Vec<_> = (0..3).map(|_| Holder::new(&budget, None, 64)).collect();
     let mut charges: Vec<_> = unknown.iter().map(Charge::new).collect();
     for charge in &mut charges {
         charge.grow(3 * MIB).unwrap();
     }
-    assert!(unknown.iter().all(|holder| !holder.has_notice()), "each stands by itself");
+    assert!(unknown.iter().all(|holder| !holder.gives_way()), "each stands by itself");
 }
 
 #[test]
@@ -122,12 +122,12 @@ fn clients_that_are_not_verified_have_a_quarter_and_give_way_among_themselves() 
     // The first message of this one has been verified: it counts there no more.
     unverified.take();
     charge.grow(MIB / 10).unwrap();
-    assert!(!last.has_notice());
+    assert!(!last.gives_way());
     waiting[0].2.grow(4 * MIB / 10).unwrap();
     waiting[1].2.grow(MIB / 4).unwrap();
     let notices: Vec<_> = waiting.iter().map(|(holder, ..)| holder.take_notice()).collect();
     assert_eq!(notices, [Some(Shortage::Unverified), None, None, None, None]);
-    assert!(!verified.has_notice());
+    assert!(!verified.gives_way());
     assert_eq!(budget.unverified_bytes.get(), 1_520_434);
 }
 
@@ -155,7 +155,7 @@ fn windows_of_idle_connections_go_first_and_the_longest_unused_before_others() {
     let kept: Vec<_> = idle.iter().map(|(_, inflater, _)| inflater.history_bytes()).collect();
     assert_eq!(kept[..4], [32 << 10, 0, 0, 32 << 10]);
     assert!(kept[4..].iter().all(|bytes| *bytes == 32 << 10));
-    assert!(idle.iter().all(|(holder, ..)| !holder.has_notice()) && !asks.has_notice());
+    assert!(idle.iter().all(|(holder, ..)| !holder.gives_way()) && !asks.gives_way());
     // What refers to nothing that is gone is read, and kept again.
     read(&mut idle[1].1, b"hello").unwrap();
     idle[1].2.on_message().unwrap();
@@ -179,7 +179,7 @@ fn a_window_goes_only_where_nothing_else_is_held_and_by_nobody_elses_fault() {
         .collect();
     let (_, mut more) = held(&budget, 3, 1);
     more.grow(300_000).unwrap();
-    assert_eq!(busy.iter().filter(|(holder, ..)| holder.has_notice()).count(), 3);
+    assert_eq!(busy.iter().filter(|(holder, ..)| holder.gives_way()).count(), 3);
     assert!(others.iter().all(|(_, inflater, _)| inflater.history_bytes() > 0));
 }
 
@@ -189,7 +189,7 @@ fn what_has_given_way_takes_and_gives_back_nothing_more() {
     let (first, mut given) = held(&budget, 1, 3 * MIB);
     let (second, mut more) = held(&budget, 2, MIB);
     more.grow(MIB).unwrap();
-    assert!(first.has_notice());
+    assert!(first.gives_way());
     let window = WindowCharge::new(&first, &Rc::<History>::default());
     assert_eq!(given.grow(1), Err(Exhausted));
     given.shrink(MIB);
@@ -204,7 +204,7 @@ fn what_has_given_way_takes_and_gives_back_nothing_more() {
     assert!(budget.addresses.borrow().is_empty(), "nobody is known who holds nothing");
 }
 
-/// What a step of the property test does to one connection.
+/// One step of the property test, done to one connection.
 #[derive(Clone, Debug)]
 enum Step {
     Grow(u64),
@@ -366,7 +366,7 @@ proptest! {
                 Step::Leave => all[who] = open(who),
             }
             for m in &all {
-                prop_assert_eq!(m.holder.has_notice(), m.given_way);
+                prop_assert_eq!(m.holder.gives_way(), m.given_way);
                 prop_assert_eq!(m.holder.bytes.get(), m.bytes());
             }
             let sum = |counts: &dyn Fn(&Modelled) -> bool| -> u64 {
@@ -408,7 +408,7 @@ fn who_holds_the_most_and_can_do_without_more_gives_way_for_it() {
     assert!(!charges[0].grow_or_give_way(1));
     assert_eq!((budget.take_given_way(), budget.used_bytes()), (vec![0], 40));
     assert_eq!(holders[0].take_notice(), Some(Shortage::Address));
-    assert!(!charges[0].grow_or_give_way(1) && !holders[0].has_notice(), "told once");
+    assert!(!charges[0].grow_or_give_way(1) && !holders[0].gives_way(), "told once");
     assert!(charges[1].grow_or_give_way(60));
     drop(charges);
     assert_eq!(budget.used_bytes(), 0);

@@ -5,11 +5,11 @@ use crate::frame::deflate::History;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// What one direction keeps of its messages for later ones to refer to.
+/// The window of one direction: bytes of earlier messages to which later ones may refer.
 #[derive(Debug)]
 pub(super) struct Window {
     history: Rc<History>,
-    /// What is charged for it: its capacity, once a message has been read.
+    /// Its charge: the capacity in bytes, once a message has been read.
     bytes: Cell<u64>,
     /// When it was last used, as a count of uses.
     pub(super) used: Cell<u64>,

@@ -206,7 +206,7 @@ pub(in crate::quota) struct Account {
 const LINES: usize = 2;
 
 impl Account {
-    /// Whether what is held is enough for it.
+    /// Returns true if the leases cover `load`.
     pub(super) fn covers(&self, now_us: u64, load: Load) -> bool {
         self.lines.iter().all(|line| line.covers(now_us, load))
     }

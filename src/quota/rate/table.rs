@@ -102,7 +102,7 @@ pub(in crate::quota) struct Asked {
 }
 
 impl Asked {
-    /// How much `load` takes of it.
+    /// Returns the part of `load` that this rate counts.
     pub(super) const fn amount(&self, load: Load) -> u64 {
         load.of(self.measure)
     }

@@ -41,7 +41,7 @@ pub(super) struct Request<'a> {
     pub(super) target: Result<Target, TargetError>,
     /// When it came.
     pub(super) arrived: Timestamp,
-    /// What is held for it is charged here.
+    /// Its account of held bytes.
     pub(super) holder: Rc<Holder>,
 }
 

@@ -7,7 +7,7 @@ use crate::reason::Reason;
 use crate::session::content::write_message;
 use serde::Serialize;
 
-/// What a client is told in a text message.
+/// Content of the text message that a client gets.
 #[derive(Serialize)]
 struct Reply<'a> {
     #[serde(rename = "type")]

@@ -21,8 +21,8 @@ pub(super) const fn of(message: &Message, rules: &MessageRules, holds: bool) -> 
     }
 }
 
-/// What can be said behind a piece that has gone on, which may be its frame's last, of a
-/// frame that may be its message's.
+/// Returns the room behind a piece that has gone on. `end`: the piece ends its frame; `fin`:
+/// the frame ends its message.
 const fn room_behind(end: bool, fin: bool) -> Room {
     match (end, fin) {
         (false, _) => Room::Nothing,

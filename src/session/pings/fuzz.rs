@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// A Ping of the other end, as the model remembers it.
 struct Theirs {
     payload: [u8; 1],
-    /// How many of ours had gone before it.
+    /// Number of our Pings that had gone before it.
     behind: u64,
     /// It has had a Pong, or one that stands for it, or a later one has.
     settled: bool,
@@ -18,7 +18,7 @@ struct Theirs {
 /// end gets two Pongs; and what is remembered is bounded.
 ///
 /// # Panics
-/// Where one of these does not hold.
+/// If one of these does not hold.
 pub fn fuzz_pings(data: &[u8]) {
     let mut pings = Pings::new([7; 32]);
     let (mut ours, mut theirs): (Vec<(Probe, bool)>, Vec<Theirs>) = (Vec::new(), Vec::new());

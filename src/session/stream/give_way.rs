@@ -4,26 +4,21 @@ use super::parts::State;
 use super::trouble::Trouble;
 use super::{StreamConnection, unchanged};
 use crate::frame::Sender;
+use crate::message::budget::Holder;
 use crate::session::{Outcome, Session};
+use std::rc::Rc;
 
 impl StreamConnection {
-    /// Says by which number [`Guard::take_given_way`](crate::guard::Guard::take_given_way)
-    /// names it.
-    pub fn set_number(&self, number: u32) {
-        self.holder.set_number(number);
-    }
-
-    /// Whether it is to be ended by [`Self::give_way`], at the end of the callback at the
-    /// latest.
+    /// Returns the account of the bytes that it and its session hold.
     #[must_use]
-    pub fn gives_way(&self) -> bool {
-        self.holder.has_notice()
+    pub const fn holder(&self) -> &Rc<Holder> {
+        &self.holder
     }
 
-    /// Ends it if [`Self::gives_way`]: all that it holds is given back at once. Mode report
-    /// only tells where the WebSocket is open; a head that can't be held goes nowhere.
+    /// Ends it if its holder [gives way](Holder::gives_way); all that it holds is given back. Mode report only
+    /// tells where the WebSocket is open; a head that can't be held goes nowhere.
     pub fn give_way(&mut self) -> Outcome {
-        if !self.gives_way() {
+        if !self.holder.gives_way() {
             return unchanged();
         }
         let outcome = match (&self.state, &mut self.session) {

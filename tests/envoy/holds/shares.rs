@@ -30,7 +30,7 @@ fn document() -> Value {
     })
 }
 
-/// The same, and a policy of clients that say who they are in their first message.
+/// Adds a policy for clients that say who they are in their first message.
 fn with_first_message() -> Value {
     let mut document = document();
     let hash: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -201,7 +201,7 @@ fn heartbeats_count_in_the_rates_before_the_client_is_known_too() {
     }
 }
 
-/// What an end is told of a connection that ended before the client was known.
+/// The event of a connection that ended before the client was known says so.
 #[test]
 fn messages_that_were_held_and_go_nowhere_are_told() {
     let detail = "messages that had waited for their turn did not go on";

@@ -30,7 +30,7 @@ pub(super) struct States {
     starts: [u32; 5],
     /// States from this on are those in which a match has ended.
     matching: u32,
-    /// Which patterns have ended in a state, by its number.
+    /// The patterns that end in a state, by the state's number.
     matches: HashMap<u32, Vec<usize>>,
     /// The same where the text ends.
     at_end: HashMap<u32, Vec<usize>>,
@@ -70,7 +70,7 @@ impl States {
         self.end(state, found);
     }
 
-    /// Does so in two tables at once: neither waits for the other's memory.
+    /// Searches with two tables in one pass: their loads from memory overlap.
     pub(super) fn find_both(
         (one, other): (&Self, &Self),
         text: &[u8],

@@ -29,12 +29,12 @@ fn the_largest_head_that_is_held_gives_way() {
     assert_eq!(rig.client(head(40_000)).2, None);
     let mut other = other(&rig);
     assert_eq!(hand(&mut other, head(30_000)), None);
-    assert!(rig.connection.gives_way() && !other.gives_way());
+    assert!(rig.connection.holder().gives_way() && !other.holder().gives_way());
     let outcome = rig.connection.give_way();
     assert_eq!((outcome.reset, outcome.refused), (true, Some(Reason::Overloaded)));
     let event = rig.event();
     assert_eq!((&event["event"], &event["reason"]), (&json!("refused"), &json!("overloaded")));
-    assert!(!rig.connection.gives_way() && !rig.connection.give_way().reset);
+    assert!(!rig.connection.holder().gives_way() && !rig.connection.give_way().reset);
     assert!(rig.held_bytes() < 40_000);
     drop(other);
     assert_eq!(rig.held_bytes(), 0);

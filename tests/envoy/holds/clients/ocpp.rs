@@ -5,7 +5,7 @@ use super::{COMPRESSION, Guarded, Script, assert_compressed, document, script};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// What the security whitepaper asks for: 20 random bytes, of which some are no text.
+/// A password as OCPP's security whitepaper asks for: 20 random bytes, some of them no text.
 const BYTES: [u8; 20] = *b"\x00\xff:\xfe\x0a\x0d\xc3\x28\x80 ,=+\x7f\x1b\x9f\xe2\x82\x00\x01";
 const TEXT: &[u8] = b"pass:word of 20 bytes";
 

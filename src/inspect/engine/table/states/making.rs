@@ -12,8 +12,8 @@ use std::rc::Rc;
 /// A set of columns.
 type Columns = [u64; 4];
 
-/// What a state is known by: [`State::header`], how many patterns have ended, which, and
-/// the positions.
+/// Key of a state: [`State::header`], the number of patterns that have ended, these
+/// patterns, and the positions.
 type Key = Rc<[usize]>;
 
 /// Makes the states that texts can lead to, each after the one that leads to it.
@@ -22,19 +22,19 @@ pub(super) struct Making<'p> {
     begin: Begin,
     boundaries: Option<Boundaries>,
     columns: Box<[u8; 256]>,
-    /// What a byte of each column is beside a place.
+    /// For each column, the kind of its bytes to a look-around.
     besides: Vec<Beside>,
-    /// Which columns each symbol of the positions holds.
+    /// For each symbol of the positions, the columns that it holds.
     holds: Vec<Columns>,
     /// The links that begin at each position.
     links: Vec<Vec<&'p Link>>,
-    /// Which columns the positions behind each take.
+    /// For each position, the columns that the positions behind it take.
     followed: Vec<Columns>,
     /// The positions that a match may begin with, by column.
     first: Vec<Vec<usize>>,
-    /// Whether a match ends with each position, whatever follows.
+    /// For each position, true if a match ends there, whatever follows.
     ends: Vec<bool>,
-    /// Whether one may end with each, which depends on what follows.
+    /// For each position, true if a match may end there, depending on what follows.
     may_end: Vec<bool>,
     /// The states to begin with, by what stands before.
     starts: [usize; 5],
