@@ -131,7 +131,9 @@ impl HttpStream {
                 self.pending = None;
                 self.decided = Some(Box::new(admitted));
             }
-        } else if let Some(session) = self.session.as_mut().filter(|session| session.holder().gives_way()) {
+        } else if let Some(session) =
+            self.session.as_mut().filter(|session| session.holder().gives_way())
+        {
             let outcome = session.give_way();
             match session.take_refusal() {
                 Some(refusal) => self.due = Some(refusal),

@@ -332,4 +332,4 @@ impl std::fmt::Display for InflateError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

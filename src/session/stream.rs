@@ -34,7 +34,7 @@ use super::admission::{self, Admission, Admitted, Arrival, admit_with};
 use super::answered::Answered;
 use super::{CLOSE_TIMEOUT, Forwarded, Opening, Outcome, Session};
 use crate::config::Mode;
-use crate::event::{About, Kind};
+use crate::event::Kind;
 use crate::frame::Sender;
 use crate::guard::Guard;
 use crate::handshake::HeadEdits;
@@ -352,28 +352,6 @@ impl StreamConnection {
             outcome.forwarded = Forwarded::Replaced;
         }
         outcome
-    }
-
-    /// Ends the connection, and says why.
-    fn give_up(&mut self, trouble: Trouble) -> Outcome {
-        let about = self.session.as_ref().map(|session| session.about.clone());
-        let about = about.unwrap_or_else(|| self.about());
-        let refused = trouble.tell(&self.guard, self.policy, Kind::Refused, &about);
-        let counted = self.session.as_mut().map_or(self.counted, Session::mark_counted);
-        if !counted {
-            trouble.count(&self.guard, self.policy, Kind::Refused);
-        }
-        if let (Some(reason), Some(policy), true) =
-            (refused, self.policy, trouble.direction() == Sender::Client)
-        {
-            let user = self.session.as_ref().and_then(|session| session.user.as_deref());
-            self.guard.strike(policy, reason, &about, user);
-        }
-        Outcome { refused, ..self.over() }
-    }
-
-    fn about(&self) -> About {
-        About { ip: self.peer.source, connection: self.peer.connection, ..About::default() }
     }
 
     /// Nothing more goes on in either direction.

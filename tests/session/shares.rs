@@ -226,7 +226,10 @@ fn an_address_over_its_share_loses_its_own_largest_and_is_told_so() {
             let close = plain(0x88, &[&[0x03, 0xF5], &b"overloaded"[..]].concat());
             assert_eq!(rig.pushed(), close);
         }
-        assert!(!rig.session.holder().gives_way() && !rig.session.give_way().reset, "it has been ended");
+        assert!(
+            !rig.session.holder().gives_way() && !rig.session.give_way().reset,
+            "it has been ended"
+        );
         let event = rig.event();
         assert_eq!((&event["event"], &event["reason"]), (&json!("refused"), &json!("overloaded")));
         let detail = event["detail"].as_str().unwrap();

@@ -5,6 +5,20 @@ use proptest::prelude::*;
 mod final_blocks;
 mod forgotten;
 
+/// A message of stored blocks, which refers to nothing.
+pub(crate) fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    for block in bytes.chunks(60_000) {
+        let length = u16::try_from(block.len()).unwrap();
+        message.push(0);
+        message.extend(length.to_le_bytes());
+        message.extend((!length).to_le_bytes());
+        message.extend(block);
+    }
+    message.push(0);
+    message
+}
+
 const NO_LIMIT: usize = usize::MAX;
 
 fn hex(text: &str) -> Vec<u8> {

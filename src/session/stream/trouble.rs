@@ -1,11 +1,13 @@
 //! What goes wrong around the heads.
 
+use super::StreamConnection;
 use crate::event::{About, Event, Kind};
 use crate::frame::Sender;
 use crate::guard::{Guard, HandshakeResult};
 use crate::handshake::answer::AnswerError;
 use crate::http1::HeadError;
 use crate::reason::Reason;
+use crate::session::{Outcome, Session};
 use std::time::Duration;
 
 /// Why a connection ends before it is a WebSocket, where no check of the
@@ -94,5 +96,30 @@ impl std::fmt::Display for Trouble {
             Self::Early => "the client sent something before upstream's answer",
             Self::Silent(limit) => return AnswerError::TimedOut(*limit).fmt(f),
         })
+    }
+}
+
+impl StreamConnection {
+    /// Ends the connection, and says why.
+    pub(super) fn give_up(&mut self, trouble: Trouble) -> Outcome {
+        let about = self.session.as_ref().map(|session| session.about.clone());
+        let about = about.unwrap_or_else(|| self.about());
+        let refused = trouble.tell(&self.guard, self.policy, Kind::Refused, &about);
+        let counted = self.session.as_mut().map_or(self.counted, Session::mark_counted);
+        if !counted {
+            trouble.count(&self.guard, self.policy, Kind::Refused);
+        }
+        if let (Some(reason), Some(policy), true) =
+            (refused, self.policy, trouble.direction() == Sender::Client)
+        {
+            let user = self.session.as_ref().and_then(|session| session.user.as_deref());
+            self.guard.strike(policy, reason, &about, user);
+        }
+        Outcome { refused, ..self.over() }
+    }
+
+    /// Describes the connection to events.
+    pub(super) fn about(&self) -> About {
+        About { ip: self.peer.source, connection: self.peer.connection, ..About::default() }
     }
 }

@@ -2,20 +2,6 @@
 
 use super::*;
 
-/// A message of stored blocks, which refers to nothing.
-fn stored(bytes: &[u8]) -> Vec<u8> {
-    let mut message = Vec::new();
-    for block in bytes.chunks(60_000) {
-        let length = u16::try_from(block.len()).unwrap();
-        message.push(0);
-        message.extend(length.to_le_bytes());
-        message.extend((!length).to_le_bytes());
-        message.extend(block);
-    }
-    message.push(0);
-    message
-}
-
 /// RFC 7692 §7.2.3.2: "Hello" twice, the second time as a reference to the first.
 const HELLO: [&str; 2] = ["f2 48 cd c9 c9 07 00", "f2 00 11 00 00"];
 
