@@ -134,6 +134,10 @@ lint: ## Format, clippy (native and wasm) and documentation, warnings denied
 	@$(TOOLS)/build-wasm.sh clippy
 
 SECONDS ?= 60
+.PHONY: dearest
+dearest: ## Search for the patterns that load and cost most a byte, for SECONDS=60
+	@SEARCH_SECONDS=$(SECONDS) $(TOOLS)/cargo.sh test --locked --release --lib the_ten_worst -- --ignored --nocapture
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser, each for SECONDS=60 (needs a nightly compiler)
 	@$(TOOLS)/fuzz.sh $(SECONDS) $(TARGETS)
