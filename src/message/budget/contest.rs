@@ -2,7 +2,8 @@
 
 use super::window::Window;
 use super::{Address, Budget, Holder, Key, Shortage};
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 /// Once a window has to go, windows go until one of so many parts of the limit is free, so
@@ -17,16 +18,35 @@ enum Candidate {
     Connection(Rc<Holder>),
 }
 
-/// An address, as far as it was looked at.
+/// An address, as far as it was looked at. It is compared by its place.
 struct Standing {
+    /// Its bytes in the sum, and whether it is the one that asks: of those that hold as much
+    /// that one gives way first.
+    place: (u64, bool, Key),
     address: Rc<Address>,
     /// The candidates, the next one last; made when the address first has to give way.
     order: Option<Vec<Candidate>>,
 }
 
-/// Addresses by what they hold, the one of whoever asks behind others of the same sum, and
-/// so before them where the last one is taken.
-type Standings = BTreeMap<(u64, bool, Key), Standing>;
+impl PartialEq for Standing {
+    fn eq(&self, other: &Self) -> bool {
+        self.place == other.place
+    }
+}
+
+impl Eq for Standing {}
+
+impl PartialOrd for Standing {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Standing {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place.cmp(&other.place)
+    }
+}
 
 /// A request for more bytes.
 #[derive(Clone, Copy)]
@@ -66,7 +86,7 @@ impl Budget {
                 return Ok(());
             }
             let standings = standings.get_or_insert_with(|| self.standings(sum, request));
-            let Some(((_, own, key), mut most)) = standings.pop_last() else {
+            let Some(mut most) = standings.pop() else {
                 return if short { Err(sum) } else { Ok(()) };
             };
             let address = Rc::clone(&most.address);
@@ -84,7 +104,8 @@ impl Budget {
                 }
                 Some(Candidate::Connection(holder)) => holder.give_way(sum),
             }
-            standings.insert((request.standing(sum, &address), own, key), most);
+            most.place.0 = request.standing(sum, &address);
+            standings.push(most);
         }
     }
 
@@ -99,11 +120,11 @@ impl Budget {
     }
 
     /// All that may have to give way.
-    fn standings(&self, sum: Shortage, request: RoomRequest<'_>) -> Standings {
+    fn standings(&self, sum: Shortage, request: RoomRequest<'_>) -> BinaryHeap<Standing> {
         let standing = |(key, address): (&Key, &Rc<Address>)| {
             let own = Rc::ptr_eq(address, request.address);
-            let standing = Standing { address: Rc::clone(address), order: None };
-            ((request.standing(sum, address), own, *key), standing)
+            let place = (request.standing(sum, address), own, *key);
+            Standing { place, address: Rc::clone(address), order: None }
         };
         if sum == Shortage::Address {
             return std::iter::once(standing((&request.holder.key, request.address))).collect();
