@@ -15,7 +15,7 @@ use crate::quota::{Network, Permit, Quotas, Salt, connections};
 use crate::reason::Reason;
 use crate::session::Scratch;
 use metrics::{CloseLabels, MetricTable};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -46,8 +46,6 @@ pub struct Guard {
     verifiers: Verifiers,
     /// Of the newest document, once there is a newer one.
     successor: RefCell<Weak<Guard>>,
-    /// What `wsguard_buffered_bytes` has been told of this worker.
-    buffered_bytes_told: Cell<u64>,
     scratch: RefCell<Scratch>,
 }
 
@@ -63,10 +61,27 @@ impl Guard {
     /// Puts a document to work. All guards of a VM share its `quotas`.
     #[must_use]
     pub fn with_quotas(config: Config, host: Rc<dyn Host>, quotas: Rc<Quotas>) -> Rc<Self> {
+        let (worker, address) = (config.buffered_per_worker_bytes, config.buffered_per_ip_bytes);
+        Self::with_budget(config, host, quotas, Budget::with_limits(worker, address))
+    }
+
+    /// Puts a newer document to work in the place of this one. Both have one account of held
+    /// bytes, whose limits are those of the newer document.
+    #[must_use]
+    pub fn replaced_by(&self, config: Config) -> Rc<Self> {
+        let budget = Rc::clone(&self.budget);
+        budget.set_limits(config.buffered_per_worker_bytes, config.buffered_per_ip_bytes);
+        Self::with_budget(config, Rc::clone(&self.host), Rc::clone(&self.quotas), budget)
+    }
+
+    fn with_budget(
+        config: Config,
+        host: Rc<dyn Host>,
+        quotas: Rc<Quotas>,
+        budget: Rc<Budget>,
+    ) -> Rc<Self> {
         let metrics = MetricTable::define(&config, &*host);
         let limiters = vec![Limiter::default(); config.policies.len() + 1];
-        let (worker, address) = (config.buffered_per_worker_bytes, config.buffered_per_ip_bytes);
-        let budget = Budget::with_limits(worker, address);
         let auth = config.policies.iter().filter_map(|policy| policy.auth.as_ref());
         let verifiers = Verifiers::open(Rc::clone(&host), auth);
         Rc::new(Self {
@@ -78,7 +93,6 @@ impl Guard {
             quotas,
             verifiers,
             successor: RefCell::default(),
-            buffered_bytes_told: Cell::new(0),
             scratch: RefCell::default(),
         })
     }
@@ -309,7 +323,10 @@ impl std::fmt::Debug for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.metrics.tell_gathered(&*self.host);
-        self.tell_buffered(0);
+        // Its connections have gone; those of a newer document are told by that one.
+        if self.successor().is_none() {
+            self.tell_buffered(0);
+        }
     }
 }
 

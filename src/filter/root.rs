@@ -206,7 +206,10 @@ impl Worker {
     }
 
     fn configure(&self, config: Config, document: &[u8]) {
-        let guard = Guard::with_quotas(config, Rc::new(Envoy), QUOTAS.with(Rc::clone));
+        let guard = match self.guard() {
+            Some(old) => old.replaced_by(config),
+            None => Guard::with_quotas(config, Rc::new(Envoy), QUOTAS.with(Rc::clone)),
+        };
         // Those of the other kind are other filters', whatever they are called.
         let [name, root_id] = host::plugin();
         let plugin = Plugin { name, root_id, filter: guard.config().filter };

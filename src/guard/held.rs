@@ -11,7 +11,7 @@ impl Guard {
         Holder::new(&self.budget, address, self.config.quotas.ipv6_prefix)
     }
 
-    /// Bytes that its connections hold now.
+    /// Bytes that the connections of its worker hold now, those of older documents too.
     #[must_use]
     pub fn buffered_bytes(&self) -> u64 {
         self.budget.used_bytes()
@@ -28,7 +28,7 @@ impl Guard {
     /// Like the other gauges, of all workers and by the table: what a VM held that
     /// has trapped is left out after the lease.
     pub(super) fn tell_buffered(&self, used_bytes: u64) {
-        let told = self.buffered_bytes_told.replace(used_bytes);
+        let told = self.budget.tell(used_bytes);
         self.quotas.hold_bytes(told, used_bytes);
         if let Some(held) = self.quotas.held_bytes() {
             self.metrics.buffered(&*self.host, held);

@@ -45,8 +45,10 @@ const UNVERIFIED_PART: u64 = 4;
 /// most its limit.
 #[derive(Debug)]
 pub struct Budget {
-    worker_bytes: u64,
-    address_bytes: u64,
+    worker_bytes: Cell<u64>,
+    address_bytes: Cell<u64>,
+    /// The bytes that the gauge was last told of.
+    told_bytes: Cell<u64>,
     used_bytes: Cell<u64>,
     unverified_bytes: Cell<u64>,
     /// Those that hold something.
@@ -121,16 +123,31 @@ impl Budget {
     /// An account of `worker_bytes`, of which one address may have `address_bytes`.
     #[must_use]
     pub fn with_limits(worker_bytes: u64, address_bytes: u64) -> Rc<Self> {
-        Rc::new(Self {
-            worker_bytes,
-            address_bytes: address_bytes.min(worker_bytes),
+        let budget = Rc::new(Self {
+            worker_bytes: Cell::new(0),
+            address_bytes: Cell::new(0),
+            told_bytes: Cell::new(0),
             used_bytes: Cell::new(0),
             unverified_bytes: Cell::new(0),
             addresses: RefCell::default(),
             last_number: Cell::new(0),
             last_use: Cell::new(0),
             given_way: RefCell::default(),
-        })
+        });
+        budget.set_limits(worker_bytes, address_bytes);
+        budget
+    }
+
+    /// Changes the limits. Where more is held than a lower one allows, room is made when the
+    /// next bytes are asked for.
+    pub fn set_limits(&self, worker_bytes: u64, address_bytes: u64) {
+        self.worker_bytes.set(worker_bytes);
+        self.address_bytes.set(address_bytes.min(worker_bytes));
+    }
+
+    /// Returns the bytes that the gauge was last told of, which is told `now_bytes` now.
+    pub(crate) const fn tell(&self, now_bytes: u64) -> u64 {
+        self.told_bytes.replace(now_bytes)
     }
 
     /// Bytes held now.
@@ -154,9 +171,9 @@ impl Budget {
 
     fn limit(&self, shortage: Shortage) -> u64 {
         match shortage {
-            Shortage::Address => self.address_bytes,
-            Shortage::Unverified => self.worker_bytes / UNVERIFIED_PART,
-            Shortage::Worker => self.worker_bytes,
+            Shortage::Address => self.address_bytes.get(),
+            Shortage::Unverified => self.worker_bytes.get() / UNVERIFIED_PART,
+            Shortage::Worker => self.worker_bytes.get(),
         }
     }
 }

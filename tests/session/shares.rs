@@ -383,3 +383,40 @@ fn who_holds_the_most_gives_way_for_a_reply_too() {
     assert_eq!(end_given_way(&mut many), 1);
     assert!(held() < 100_000);
 }
+
+/// Or a worker would hold as many times its limit as documents have connections left.
+#[test]
+fn documents_that_follow_one_another_share_one_account() {
+    let (host, old) = worker(&shared(ruled()));
+    let half = masked(0x01, &vec![b'a'; 900_000]);
+    let mut many: Vec<Session> = (0..4).map(|_| open(&old, MANY)).collect();
+    for session in &mut many {
+        assert_eq!(hand(session, Sender::Client, &half).refused, None);
+    }
+    let mut document = shared(ruled());
+    document["limits"] = json!({"buffered_per_worker": "6MiB", "buffered_per_ip": "6MiB"});
+    let config = wsguard::config::Config::parse(&document.to_string(), &|_| None).unwrap();
+    let new = old.replaced_by(config);
+    old.succeed_by(&new);
+    let held = || host.metric("wsguard_buffered_bytes");
+    let told = || {
+        old.on_tick();
+        new.on_tick();
+        held()
+    };
+    assert!(told() >= 3_600_000);
+    is_not_held_up(&new, &[]);
+    // The older document's connections give way to one of the newer.
+    let mut newer: Vec<Session> = (0..3).map(|_| open(&new, OTHER)).collect();
+    for session in &mut newer {
+        assert_eq!(hand(session, Sender::Client, &half).refused, None);
+    }
+    assert!(end_given_way(&mut many) > 0 && told() <= 6 << 20);
+    drop(many);
+    assert!(told() >= 2_700_000);
+    drop(old);
+    assert!(held() > 0, "an older document's end takes nothing away from the newer's");
+    drop(newer);
+    new.on_tick();
+    assert_eq!(held(), 0);
+}
