@@ -138,24 +138,11 @@ impl Engine {
     /// Calls `found` with each pattern that matches somewhere in `text`, maybe more
     /// than once.
     pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
-        let mut parts = self.parts.as_slice();
-        while let [part, rest @ ..] = parts {
-            parts = rest;
-            let table = match &part.search {
-                Search::Table(table) => table,
-                Search::Bits(bits) => {
-                    bits.find(text, &mut |index| found(part.member(index)));
-                    continue;
-                }
-            };
-            match rest {
-                [next @ Part { search: Search::Table(other), .. }, rest @ ..] => {
-                    parts = rest;
-                    table.find_with(other, text, &mut |is_first, index| {
-                        found(if is_first { part } else { next }.member(index));
-                    });
-                }
-                _ => table.find(text, &mut |index| found(part.member(index))),
+        for part in &self.parts {
+            let found = &mut |index| found(part.member(index));
+            match &part.search {
+                Search::Table(table) => table.find(text, found),
+                Search::Bits(bits) => bits.find(text, found),
             }
         }
     }

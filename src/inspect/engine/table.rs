@@ -42,12 +42,6 @@ impl Table {
         self.anywhere.find(text, found);
     }
 
-    /// Calls `found` with each pattern of this table and of another one that matches, in one
-    /// pass over the text; its first argument is true for a pattern of this table.
-    pub(super) fn find_with(&self, other: &Self, text: &[u8], found: &mut dyn FnMut(bool, usize)) {
-        States::find_both((&self.anywhere, &other.anywhere), text, found);
-    }
-
     /// Whether a pattern matches from `start` on, reading no more than `most_bytes`;
     /// and how many were read.
     pub(super) fn look_at(

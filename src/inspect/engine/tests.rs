@@ -167,8 +167,83 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
+/// Wherever a match stands, in one piece of the text or across several.
+#[test]
+fn a_match_is_found_at_every_place_of_texts_of_every_length() {
+    let patterns = all(&["needle", "(?s-u)begin.*end", "(?-u)<[^<>]{2,90}!", "last$"]);
+    let table = Table::compile(&patterns.iter().collect::<Vec<_>>(), 1 << 20).unwrap();
+    let find = |text: &[u8]| {
+        let mut found = [0; 4];
+        table.find(text, &mut |pattern| found[pattern] = 1);
+        found
+    };
+    let longest = [b"<".as_slice(), &[b'x'; 90], b"!"].concat();
+    for length in [255, 256, 257, 600, 1024, 4096, 4097, 9000] {
+        let text = vec![b'.'; length];
+        let with = |places: &[(usize, &[u8])]| {
+            let mut text = text.clone();
+            for (place, part) in places {
+                text.iter_mut().skip(*place).zip(*part).for_each(|(byte, new)| *byte = *new);
+            }
+            find(&text)
+        };
+        assert_eq!(find(&text), [0; 4]);
+        for place in (0..length - longest.len()).step_by(if length > 1000 { 13 } else { 1 }) {
+            assert_eq!(with(&[(place, b"needle")]), [1, 0, 0, 0], "{place} of {length}");
+            assert_eq!(with(&[(place, &longest)]), [0, 0, 1, 0], "{place} of {length}");
+            let (begin, end) = (length - 8 - place, length - 8);
+            assert_eq!(with(&[(begin.min(place), b"begin"), (end, b"end")]), [0, 1, 0, 0]);
+            assert_eq!(with(&[(place, b"last"), (length - 4, b"last")]), [0, 0, 0, 1]);
+        }
+    }
+}
+
+/// Texts that are read in several pieces: mostly the same bytes, with parts written over
+/// them anywhere and at places where pieces may meet.
+fn long_text() -> impl Strategy<Value = Vec<u8>> {
+    let fill = prop_oneof![4 => Just(b".".to_vec()), 1 => text()];
+    let length = prop_oneof![250..300usize, 1000..1100usize, 4000..4200usize, 16_000..40_000usize];
+    let part = prop_oneof![text(), Just("abaé<".as_bytes().to_vec())];
+    let part = (part, any::<prop::sample::Index>(), 0..48usize, 0..12usize, any::<bool>());
+    (fill, length, prop::collection::vec(part, 0..6)).prop_map(|(mut fill, length, parts)| {
+        fill.push(b'.');
+        let mut text: Vec<u8> = fill.into_iter().cycle().take(length).collect();
+        for (part, anywhere, piece, before, meets) in parts {
+            let size = (length / 4).min(1024);
+            let meeting = (piece * size).saturating_sub(before);
+            let place = if meets { meeting } else { anywhere.index(length) };
+            text.iter_mut().skip(place).zip(part).for_each(|(byte, new)| *byte = new);
+        }
+        text
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
+    /// All patterns are found in long texts, wherever in them their matches stand.
+    #[test]
+    fn pieces_of_a_text_hide_no_match(
+        patterns in prop::collection::vec(prop_oneof![pattern(), "[abé<]{3,4}"], 1..6),
+        texts in prop::collection::vec(long_text(), 1..8),
+    ) {
+        let parsed: Vec<(&String, Pattern)> = patterns
+            .iter()
+            .filter_map(|pattern| Some((pattern, Pattern::parse(pattern).ok()?)))
+            .filter(|(_, pattern)| Table::compile(&[pattern], 1 << 13).is_some())
+            .collect();
+        let all: Vec<&Pattern> = parsed.iter().map(|(_, pattern)| pattern).collect();
+        let Some(table) = Table::compile(&all, 1 << 18) else { return Ok(()) };
+        for text in texts {
+            let mut found = vec![false; all.len()];
+            table.find(&text, &mut |pattern| found[pattern] = true);
+            for ((pattern, _), found) in parsed.iter().zip(found) {
+                let plain = plain(pattern);
+                let expected = plain.is_match(&mut plain.create_cache(), &text);
+                prop_assert_eq!(found, expected, "{:?} of {:?} in {:?}", pattern, patterns, text);
+            }
+        }
+    }
+
     /// Bits find what the plainest engine finds, read as characters or as bytes, and
     /// so does a table where there is one.
     #[test]

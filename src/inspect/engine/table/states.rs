@@ -1,6 +1,7 @@
 //! A table of states: for each state and each class of bytes the next one.
 
 mod making;
+mod pieces;
 
 use super::*;
 use making::Making;
@@ -36,6 +37,13 @@ pub(super) struct States {
     at_end: HashMap<u32, Vec<usize>>,
 }
 
+/// A call that is never made: with the number in its place, compilers select between two
+/// values at each step, and the next step waits for both.
+#[cold]
+const fn nowhere() -> u32 {
+    u32::MAX
+}
+
 impl States {
     /// `None` where they would have more bytes.
     pub(super) fn new(positions: &Positions, begin: Begin, limit_bytes: usize) -> Option<Self> {
@@ -55,60 +63,7 @@ impl States {
     fn step(&self, state: u32, byte: u8) -> u32 {
         let column = self.columns.get(usize::from(byte)).copied().unwrap_or(0);
         let row = usize::try_from(state).unwrap_or(usize::MAX);
-        self.next.get(row.wrapping_add(usize::from(column))).copied().unwrap_or(u32::MAX)
-    }
-
-    /// Calls `found` with each pattern that matches, maybe more than once.
-    pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
-        let mut state = self.start(text, 0);
-        for (place, byte) in text.iter().enumerate() {
-            state = self.step(state, *byte);
-            if state >= self.matching {
-                return self.find_on(text, place, state, found);
-            }
-        }
-        self.end(state, found);
-    }
-
-    /// Searches with two tables in one pass: their loads from memory overlap.
-    pub(super) fn find_both(
-        (one, other): (&Self, &Self),
-        text: &[u8],
-        found: &mut dyn FnMut(bool, usize),
-    ) {
-        let (mut state, mut second) = (one.start(text, 0), other.start(text, 0));
-        for (place, byte) in text.iter().enumerate() {
-            state = one.step(state, *byte);
-            second = other.step(second, *byte);
-            if state >= one.matching || second >= other.matching {
-                one.find_on(text, place, state, &mut |pattern| found(true, pattern));
-                other.find_on(text, place, second, &mut |pattern| found(false, pattern));
-                return;
-            }
-        }
-        one.end(state, &mut |pattern| found(true, pattern));
-        other.end(second, &mut |pattern| found(false, pattern));
-    }
-
-    /// Goes on behind the byte at `place`, which led to this state.
-    #[inline(never)]
-    fn find_on(&self, text: &[u8], place: usize, mut state: u32, found: &mut dyn FnMut(usize)) {
-        let first = usize::try_from(self.matching).unwrap_or(0);
-        let mut told = vec![false; self.next.len().saturating_sub(first) / self.width + 1];
-        let mut tell = |state: u32| {
-            let Some(row) = state.checked_sub(self.matching) else { return };
-            let row = usize::try_from(row).unwrap_or(0) / self.width;
-            let is_new = told.get_mut(row).is_none_or(|told| !std::mem::replace(told, true));
-            if is_new {
-                self.matches.get(&state).into_iter().flatten().for_each(|pattern| found(*pattern));
-            }
-        };
-        tell(state);
-        for byte in text.get(place + 1..).unwrap_or_default() {
-            state = self.step(state, *byte);
-            tell(state);
-        }
-        self.end(state, found);
+        self.next.get(row.wrapping_add(usize::from(column))).copied().unwrap_or_else(nowhere)
     }
 
     /// The patterns that end where the text does, in this state.
