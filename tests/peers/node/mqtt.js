@@ -35,7 +35,7 @@ async function connect(url, version) {
     // Version 3.1 has a name and a subprotocol of its own.
     protocolId: version === "3" ? "MQIsdp" : "MQTT",
     // An answer must come within it, on a busy machine, too.
-    keepalive: 3,
+    keepalive: 5,
     connectTimeout: 300_000,
     reconnectPeriod: 0,
     wsOptions: { perMessageDeflate: { threshold: 0 } },

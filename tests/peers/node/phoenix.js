@@ -71,7 +71,7 @@ async function connect(url, token, topic, binary) {
     transport: Transport,
     authToken: token,
     // An answer must come within it, on a busy machine, too.
-    heartbeatIntervalMs: 3000,
+    heartbeatIntervalMs: 5000,
     timeout: 300_000,
   });
   let asked = false;

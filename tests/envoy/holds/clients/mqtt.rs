@@ -39,7 +39,7 @@ fn mqtt_js_publishes_and_subscribes_over_heartbeats() {
             command
         });
         assert_eq!(client.line(), json!({"connected": true}), "{compression}");
-        guarded.beats(3);
+        guarded.beats(4);
         client.write("end");
         let saw = client.line();
         assert_eq!(saw["received"], 8, "{saw}");

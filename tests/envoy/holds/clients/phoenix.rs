@@ -53,7 +53,7 @@ fn phoenix_joins_and_talks_over_heartbeats() {
         let guarded = Guarded::start("phoenix.js", &policy(compression, &auth));
         let mut client = client(&guarded, "room:lobby", if forward { &["binary"] } else { &[] });
         assert_eq!(client.line(), json!({"connected": "open"}), "{compression}");
-        guarded.beats(3);
+        guarded.beats(4);
         client.write("end");
         assert_eq!(client.line(), json!({"all": true}));
         let saw = guarded.server.line();
