@@ -167,6 +167,15 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
+/// The states of each hold so many positions that a table would take minutes.
+#[test]
+fn a_table_that_takes_too_much_to_make_is_none() {
+    for part in ["s?{1,30}:?{1,40}2?{1,30}.?+.?{1,20}", "(?:a?b?){30}.?+"] {
+        let pattern = parse(&format!("((x{part}{{9}}){{9}}){{9}}"));
+        assert!(Table::compile(&[&pattern], 4 << 20).is_none(), "{part}");
+    }
+}
+
 /// Wherever a match stands, in one piece of the text or across several.
 #[test]
 fn a_match_is_found_at_every_place_of_texts_of_every_length() {

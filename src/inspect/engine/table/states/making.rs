@@ -9,6 +9,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
+/// Positions that are looked at for one table: where states hold many, their number alone
+/// does not bound what it takes to make them.
+const MOST_LOOKED_AT: usize = 1 << 26;
+
 /// A set of columns.
 type Columns = [u64; 4];
 
@@ -42,6 +46,8 @@ pub(super) struct Making<'p> {
     numbers: HashMap<Key, u32, BuildHasherDefault<Mixer>>,
     /// For each state and column the number of the next state.
     next: Vec<u32>,
+    /// Positions that were looked at so far.
+    looked_at: usize,
 }
 
 /// A state, taken apart.
@@ -100,6 +106,7 @@ impl<'p> Making<'p> {
             states: Vec::new(),
             numbers: HashMap::default(),
             next: Vec::new(),
+            looked_at: 0,
         };
         let always = positions.first.iter().filter(|edge| edge.0 == 0).flat_map(|edge| &edge.1);
         let mut always: Vec<usize> = always.copied().collect();
@@ -115,7 +122,7 @@ impl<'p> Making<'p> {
         making
     }
 
-    /// `None` where the table would have more entries.
+    /// `None` where the table would have more entries, or take too much to make.
     pub(super) fn finish(mut self, most: usize) -> Option<States> {
         self.number(&[State::header(Beside::Other, false), 0])?;
         for before in Beside::ALL {
@@ -125,7 +132,7 @@ impl<'p> Making<'p> {
         }
         let mut place = 0;
         while let Some(key) = self.states.get(place).cloned() {
-            if (place + 1) * self.besides.len() > most {
+            if (place + 1) * self.besides.len() > most || self.looked_at > MOST_LOOKED_AT {
                 return None;
             }
             self.row(place, State::of(&key))?;
@@ -198,11 +205,16 @@ impl<'p> Making<'p> {
                 continue;
             }
             let behind = self.besides.get(column).copied().unwrap_or(Beside::Other);
-            let (candidates, asserted) = asked.get_mut(behind as usize)?.get_or_insert_with(|| {
+            let asked = asked.get_mut(behind as usize)?;
+            if asked.is_none() {
                 let mut ended = Vec::new();
                 self.ended(state, behind, &mut ended);
-                (self.candidates(state, behind), ended)
-            });
+                let (candidates, looked_at) = self.candidates(state, behind);
+                self.looked_at += looked_at;
+                *asked = Some((candidates, ended));
+            }
+            let (candidates, asserted) = asked.as_ref()?;
+            self.looked_at += candidates.len();
             positions.clear();
             positions.extend(candidates.iter().copied().filter(|p| self.takes(*p, column)));
             if state.begins {
@@ -254,8 +266,9 @@ impl<'p> Making<'p> {
         }
     }
 
-    /// Positions that may follow a state where its next byte is beside it so.
-    fn candidates(&self, state: State<'_>, behind: Beside) -> Vec<usize> {
+    /// Positions that may follow a state where its next byte is beside it so, and how many
+    /// were looked at for that.
+    fn candidates(&self, state: State<'_>, behind: Beside) -> (Vec<usize>, usize) {
         let looks = self.looks(state, behind);
         let holds = |asked: Looks| looks & asked == asked;
         let mut all: Vec<usize> = Vec::new();
@@ -267,9 +280,10 @@ impl<'p> Making<'p> {
             let asserted = self.positions.first.iter().filter(|edge| edge.0 != 0 && holds(edge.0));
             all.extend(asserted.flat_map(|edge| &edge.1));
         }
+        let looked_at = all.len();
         all.sort_unstable();
         all.dedup();
-        all
+        (all, looked_at)
     }
 }
 
